@@ -1,0 +1,172 @@
+// Builds every part once, with just what it needs, and puts them into their order.
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import Koa, { type Context, type Middleware } from 'koa'
+import type { Provider } from 'oidc-provider'
+import { activityPages } from './audit/account.ts'
+import { clientDirectory } from './clients/directory.ts'
+import { findClient } from './clients/store.ts'
+import type { Config } from './config.ts'
+import { listen } from './db/listen.ts'
+import type { Pool } from './db/pool.ts'
+import { appPages } from './grants/account.ts'
+import { useRecorder } from './grants/use.ts'
+import { signedInGuard } from './guards.ts'
+import { healthPages } from './health.ts'
+import { interactionPages } from './interaction/pages.ts'
+import { startSweeper } from './jobs/sweeper.ts'
+import { loadKeySet } from './keys/store.ts'
+import { providerPages } from './oidc/pages.ts'
+import { protocol } from './oidc/protocol.ts'
+import { createProvider, issuerOf } from './oidc/provider.ts'
+import { tokenStore } from './oidc/tokens.ts'
+import { resourceDirectory } from './resources/directory.ts'
+import { routes } from './routes.ts'
+import type { Secrets } from './secrets.ts'
+import { profilePages } from './users/account.ts'
+import { setupPages } from './users/setup.ts'
+import { assets } from './web/assets.ts'
+import { BadRequest, errorAnswers } from './web/errors.ts'
+import { believedHeaders, securityHeaders } from './web/headers.ts'
+import type { Logger } from './web/log.ts'
+import { createRender } from './web/render.ts'
+
+/** The server without its socket. */
+export interface App {
+  handler: (req: IncomingMessage, res: ServerResponse) => void
+  /** Ends what runs in the background, writing what is still to be written. Stop accepting requests first. */
+  close(): Promise<void>
+}
+
+/** What the server is built from. */
+export interface AppParts {
+  config: Config
+  secrets: Secrets
+  db: Pool
+  log: Logger
+}
+
+/** Builds the server. The database must have been migrated, and hold signing keys. */
+export async function createApp({ config, secrets, db, log }: AppParts): Promise<App> {
+  const issuer = issuerOf(config)
+  const render = createRender({ brand: config.brand })
+  const tokens = tokenStore(db)
+  const use = useRecorder(db, (error) => log.warn({ err: error }, 'last use was not noted'))
+  const clients = clientDirectory(db, () => listener.isConnected())
+  const resources = resourceDirectory(db, () => listener.isConnected())
+
+  const build = async (): Promise<Provider> => {
+    const [keySet, apis] = await Promise.all([loadKeySet(db, secrets), resources.all()])
+    const resourceScopes = apis.flatMap(({ scopes }) => scopes.map(({ name }) => name))
+    const pages = providerPages({ render, log })
+    const parts = { config, secrets, db, tokens, clients, resources, issuer, keySet, resourceScopes, pages }
+    const built = createProvider(parts)
+    built.on('server_error', (ctx, error) => {
+      log.error({ request_id: ctx.state.requestId, err: error }, 'protocol error of ours')
+    })
+    return built
+  }
+  const rebuild = (): void => {
+    build().then(
+      (built) => {
+        current = built
+      },
+      (error) => log.error({ err: error }, 'keys and APIs could not be read anew'),
+    )
+  }
+  const heard = (payload: string): void => {
+    if (payload.startsWith('clients:')) clients.forget(payload.slice('clients:'.length))
+    if (payload === 'resources') resources.forget()
+    if (payload === 'resources' || payload === 'keys') rebuild()
+  }
+  const missedSome = (): void => {
+    clients.forget()
+    resources.forget()
+    rebuild()
+  }
+  const listener = await listen(db, heard, missedSome)
+  let current = await build()
+  const provider = () => current
+  const sweeper = startSweeper(db, log, config.sweepIntervalSeconds)
+
+  const app = new Koa({ keys: secrets.cookieKeys, proxy: true })
+  // Whatever is thrown outside of errorAnswers comes too late to be answered: a client that went away, mostly.
+  app.on('error', (error) => log.debug({ err: error }, 'connection ended early'))
+  app.use(requests(log))
+  app.use(securityHeaders(config.issuerUrl.protocol === 'https:'))
+  app.use(errorAnswers({ render, log }))
+  app.use(wellFormedAddress)
+  app.use(assets(config).middleware)
+  app.use(protocol({ db, tokens, use, provider }))
+
+  const appName = async (id: string) => (await findClient(db, id))?.name ?? 'an app that is gone'
+  const router = routes({
+    health: healthPages({ db }),
+    interaction: interactionPages({ db, provider, secrets, render, clients, resources }),
+    setup: setupPages({ db, secrets, render }),
+    profile: profilePages({ db, render }),
+    apps: appPages({ db, resources, render }),
+    activity: activityPages({ db, render, appName }),
+    signedIn: signedInGuard({ db, provider, secrets, issuer }),
+    home: (ctx) => ctx.redirect('/account'),
+    afterSignIn,
+  })
+  app.use(router.routes() as unknown as Middleware)
+  app.use(router.allowedMethods({ throw: false }) as unknown as Middleware)
+
+  const believe = believedHeaders(config.issuerUrl, config.trustedProxies)
+  const callback = app.callback()
+  return {
+    handler(req, res) {
+      believe(req)
+      callback(req, res)
+    },
+    async close() {
+      await Promise.all([listener.close(), sweeper.close(), use.close()])
+    },
+  }
+}
+
+// One line a request. The path alone: a query may hold codes and hints, a path of ours may hold an interaction's id.
+function requests(log: Logger): Middleware {
+  return async (ctx, next) => {
+    const started = performance.now()
+    const requestId = randomUUID()
+    ctx.state.requestId = requestId
+    ctx.set('X-Request-Id', requestId)
+    await next()
+    log.info(
+      {
+        request_id: requestId,
+        method: ctx.method,
+        path: ctx.path.replace(/^(\/(?:interaction|auth|setup)\/)[^/]+/, '$1…'),
+        status: ctx.status,
+        ms: Math.round(performance.now() - started),
+        ip: ctx.ip,
+        client_id: (ctx as { oidc?: { client?: { clientId: string } } }).oidc?.client?.clientId,
+      },
+      'request',
+    )
+  }
+}
+
+// NUL and broken percent-encoding mean nothing anywhere; refused here, nothing behind has to think of them.
+const wellFormedAddress: Middleware = (ctx, next) => {
+  let decoded: string
+  try {
+    decoded = decodeURIComponent(ctx.url.replaceAll('+', ' '))
+  } catch {
+    throw new BadRequest('The address is not well-formed.')
+  }
+  if (decoded.includes('\0') || !decoded.isWellFormed()) throw new BadRequest('The address is not well-formed.')
+  return next()
+}
+
+// The provider sends the browser back here after signing in to our own pages; state says where it was going.
+function afterSignIn(ctx: Context): void {
+  const path = String(ctx.query.state ?? '')
+  const refused = ctx.query.error !== undefined
+  ctx.status = 303
+  // Only our own pages: a path below /account, nothing that a browser could read as another host.
+  ctx.redirect(!refused && /^\/account(\/[\w./-]*)?$/.test(path) ? path : '/account')
+}

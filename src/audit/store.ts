@@ -1,0 +1,61 @@
+// The append-only table of what happened. It writes and reads; what there is to record stands in events.ts.
+import { type Db, many, run, sql } from '../db/pool.ts'
+import type { Actor, AuditEvent } from './events.ts'
+
+/** A recorded event. */
+export interface AuditRow {
+  id: string
+  at: Date
+  type: AuditEvent['type']
+  actor_type: Actor['type']
+  actor_id: string | null
+  user_id: string | null
+  client_id: string | null
+  ip: string | null
+  user_agent: string | null
+  request_id: string | null
+  data: Record<string, unknown>
+}
+
+/** Writes one event; call it inside the transaction of the change it tells of. */
+export function record(db: Db, event: AuditEvent, by: Actor): Promise<void> {
+  return recordAll(db, [event], by)
+}
+
+/** Writes several events of one actor in one statement. */
+export async function recordAll(db: Db, events: AuditEvent[], by: Actor): Promise<void> {
+  const rows = events.map((event) => {
+    const { type, user_id, client_id, ...data } = { user_id: undefined, client_id: undefined, ...event }
+    return { type, user_id, client_id, data }
+  })
+  await run(
+    db,
+    sql`insert into audit_events (type, actor_type, actor_id, user_id, client_id, ip, user_agent, request_id, data)
+        select type, ${by.type}, ${by.id ?? null}, user_id, client_id, ${by.ip ?? null},
+               ${storable(by.user_agent)}, ${by.request_id ?? null}, data
+        from json_to_recordset(${JSON.stringify(rows)}) as event (type text, user_id uuid, client_id text, data json)`,
+  )
+}
+
+/** Events, newest first. @param filter.before the id of the last row already seen. */
+export function listEvents(
+  db: Db,
+  filter: { type?: string; user_id?: string; client_id?: string; limit?: number; before?: string } = {},
+): Promise<AuditRow[]> {
+  return many<AuditRow>(
+    db,
+    sql`select id, at, type, actor_type, actor_id, user_id, client_id, host(ip) as ip, user_agent, request_id, data
+        from audit_events
+        where (${filter.type ?? null}::text is null or type = ${filter.type ?? null})
+          and (${filter.user_id ?? null}::uuid is null or user_id = ${filter.user_id ?? null})
+          and (${filter.client_id ?? null}::text is null or client_id = ${filter.client_id ?? null})
+          and (${filter.before ?? null}::bigint is null or id < ${filter.before ?? null})
+        order by id desc
+        limit ${filter.limit ?? 50}`,
+  )
+}
+
+// A header may hold anything; Postgres text may not hold NUL, and nobody reads more than this.
+function storable(text: string | undefined): string | null {
+  return text ? text.replaceAll('\0', '').slice(0, 400) : null
+}

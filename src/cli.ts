@@ -1,0 +1,43 @@
+// The command line: one file a noun in cli/, over the same store functions as the pages. It knows no SQL.
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { addAudit } from './cli/audit.ts'
+import { addClients } from './cli/clients.ts'
+import { EXIT, fail, Usage } from './cli/command.ts'
+import { addGrants } from './cli/grants.ts'
+import { addKeys } from './cli/keys.ts'
+import { addMigrate } from './cli/migrate.ts'
+import { addResources } from './cli/resources.ts'
+import { addServe } from './cli/serve.ts'
+import { addUsers } from './cli/users.ts'
+
+/** Runs one command. @param args what stands behind `valetkey`. @returns the exit code. */
+export async function runCli(args: string[]): Promise<number> {
+  // A closed pipe or a full disk reaches whoever writes; without a listener it would end the process here.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  try {
+    await program().parseAsync(args, { from: 'user' })
+    return EXIT.ok
+  } catch (error) {
+    return fail(error)
+  }
+}
+
+function program(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  const valetkey = new Command('valetkey')
+    .description('A standalone OAuth 2.0 and OpenID Connect authorization server.')
+    .version(version)
+    .exitOverride()
+    // Mistakes are said in one line, by fail().
+    .configureOutput({ outputError: () => {} })
+    .allowExcessArguments()
+    .action(() => {
+      const [given] = valetkey.args
+      const problem = given === undefined ? 'which command?' : `unknown command ${JSON.stringify(given)}.`
+      throw new Usage(`${problem} See: valetkey --help`)
+    })
+  const nouns = [addServe, addMigrate, addUsers, addClients, addResources, addGrants, addKeys, addAudit]
+  for (const add of nouns) add(valetkey)
+  return valetkey
+}

@@ -1,0 +1,143 @@
+// What every command has in common: --json, paging, how an answer is printed and a failure is said, the exit codes.
+// It knows no noun.
+import { type Command, CommanderError, InvalidArgumentError } from 'commander'
+import { ConfigError } from '../config.ts'
+import { printable } from './table.ts'
+
+/** Exit codes; 78 is EX_CONFIG of sysexits.h. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, configuration: 78 } as const
+
+/** What a command answers, for programs and for people. */
+export interface Answer {
+  /** The one document that --json prints. */
+  json: unknown
+  /** Goes to standard output; may be empty. */
+  text: string
+  /** Goes to standard error, next to text only. */
+  note?: string
+  /** Set when the answer holds a secret that is never shown again: what to do if it cannot be written. */
+  ifLost?: string
+}
+
+/** The command cannot be done; the message is one line for a person. */
+export class Refused extends Error {
+  override name = 'Refused'
+}
+
+/** The command line itself is wrong. */
+export class Usage extends Error {
+  override name = 'Usage'
+}
+
+/** A signal came before the command was done. */
+export class Interrupted extends Error {
+  override name = 'Interrupted'
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super('interrupted')
+    this.exitCode = exitCode
+  }
+}
+
+/** A noun with commands below it. */
+export function group(parent: Command, name: string, description: string): Command {
+  const noun = parent.command(name).description(description)
+  return noun.allowExcessArguments().action(() => {
+    const known = noun.commands.map((command) => command.name()).join(', ')
+    const [given] = noun.args
+    const problem = given === undefined ? 'which command?' : `unknown command ${JSON.stringify(given)}.`
+    throw new Usage(`${name}: ${problem} There are: ${known}`)
+  })
+}
+
+/** A command. Every one has --json. */
+export function leaf(parent: Command, name: string, description: string): Command {
+  return (
+    parent
+      .command(name)
+      .description(description)
+      .option('--json', 'print one JSON document')
+      // Groups allow them, to say which commands there are; a command inherits that.
+      .allowExcessArguments(false)
+  )
+}
+
+/** Adds --limit and --after to a command that lists. */
+export function paged(command: Command, cursor: string): Command {
+  return command
+    .option('--limit <n>', `how many at most, up to ${MAX_LIMIT}`, limit, DEFAULT_LIMIT)
+    .option('--after <id>', `go on after this ${cursor}`)
+}
+
+/** The options that {@link paged} adds. */
+export interface Page {
+  limit: number
+  after?: string
+}
+
+/**
+ * One page of a list. @param found up to one row more than the limit, which tells whether there is more
+ * @param idOf what --after takes to go on behind a row
+ */
+export function pageOf<Row>(
+  found: Row[],
+  limit: number,
+  idOf: (row: Row) => string,
+): { rows: Row[]; note?: string } {
+  const rows = found.slice(0, limit)
+  return found.length > limit ? { rows, note: `more: --after ${idOf(rows.at(-1)!)}` } : { rows }
+}
+
+/** Makes a commander action out of work that answers; what it answers is printed. */
+export function answering<Args extends unknown[]>(work: (...args: Args) => Promise<Answer>) {
+  return async (...args: unknown[]): Promise<void> => {
+    const command = args.at(-1) as Command
+    const answer = await work(...(args as Args))
+    const { json } = command.opts<{ json?: boolean }>()
+    const problem = await write(json ? `${JSON.stringify(answer.json, null, 2)}\n` : answer.text)
+    if (problem && answer.ifLost) throw new Refused(`the secret could not be written out; ${answer.ifLost}`)
+    // A reader that has seen enough (head, less) is no failure.
+    if (problem && problem.code !== 'EPIPE') throw new Refused(`cannot write the answer: ${problem.message}`)
+    if (!json && answer.note) process.stderr.write(`${answer.note}\n`)
+  }
+}
+
+/** Says a failure in one line on standard error. @returns the exit code. */
+export function fail(error: unknown): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
+  process.stderr.write(`valetkey: ${oneLine(error)}\n`)
+  if (error instanceof CommanderError || error instanceof Usage) return EXIT.usage
+  if (error instanceof Interrupted) return error.exitCode
+  return error instanceof ConfigError ? EXIT.configuration : EXIT.failure
+}
+
+const DEFAULT_LIMIT = 50
+const MAX_LIMIT = 1000
+
+function limit(text: string): number {
+  const n = Number(text)
+  if (!/^\d+$/.test(text) || n < 1 || n > MAX_LIMIT) {
+    throw new InvalidArgumentError(`It is a number from 1 to ${MAX_LIMIT}.`)
+  }
+  return n
+}
+
+function write(text: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    process.stdout.write(text, (error) => resolve(error ?? undefined))
+  })
+}
+
+function oneLine(error: unknown): string {
+  if (error instanceof ConfigError) {
+    return error.mistakes.map(({ key, problem, example }) => `${key} ${problem}, e.g. ${example}`).join('; ')
+  }
+  const message = error instanceof Error ? error.message || error.name : String(error)
+  return printable(
+    message
+      .replace(/^error: /, '')
+      .replace(/\s*[\r\n]\s*/g, ' ')
+      .trim(),
+  )
+}

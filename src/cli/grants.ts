@@ -1,0 +1,61 @@
+// grants: one a sign-in of an app on one device.
+import type { Command } from 'commander'
+import { type GrantedScopes, type GrantRow, listGrants, revokeGrant } from '../grants/store.ts'
+import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import { withStores } from './session.ts'
+import { printable, table } from './table.ts'
+import { getUser } from './users.ts'
+
+/** Adds the commands of this noun. */
+export function addGrants(program: Command): void {
+  const grants = group(program, 'grants', 'what people have allowed, one a device')
+
+  paged(leaf(grants, 'list', 'list grants, oldest first'), 'grant')
+    .option('--user <email-or-id>', 'only of this account')
+    .option('--client <id>', 'only of this client')
+    .action(answering(list))
+
+  leaf(grants, 'revoke', 'end a grant and every token on it')
+    .argument('<id>')
+    // The id of a grant may begin with a dash; it is no option then.
+    .helpOption('--help')
+    .allowUnknownOption()
+    .action(answering(revoke))
+}
+
+function list({ limit, after, user, client }: Page & { user?: string; client?: string }) {
+  return withStores(async ({ db }) => {
+    const user_id = user && (await getUser(db, user)).id
+    const found = await listGrants(db, { limit: limit + 1, after, user_id, client_id: client })
+    const { rows, note } = pageOf(found, limit, (grant) => grant.id)
+    const text = table(rows, [
+      ['ID', (grant) => grant.id],
+      ['USER', (grant) => grant.email],
+      ['CLIENT', (grant) => grant.client_id],
+      ['APP', (grant) => grant.client_name],
+      ['SCOPES', (grant) => scopesOf(grant.scopes)],
+      ['DEVICE', (grant) => grant.device],
+      ['STATE', stateOf],
+      ['CREATED', (grant) => grant.created_at],
+      ['LAST USED', (grant) => grant.last_used_at],
+    ])
+    return { json: rows, text, note }
+  })
+}
+
+function revoke(id: string) {
+  return withStores(async ({ db, by }) => {
+    const revoked = await revokeGrant(db, id, 'revoked_by_admin', by)
+    if (!revoked) throw new Refused(`no grant that lives has the id ${JSON.stringify(id)}`)
+    return { json: { id, revoked: true }, text: `${printable(id)} is revoked; its tokens are dead\n` }
+  })
+}
+
+function scopesOf({ openid, resources = {} }: GrantedScopes): string {
+  return [openid?.scope, ...Object.values(resources)].filter(Boolean).join(' ')
+}
+
+function stateOf({ revoked_at, ends_at }: GrantRow): string {
+  if (revoked_at) return 'revoked'
+  return ends_at && ends_at.getTime() <= Date.now() ? 'ended' : 'live'
+}

@@ -1,0 +1,68 @@
+// keys: what ID tokens are signed with.
+import type { Command } from 'commander'
+import type { Config } from '../config.ts'
+import type { Db } from '../db/pool.ts'
+import { listKeys, loadKeySet, rotateKeys, type SigningKey } from '../keys/store.ts'
+import { type Secrets, secretsFrom } from '../secrets.ts'
+import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import { withStores } from './session.ts'
+import { table } from './table.ts'
+
+/** Adds the commands of this noun. */
+export function addKeys(program: Command): void {
+  const keys = group(program, 'keys', 'the keys that sign ID tokens')
+
+  paged(leaf(keys, 'list', 'list signing keys, newest first'), 'key').action(answering(list))
+
+  leaf(keys, 'rotate', 'sign with the next keys from now on; the old ones stay published for a week').action(
+    answering(rotate),
+  )
+}
+
+function list({ limit, after }: Page) {
+  return withStores(async ({ db }) => {
+    const all = await listKeys(db)
+    const start = after === undefined ? 0 : all.findIndex(({ kid }) => kid === after) + 1
+    if (after !== undefined && start === 0) throw new Refused(`no key has the id ${JSON.stringify(after)}`)
+    const { rows, note } = pageOf(all.slice(start), limit, ({ kid }) => kid)
+    return { json: rows, text: shown(rows), note }
+  })
+}
+
+function rotate() {
+  return withStores(async ({ config, db, by }) => {
+    const secrets = await serverSecrets(config, db)
+    const keys = await rotateKeys(db, secrets, by)
+    return { json: keys, text: shown(keys) }
+  })
+}
+
+/**
+ * The secrets that encrypt private keys.
+ * @throws Refused when they are not the server's: it could not decrypt what is written under them, and would not start.
+ */
+async function serverSecrets(config: Config, db: Db): Promise<Secrets> {
+  // Not at the top: it brings the whole server along, and no other command should wait for that.
+  const { secretKeysOf } = await import('../main.ts')
+  const secrets = secretsFrom(await secretKeysOf(config))
+  try {
+    await loadKeySet(db, secrets)
+  } catch (cause) {
+    const where = config.secretKeys ? 'SECRET_KEYS' : `SECRET_KEYS is not set, and those in ${config.dataDir}`
+    throw new Refused(`${where} cannot decrypt the keys of this database; use the ones its server has`, {
+      cause,
+    })
+  }
+  return secrets
+}
+
+function shown(keys: SigningKey[]): string {
+  return table(keys, [
+    ['ID', (key) => key.kid],
+    ['ALGORITHM', (key) => key.alg],
+    ['STATE', (key) => key.state],
+    ['CREATED', (key) => key.created_at],
+    ['ACTIVATED', (key) => key.activated_at],
+    ['RETIRED', (key) => key.retired_at],
+  ])
+}

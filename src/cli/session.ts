@@ -1,0 +1,149 @@
+// Opens the database that the configuration names for one command, and lets go of it whatever happens.
+// It knows no noun.
+import { existsSync } from 'node:fs'
+import { constants, userInfo } from 'node:os'
+import { join } from 'node:path'
+import type { Actor } from '../audit/events.ts'
+import { type Config, loadConfig } from '../config.ts'
+import { startEmbedded } from '../db/embedded.ts'
+import { migrationStatus } from '../db/migrate.ts'
+import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from '../db/pool.ts'
+import { Interrupted, Refused } from './command.ts'
+
+/** What a command works with. */
+export interface Session {
+  config: Config
+  db: Pool
+  by: Actor
+}
+
+/** Runs work on the stores. @throws Refused unless every migration has been applied. */
+export function withStores<T>(work: (session: Session) => Promise<T>): Promise<T> {
+  return withDatabase(async (session) => {
+    const { pending } = await migrationStatus(session.db)
+    if (pending.length > 0) throw new Refused(`${count(pending.length)} pending; run: valetkey migrate up`)
+    return work(session)
+  })
+}
+
+/**
+ * Runs work on the database, whatever its schema. The embedded one is joined where it runs already, and started and
+ * stopped again where it does not.
+ * @param options.create also makes the embedded database when there is none yet
+ */
+export async function withDatabase<T>(
+  work: (session: Session) => Promise<T>,
+  options: { create?: boolean } = {},
+): Promise<T> {
+  const config = loadConfig()
+  const signal = nextSignal()
+  try {
+    return config.databaseUrl === undefined
+      ? await onEmbedded(config, work, signal, options)
+      : await onUrl(config, config.databaseUrl, work, signal)
+  } catch (error) {
+    throw explained(error, config)
+  } finally {
+    signal.forget()
+  }
+}
+
+/** The number of migrations in words, with their verb. */
+function count(pending: number): string {
+  return pending === 1 ? 'a migration is' : `${pending} migrations are`
+}
+
+async function onEmbedded<T>(
+  config: Config,
+  work: (session: Session) => Promise<T>,
+  signal: Signal,
+  { create = false }: { create?: boolean },
+): Promise<T> {
+  // A mistyped DATA_DIR, or another working directory, must not look like an empty server.
+  if (!create && !existsSync(join(config.dataDir, 'postgres'))) {
+    throw new Refused(
+      `there is no database in ${config.dataDir} yet; run: valetkey migrate up (or set DATA_DIR or DATABASE_URL)`,
+    )
+  }
+  const embedded = await startEmbedded(config.dataDir)
+  try {
+    return await onUrl(config, embedded.url, work, signal)
+  } finally {
+    await embedded.stop()
+  }
+}
+
+async function onUrl<T>(
+  config: Config,
+  url: string,
+  work: (session: Session) => Promise<T>,
+  signal: Signal,
+): Promise<T> {
+  const db = openPool(url, 2)
+  try {
+    signal.check()
+    return await Promise.race([work({ config, db, by: operator() }), signal.came])
+  } finally {
+    // Waits for a transaction under way: it happens or it does not, and nobody is left to see half of it.
+    await db.close()
+  }
+}
+
+/** Who is at the keyboard, for the audit trail. */
+function operator(): Actor {
+  try {
+    return { type: 'cli', id: userInfo().username }
+  } catch {
+    // A container may run under a number that no account has.
+    return { type: 'cli', id: `uid ${process.getuid?.()}` }
+  }
+}
+
+interface Signal {
+  /** Rejects when one comes. */
+  came: Promise<never>
+  /** @throws Interrupted when one came already. */
+  check(): void
+  forget(): void
+}
+
+/** The first signal ends the work tidily; a second one ends the process. */
+function nextSignal(): Signal {
+  const { promise: came, reject } = Promise.withResolvers<never>()
+  let interrupted: Interrupted | undefined
+  // Nothing may be waiting for it yet, or any more.
+  came.catch(() => {})
+  const onSignal = (name: NodeJS.Signals) => {
+    interrupted ??= new Interrupted(128 + constants.signals[name])
+    reject(interrupted)
+  }
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const name of names) process.once(name, onSignal)
+  return {
+    came,
+    check: () => {
+      if (interrupted) throw interrupted
+    },
+    forget: () => {
+      for (const name of names) process.off(name, onSignal)
+    },
+  }
+}
+
+/** Says which database it was, without its password. */
+function explained(error: unknown, { databaseUrl, dataDir }: Config): unknown {
+  const url = databaseUrl === undefined ? undefined : new URL(databaseUrl)
+  const where = url
+    ? `the database at ${url.searchParams.get('host') ?? url.host}`
+    : `the database in ${dataDir}`
+  const known = asDatabaseError(error)
+  if (known instanceof DatabaseUnavailable) {
+    const { code, message } = known.cause as NodeJS.ErrnoException
+    return new Refused(`${where} cannot be reached: ${message || code}`, { cause: error })
+  }
+  // Class 28: refused who we are; 3D000: no such database; 42501: not allowed.
+  const { code = '', message } = error as { code?: string; message: string }
+  return /^(28...|3D000|42501)$/.test(code)
+    ? new Refused(`${where} refuses us: ${message}`, { cause: error })
+    : error
+}

@@ -1,0 +1,157 @@
+// users: the accounts of people.
+import type { Command } from 'commander'
+import { z } from 'zod'
+import type { Db } from '../db/pool.ts'
+import {
+  createUser,
+  disableUser,
+  enableUser,
+  findUser,
+  findUserByEmail,
+  listUsers,
+  setPassword,
+  type User,
+} from '../users/store.ts'
+import { newPassword } from './ask.ts'
+import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import { withStores } from './session.ts'
+import { fields, printable, table } from './table.ts'
+
+/** Adds the commands of this noun. */
+export function addUsers(program: Command): void {
+  const users = group(program, 'users', 'the accounts of people')
+
+  leaf(users, 'create', 'make an account; its password is asked for')
+    .requiredOption('--email <address>', 'the address to sign in with')
+    .requiredOption('--name <name>', 'the name that apps are told')
+    .option('--admin', 'may administer this server')
+    .option('--email-verified', 'the address is known to be theirs')
+    .option('--password-stdin', 'read the password from standard input')
+    .action(answering(create))
+
+  paged(leaf(users, 'list', 'list accounts, oldest first'), 'account (id or e-mail address)').action(
+    answering(list),
+  )
+
+  leaf(users, 'disable', 'end every session and token of an account, and let nobody sign in to it')
+    .argument('<email-or-id>')
+    .action(answering(disable))
+
+  leaf(users, 'enable', 'let a disabled account be signed in to again')
+    .argument('<email-or-id>')
+    .action(answering(enable))
+
+  leaf(users, 'set-password', 'set a password, and end the sessions of the account')
+    .argument('<email-or-id>')
+    .option('--password-stdin', 'read the password from standard input')
+    .action(answering(changePassword))
+}
+
+/** The account that an e-mail address or an id names. @throws Refused when there is none. */
+export async function getUser(db: Db, emailOrId: string): Promise<User> {
+  const user = emailOrId.includes('@')
+    ? await findUserByEmail(db, emailOrId)
+    : UUID.test(emailOrId) && (await findUser(db, emailOrId))
+  if (!user) throw new Refused(`no account has the e-mail address or id ${JSON.stringify(emailOrId)}`)
+  return user
+}
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+
+interface Create {
+  email: string
+  name: string
+  admin?: boolean
+  emailVerified?: boolean
+  passwordStdin?: boolean
+}
+
+async function create(options: Create) {
+  const { email, name } = checked(options)
+  const password = await newPassword(options)
+  return withStores(async ({ db, by }) => {
+    const role = options.admin ? 'admin' : 'user'
+    const user = await createUser(
+      db,
+      { email, name, password, role, email_verified: !!options.emailVerified },
+      by,
+    )
+    return { json: user, text: fields(shown(user)) }
+  })
+}
+
+function list({ limit, after }: Page) {
+  return withStores(async ({ db }) => {
+    const found = await listUsers(db, { limit: limit + 1, after: after && (await getUser(db, after)).id })
+    const { rows, note } = pageOf(found, limit, (user) => user.id)
+    const text = table(rows, [
+      ['ID', (user) => user.id],
+      ['E-MAIL', (user) => user.email],
+      ['NAME', (user) => user.name],
+      ['ROLE', (user) => user.role],
+      ['CREATED', (user) => user.created_at],
+      ['LAST SIGN-IN', (user) => user.last_sign_in_at],
+      ['DISABLED', (user) => user.disabled_at],
+    ])
+    return { json: rows, text, note }
+  })
+}
+
+function disable(who: string) {
+  return withStores(async ({ db, by }) => {
+    const user = await getUser(db, who)
+    const changed = await disableUser(db, user.id, by)
+    const done = changed ? 'is disabled; its sessions and tokens are dead' : 'was disabled already'
+    return { json: await getUser(db, user.id), text: `${printable(user.email)} ${done}\n` }
+  })
+}
+
+function enable(who: string) {
+  return withStores(async ({ db, by }) => {
+    const user = await getUser(db, who)
+    const changed = await enableUser(db, user.id, by)
+    const done = changed ? 'is enabled; apps must be allowed anew' : 'was not disabled'
+    return { json: await getUser(db, user.id), text: `${printable(user.email)} ${done}\n` }
+  })
+}
+
+function changePassword(who: string, options: { passwordStdin?: boolean }) {
+  return withStores(async ({ db, by }) => {
+    const user = await getUser(db, who)
+    await setPassword(db, user.id, await newPassword(options), by)
+    return { json: user, text: `${printable(user.email)} has a new password; its sessions have ended\n` }
+  })
+}
+
+const schema = z.object({
+  // The pattern of HTML's e-mail field, which also takes a host name without a dot.
+  email: z
+    .string()
+    .trim()
+    .max(320, 'has more than 320 characters')
+    .regex(z.regexes.html5Email, 'is not an e-mail address, e.g. ada@example.com'),
+  name: z
+    .string()
+    .trim()
+    .min(1, 'is missing, e.g. "Ada Lovelace"')
+    .max(200, 'has more than 200 characters')
+    .refine((name) => printable(name) === name, 'holds control characters'),
+})
+
+function checked(options: Create): { email: string; name: string } {
+  const parsed = schema.safeParse(options)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new Refused(`${issue!.path.join('.')}: ${issue!.message}`)
+}
+
+function shown(user: User): [string, unknown][] {
+  return [
+    ['id', user.id],
+    ['e-mail', user.email],
+    ['verified', user.email_verified],
+    ['name', user.name],
+    ['role', user.role],
+    ['created', user.created_at],
+  ]
+}

@@ -1,0 +1,134 @@
+// What may be registered as a client: the rules of RFC 7591, RFC 8252 and RFC 9700, said so that a developer can mend
+// the mistake. It knows no storage; every door (command line, pages, API) comes through here.
+import { z } from 'zod'
+
+/** Kinds of client. A resource_server is an API's own credentials; it can do nothing but introspect. */
+export type ClientType = 'web' | 'spa' | 'native' | 'service' | 'resource_server'
+
+/** The kinds that a person or developer registers. */
+export const APP_TYPES = ['web', 'spa', 'native', 'service'] as const
+
+/** The OpenID scopes, which belong to no API. */
+export const OPENID_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
+
+/** A registration that is refused; the message names the field, what is wrong, and a right example. */
+export class InvalidMetadata extends Error {
+  override name = 'InvalidMetadata'
+  readonly field: string
+
+  constructor(field: string, problem: string) {
+    super(`${field}: ${problem}`)
+    this.field = field
+  }
+}
+
+/** What a registration says, after {@link validMetadata}. */
+export interface ClientMetadata {
+  name: string
+  type: (typeof APP_TYPES)[number]
+  redirect_uris: string[]
+  post_logout_redirect_uris: string[]
+  scopes: string[]
+  homepage_uri: string | null
+  logo_uri: string | null
+  first_party: boolean
+  pkce_required: boolean
+}
+
+// Control characters, and the ones that turn text around: neither has a place in a name that people decide by.
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u
+
+const schema = z.object({
+  name: z
+    .string()
+    .trim()
+    .min(1, 'is missing, e.g. "Photo Printer"')
+    .max(80, 'has more than 80 characters')
+    .refine((name) => !UNPRINTABLE.test(name), 'holds control characters'),
+  type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}`),
+  redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
+  post_logout_redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
+  scopes: z.array(z.string()).max(100, 'has more than 100 entries').optional(),
+  homepage_uri: z.string().nullish(),
+  logo_uri: z.string().nullish(),
+  first_party: z.boolean().default(false),
+  pkce_required: z.boolean().default(true),
+})
+
+/** What a caller hands in; everything but name and type may be left out. */
+export type ClientInput = z.input<typeof schema>
+
+/** Checks a registration. @throws InvalidMetadata for the first thing that is wrong. */
+export function validMetadata(input: ClientInput): ClientMetadata {
+  const parsed = schema.safeParse(input)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    throw new InvalidMetadata(issue!.path.join('.') || 'registration', issue!.message)
+  }
+  const { type, redirect_uris, post_logout_redirect_uris, homepage_uri, logo_uri, ...rest } = parsed.data
+  const interactive = type !== 'service'
+
+  if (interactive && redirect_uris.length === 0) {
+    throw new InvalidMetadata('redirect_uris', `is empty, e.g. ${EXAMPLE[type]}`)
+  }
+  if (!interactive && redirect_uris.length > 0) {
+    throw new InvalidMetadata('redirect_uris', 'must be empty: a service signs nobody in')
+  }
+  for (const uri of redirect_uris) checkRedirectUri('redirect_uris', uri, type)
+  for (const uri of post_logout_redirect_uris) checkRedirectUri('post_logout_redirect_uris', uri, type)
+  if (homepage_uri) checkWebAddress('homepage_uri', homepage_uri)
+  if (logo_uri) checkWebAddress('logo_uri', logo_uri)
+  if (!rest.pkce_required && type !== 'web') {
+    throw new InvalidMetadata('pkce_required', 'may be relaxed for a web client only: others keep no secret')
+  }
+  return {
+    ...rest,
+    type,
+    redirect_uris: [...new Set(redirect_uris)],
+    post_logout_redirect_uris: [...new Set(post_logout_redirect_uris)],
+    scopes: [...new Set(rest.scopes ?? (interactive ? OPENID_SCOPES : []))],
+    homepage_uri: homepage_uri || null,
+    logo_uri: logo_uri || null,
+  }
+}
+
+const EXAMPLE = {
+  web: 'https://app.example/callback',
+  spa: 'https://app.example/callback',
+  native: 'http://127.0.0.1/callback or com.example.app:/callback',
+  service: '',
+} as const
+
+function checkRedirectUri(field: string, uri: string, type: (typeof APP_TYPES)[number]): void {
+  const refuse = (problem: string): never => {
+    throw new InvalidMetadata(field, `${JSON.stringify(uri.slice(0, 200))} ${problem}, e.g. ${EXAMPLE[type]}`)
+  }
+  const url = URL.parse(uri)
+  if (!url) return refuse('is not an absolute URI')
+  if (uri.length > 1000) refuse('has more than 1000 characters')
+  // URL.parse drops tabs and line feeds, and accepts spaces at the ends; exact matching must never see such a value.
+  if (/[\s\p{Cc}\\]/u.test(uri)) refuse('holds white space, control characters or a backslash')
+  if (uri.includes('#')) refuse('has a fragment')
+  if (uri.includes('*')) refuse('has a wildcard; redirect URIs are compared exactly')
+  if (url.username || url.password) refuse('has user information')
+  if (url.protocol === 'https:') return
+  if (url.protocol === 'http:') {
+    if (!isLoopback(url.hostname)) refuse('is not https; plain http is for loopback only')
+    return
+  }
+  if (type !== 'native') refuse('is neither https nor loopback http')
+  // RFC 8252 §7.1: a private-use scheme is a domain name under the app's control, reversed.
+  if (!/^[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:$/.test(url.protocol)) refuse('is not a private-use scheme in reverse-domain form')
+}
+
+function checkWebAddress(field: string, uri: string): void {
+  const url = URL.parse(uri)
+  const web = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
+  if (!url || !web || url.username || uri.length > 1000) {
+    throw new InvalidMetadata(field, `${JSON.stringify(uri.slice(0, 200))} is not an https address, e.g. https://app.example/`)
+  }
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}

@@ -1,0 +1,139 @@
+// Client registrations and the durable marks that suspend or delete them. Rules stand in metadata.ts, secrets in secrets.ts.
+import { randomBytes } from 'node:crypto'
+import type { Actor } from '../audit/events.ts'
+import { record } from '../audit/store.ts'
+import { type Db, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { type ClientInput, type ClientMetadata, type ClientType, InvalidMetadata, OPENID_SCOPES, validMetadata } from './metadata.ts'
+import { addSecret } from './secrets.ts'
+
+/** A registered client. */
+export interface Client extends Omit<ClientMetadata, 'type'> {
+  id: string
+  type: ClientType
+  verified_at: Date | null
+  /** The API whose tokens a resource_server may introspect. */
+  resource: string | null
+  created_at: Date
+  suspended_at: Date | null
+}
+
+/** Registers a client; web and service clients get a secret, which is never shown again. @throws InvalidMetadata */
+export function createClient(
+  db: Db,
+  input: ClientInput & { id?: string },
+  by: Actor,
+): Promise<{ client: Client; secret: string | undefined }> {
+  const { id = newClientId(), ...rest } = input
+  const m = validMetadata(rest)
+  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id)) throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only')
+  return tx(db, async (t) => {
+    await checkScopes(t, m.scopes)
+    const client = await insertClient(
+      t,
+      sql`insert into clients (id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
+                               first_party, pkce_required)
+          values (${id}, ${m.name}, ${m.type}, ${m.redirect_uris}, ${m.post_logout_redirect_uris}, ${m.scopes},
+                  ${m.homepage_uri}, ${m.logo_uri}, ${m.first_party}, ${m.pkce_required})
+          returning *`,
+    )
+    const secret = isConfidential(client.type) ? await addSecret(t, id) : undefined
+    await record(t, { type: 'client.created', client_id: id, client_type: client.type }, by)
+    return { client, secret }
+  })
+}
+
+/** Makes the introspection credentials of an API: a client that can do nothing else. */
+export function createResourceServerClient(
+  db: Db,
+  resource: string,
+  name: string,
+  by: Actor,
+): Promise<{ client: Client; secret: string }> {
+  const id = newClientId()
+  return tx(db, async (t) => {
+    const client = await insertClient(
+      t,
+      sql`insert into clients (id, name, type, resource) values (${id}, ${name}, 'resource_server', ${resource})
+          returning *`,
+    )
+    const secret = await addSecret(t, id)
+    await record(t, { type: 'client.created', client_id: id, client_type: client.type }, by)
+    return { client, secret }
+  })
+}
+
+/** A client by id, a suspended one too; a deleted one is gone. */
+export function findClient(db: Db, id: string): Promise<Client | undefined> {
+  return maybe<Client>(db, sql`select * from clients where id = ${id} and deleted_at is null`)
+}
+
+/** Clients, oldest first. @param page.after the id of the last one already seen. */
+export function listClients(db: Db, page: { limit?: number; after?: string } = {}): Promise<Client[]> {
+  return many<Client>(
+    db,
+    sql`select * from clients
+        where deleted_at is null
+          and (${page.after ?? null}::text is null
+               or (created_at, id) > (select created_at, id from clients where id = ${page.after ?? null}))
+        order by created_at, id
+        limit ${page.limit ?? 100}`,
+  )
+}
+
+/** Suspends a client: every token of it is dead from this moment. @returns whether anything changed. */
+export function suspendClient(db: Db, id: string, by: Actor): Promise<boolean> {
+  return mark(db, sql`update clients set suspended_at = now()
+                      where id = ${id} and suspended_at is null and deleted_at is null`, 'client.suspended', id, by)
+}
+
+/** Lets a suspended client work again; tokens that have not expired meanwhile live again. @returns whether anything changed. */
+export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
+  return mark(db, sql`update clients set suspended_at = null
+                      where id = ${id} and suspended_at is not null and deleted_at is null`, 'client.resumed', id, by)
+}
+
+/** Deletes a client: its tokens are dead from this moment; the sweeper takes the rows away later. */
+export function deleteClient(db: Db, id: string, by: Actor): Promise<boolean> {
+  return mark(db, sql`update clients set deleted_at = now() where id = ${id} and deleted_at is null`, 'client.deleted', id, by)
+}
+
+/** Kinds that can keep a secret. */
+export function isConfidential(type: ClientType): boolean {
+  return type === 'web' || type === 'service' || type === 'resource_server'
+}
+
+function newClientId(): string {
+  return `c_${randomBytes(12).toString('base64url')}`
+}
+
+async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Client> {
+  try {
+    return await one<Client>(db, query)
+  } catch (error) {
+    if (isUniqueViolation(error)) throw new InvalidMetadata('id', 'is taken by another client')
+    throw error
+  }
+}
+
+async function checkScopes(db: Db, scopes: string[]): Promise<void> {
+  const wanted = scopes.filter((scope) => !(OPENID_SCOPES as readonly string[]).includes(scope))
+  const known = await many<{ name: string }>(db, sql`select name from resource_scopes where name = any(${wanted})`)
+  const unknown = wanted.filter((scope) => !known.some(({ name }) => name === scope))
+  if (unknown.length > 0) {
+    throw new InvalidMetadata('scopes', `${JSON.stringify(unknown[0])} belongs to no API; e.g. openid, or a scope of a resource`)
+  }
+}
+
+function mark(
+  db: Db,
+  query: ReturnType<typeof sql>,
+  type: 'client.suspended' | 'client.resumed' | 'client.deleted',
+  client_id: string,
+  by: Actor,
+): Promise<boolean> {
+  return tx(db, async (t) => {
+    if (!(await run(t, query))) return false
+    await record(t, { type, client_id }, by)
+    return true
+  })
+}

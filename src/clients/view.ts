@@ -1,0 +1,59 @@
+// How an app looks on a page: always its logo or initial, its name, its host, and one chip.
+import { createHash } from 'node:crypto'
+
+/** An app as the views show it. */
+export interface AppView {
+  id: string
+  name: string
+  initial: string
+  /** 0–11: the colour behind the initial, always the same for one app. */
+  tint: number
+  logo_uri: string | undefined
+  host: string
+  chip: 'verified' | 'unverified' | 'first_party' | 'suspended'
+  chip_text: string
+}
+
+/** What an app view is made of. */
+export interface AppFacts {
+  id: string
+  name: string
+  logo_uri: string | null
+  homepage_uri: string | null
+  redirect_uris: string[]
+  first_party: boolean
+  verified_at: Date | null
+  suspended_at: Date | null
+}
+
+const TINTS = 12
+
+/** Makes the view of an app. @param redirectUri where it is sent back to now; its host is what a person must see. */
+export function appView(app: AppFacts, redirectUri?: string): AppView {
+  const [chip, chip_text] = chipOf(app)
+  return {
+    id: app.id,
+    name: app.name,
+    initial: [...app.name.trim()][0]?.toUpperCase() ?? '?',
+    tint: createHash('sha256').update(app.id).digest()[0]! % TINTS,
+    logo_uri: app.logo_uri ?? undefined,
+    host: hostOf(redirectUri ?? app.homepage_uri ?? app.redirect_uris[0]),
+    chip,
+    chip_text,
+  }
+}
+
+/** The host a person would know an address by; for an app on the device itself, words. */
+export function hostOf(uri: string | undefined | null): string {
+  const url = uri ? URL.parse(uri) : null
+  if (!url) return ''
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'an app on this device'
+  return url.host
+}
+
+function chipOf(app: AppFacts): [AppView['chip'], string] {
+  if (app.suspended_at) return ['suspended', 'Suspended']
+  if (app.first_party) return ['first_party', 'Built in']
+  if (app.verified_at) return ['verified', 'Verified']
+  return ['unverified', 'Not verified']
+}

@@ -1,0 +1,347 @@
+// Every environment key: what it means, how it is read, its default. All mistakes are reported at once.
+// The only file that looks at the environment.
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { z } from 'zod'
+
+/** What the server was told. Times are in seconds. */
+export interface Config {
+  /** Where people and apps reach this server: an origin, no path. */
+  issuerUrl: URL
+  port: number
+  host: string
+  /** Undefined: an embedded PostgreSQL in {@link Config.dataDir}. */
+  databaseUrl: string | undefined
+  databasePoolSize: number
+  dataDir: string
+  /** The first encrypts and signs, the others still decrypt and verify. Undefined: one is made in the data directory. */
+  secretKeys: string[] | undefined
+  /** Addresses and CIDR ranges whose X-Forwarded-… headers count. */
+  trustedProxies: string[]
+  workers: number
+  logLevel: LogLevel
+  brand: { name: string; logoUrl: string | undefined; accent: string; supportAddress: string | undefined }
+  ttl: {
+    authorizationCodeSeconds: number
+    accessTokenSeconds: number
+    refreshTokenSeconds: number
+    refreshTokenMaxSeconds: number
+    sessionSeconds: number
+  }
+  /** 0: this process sweeps nothing. */
+  sweepIntervalSeconds: number
+  /** How long requests in flight may take after SIGTERM. */
+  shutdownSeconds: number
+}
+
+/** What pino calls its levels, and silence. */
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** One thing that is wrong with the configuration. No secret's value is in it. */
+export interface Mistake {
+  key: string
+  problem: string
+  example: string
+}
+
+/** The configuration cannot be used; the message lists every mistake. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+  readonly mistakes: Mistake[]
+
+  constructor(mistakes: Mistake[]) {
+    const lines = mistakes.map(
+      ({ key, problem, example }) => `  ${key} ${problem}\n    example: ${key}=${example}`,
+    )
+    super(
+      `The configuration has ${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`}:\n${lines.join('\n')}`,
+    )
+    this.mistakes = mistakes
+  }
+}
+
+/** How an environment key is documented and read. */
+export interface Setting {
+  meaning: string
+  /** The text that stands for a key that is absent or empty; without it the value is undefined. */
+  fallback?: string
+  /** Shown for {@link Setting.fallback} where the default is not a fixed text. */
+  fallbackNote?: string
+  example: string
+  parse: z.ZodType<unknown, string>
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const
+const TEN_YEARS = 315_360_000
+
+/** Every key there is, in the order of the documentation. Each is also read from the file that `KEY_FILE` names. */
+export const SETTINGS = {
+  ISSUER_URL: {
+    meaning: 'The origin where people and apps reach this server. Must be https, except on this machine.',
+    fallback: 'http://localhost:3000',
+    example: 'https://id.example.com',
+    parse: z.string().transform(issuer),
+  },
+  HOST: {
+    meaning: 'The address to listen on.',
+    fallback: '127.0.0.1',
+    example: '0.0.0.0',
+    parse: z.string().regex(/^[\w.:-]+$/, 'must be a host name or an IP address'),
+  },
+  PORT: {
+    meaning: 'The port to listen on.',
+    fallbackNote: 'the port of ISSUER_URL on this machine, else 3000',
+    example: '3000',
+    parse: wholeNumber(1, 65_535),
+  },
+  DATABASE_URL: {
+    meaning: 'A PostgreSQL server, version 14 or later. Without it an embedded one runs in DATA_DIR.',
+    example: 'postgres://valetkey:password@db.example.com:5432/valetkey',
+    parse: z.string().refine(isPostgresUrl, 'must be a postgres:// address'),
+  },
+  DATABASE_POOL_SIZE: {
+    meaning: 'Connections to PostgreSQL, for each worker.',
+    fallback: '10',
+    example: '20',
+    parse: wholeNumber(1, 1000),
+  },
+  DATA_DIR: {
+    meaning: 'Where the embedded PostgreSQL and the secrets made at the first start live.',
+    fallback: './data',
+    example: '/var/lib/valetkey',
+    parse: z.string(),
+  },
+  SECRET_KEYS: {
+    meaning:
+      'Keys that sign cookies and encrypt private keys, separated by commas: the first is used, the others still ' +
+      'read. Required in production; make one with `openssl rand -base64 48`.',
+    fallbackNote: 'one is made in DATA_DIR',
+    example: '$(openssl rand -base64 48)',
+    parse: list().refine(areStrongKeys, 'must be keys of at least 32 characters each'),
+  },
+  NODE_ENV: {
+    meaning: '`production` refuses to start with secrets made in DATA_DIR.',
+    example: 'production',
+    parse: z.string(),
+  },
+  TRUSTED_PROXIES: {
+    meaning:
+      'Addresses or ranges of the proxies whose X-Forwarded-For and X-Forwarded-Proto count, separated by commas.',
+    fallback: '',
+    fallbackNote: 'none',
+    example: '10.0.0.0/8,192.168.1.5',
+    parse: list().refine((entries) => entries.every(isAddressOrRange), 'must be IP addresses or CIDR ranges'),
+  },
+  WORKERS: {
+    meaning: 'How many processes serve; `auto` is one for each core.',
+    fallback: '1',
+    example: 'auto',
+    parse: z
+      .string()
+      .transform((text) => (text === 'auto' ? `${Math.min(availableParallelism(), 256)}` : text))
+      .pipe(wholeNumber(1, 256, 'must be auto or a')),
+  },
+  LOG_LEVEL: {
+    meaning: `${LOG_LEVELS.slice(0, -1).join(', ')} or ${LOG_LEVELS.at(-1)}.`,
+    fallback: 'info',
+    example: 'warn',
+    parse: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`),
+  },
+  BRAND_NAME: {
+    meaning: 'The name of your service, on every page.',
+    fallback: 'Valetkey',
+    example: 'Example ID',
+    parse: z.string().max(60, 'must have at most 60 characters'),
+  },
+  BRAND_LOGO_URL: {
+    meaning: 'A logo to show instead of ours.',
+    example: 'https://example.com/logo.svg',
+    parse: z.url({ protocol: /^https$/, error: 'must be an https address' }),
+  },
+  BRAND_ACCENT: {
+    meaning: 'The colour of buttons and links.',
+    fallback: '#1f5eff',
+    example: '#0a7d5a',
+    parse: z.string().regex(/^#[0-9a-f]{6}$/i, 'must be a colour of six hexadecimal digits'),
+  },
+  SUPPORT_ADDRESS: {
+    meaning: 'Where people find help: an e-mail or https address.',
+    example: 'help@example.com',
+    parse: z.string().regex(/^([^\s@:/]+@[^\s@:/]+|https:\/\/\S+)$/, 'must be an e-mail or https address'),
+  },
+  AUTHORIZATION_CODE_TTL_SECONDS: {
+    meaning: 'How long an authorization code lives.',
+    fallback: '60',
+    example: '60',
+    parse: wholeNumber(5, 600),
+  },
+  ACCESS_TOKEN_TTL_SECONDS: {
+    meaning: 'How long an access token lives.',
+    fallback: '600',
+    example: '600',
+    parse: wholeNumber(10, 86_400),
+  },
+  REFRESH_TOKEN_TTL_SECONDS: {
+    meaning: 'How long a refresh token lives when it is not used.',
+    fallback: '2592000',
+    example: '2592000',
+    parse: wholeNumber(60, TEN_YEARS),
+  },
+  REFRESH_TOKEN_MAX_TTL_SECONDS: {
+    meaning: 'How long an app can go on refreshing before the person must sign in again.',
+    fallback: '31536000',
+    example: '31536000',
+    parse: wholeNumber(60, TEN_YEARS),
+  },
+  SESSION_TTL_SECONDS: {
+    meaning: 'How long a person stays signed in here.',
+    fallback: '1209600',
+    example: '1209600',
+    parse: wholeNumber(60, TEN_YEARS),
+  },
+  SWEEP_INTERVAL_SECONDS: {
+    meaning: 'How often dead rows are deleted in the background; 0 switches it off.',
+    fallback: '60',
+    example: '60',
+    parse: wholeNumber(0, 86_400),
+  },
+  SHUTDOWN_SECONDS: {
+    meaning: 'How long requests in flight may take to finish at SIGTERM.',
+    fallback: '20',
+    example: '20',
+    parse: wholeNumber(0, 600),
+  },
+} satisfies Record<string, Setting>
+
+/**
+ * Reads and checks everything.
+ * @throws ConfigError with all mistakes, not only the first
+ */
+export function loadConfig(env: Environment = process.env): Config {
+  const mistakes: Mistake[] = []
+  const mistake = (key: Key, problem: string) =>
+    void mistakes.push({ key, problem, example: SETTINGS[key].example })
+  const read = <K extends Key>(key: K): Value<K> => {
+    const setting: Setting = SETTINGS[key]
+    try {
+      const text = textOf(key, env) ?? setting.fallback
+      return (text === undefined ? undefined : setting.parse.parse(text)) as Value<K>
+    } catch (error) {
+      const problems =
+        error instanceof z.ZodError ? error.issues.map(({ message }) => message) : [(error as Error).message]
+      mistake(key, problems.join(', '))
+      // Never used: with a mistake nothing is returned.
+      return undefined as Value<K>
+    }
+  }
+
+  const issuerUrl = read('ISSUER_URL')
+  const config: Config = {
+    issuerUrl,
+    host: read('HOST'),
+    port: read('PORT') ?? defaultPort(issuerUrl),
+    databaseUrl: read('DATABASE_URL'),
+    databasePoolSize: read('DATABASE_POOL_SIZE'),
+    dataDir: read('DATA_DIR'),
+    secretKeys: read('SECRET_KEYS'),
+    trustedProxies: read('TRUSTED_PROXIES'),
+    workers: read('WORKERS'),
+    logLevel: read('LOG_LEVEL'),
+    brand: {
+      name: read('BRAND_NAME'),
+      logoUrl: read('BRAND_LOGO_URL'),
+      accent: read('BRAND_ACCENT'),
+      supportAddress: read('SUPPORT_ADDRESS'),
+    },
+    ttl: {
+      authorizationCodeSeconds: read('AUTHORIZATION_CODE_TTL_SECONDS'),
+      accessTokenSeconds: read('ACCESS_TOKEN_TTL_SECONDS'),
+      refreshTokenSeconds: read('REFRESH_TOKEN_TTL_SECONDS'),
+      refreshTokenMaxSeconds: read('REFRESH_TOKEN_MAX_TTL_SECONDS'),
+      sessionSeconds: read('SESSION_TTL_SECONDS'),
+    },
+    sweepIntervalSeconds: read('SWEEP_INTERVAL_SECONDS'),
+    shutdownSeconds: read('SHUTDOWN_SECONDS'),
+  }
+
+  const named = new Set(mistakes.map(({ key }) => key))
+  const isPublic = issuerUrl && !isLoopback(issuerUrl)
+  if (!config.secretKeys && !named.has('SECRET_KEYS') && (read('NODE_ENV') === 'production' || isPublic)) {
+    mistake('SECRET_KEYS', 'must be set: a server for others does not run on keys it made for itself')
+  }
+  if (config.ttl.refreshTokenMaxSeconds < config.ttl.refreshTokenSeconds) {
+    mistake('REFRESH_TOKEN_MAX_TTL_SECONDS', 'must not be less than REFRESH_TOKEN_TTL_SECONDS')
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes)
+  return config
+}
+
+type Environment = Record<string, string | undefined>
+type Key = keyof typeof SETTINGS
+type Value<K extends Key> =
+  | z.output<(typeof SETTINGS)[K]['parse']>
+  | ((typeof SETTINGS)[K] extends { fallback: string } ? never : undefined)
+
+/** What a key was given, in itself or in the file that KEY_FILE names; an empty text counts as absent. */
+function textOf(key: string, env: Environment): string | undefined {
+  const text = env[key]?.trim() || undefined
+  const file = env[`${key}_FILE`]
+  if (!file) return text
+  if (text) throw new Error(`is given twice, here and as ${key}_FILE`)
+  try {
+    return readFileSync(file, 'utf8').trim() || undefined
+  } catch (error) {
+    throw new Error(`cannot be read from ${key}_FILE (${(error as NodeJS.ErrnoException).code} ${file})`)
+  }
+}
+
+function issuer(text: string, context: z.RefinementCtx): URL {
+  const refuse = (message: string) => {
+    context.addIssue(message)
+    return z.NEVER
+  }
+  const url = URL.parse(text)
+  if (!url || !['http:', 'https:'].includes(url.protocol)) return refuse('must be an https address')
+  if (url.href !== `${url.origin}/`)
+    return refuse('must be an origin, without a path, a query or a user name')
+  if (url.protocol === 'http:' && !isLoopback(url))
+    return refuse('must be https: only this machine itself may use http')
+  return url
+}
+
+function isLoopback({ hostname }: URL): boolean {
+  return /^(localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+}
+
+/** On this machine the issuer's port is ours; behind a proxy it is the proxy's. */
+function defaultPort(issuerUrl: URL | undefined): number {
+  return issuerUrl && isLoopback(issuerUrl)
+    ? Number(issuerUrl.port || (issuerUrl.protocol === 'https:' ? 443 : 80))
+    : 3000
+}
+
+function wholeNumber(min: number, max: number, must = 'must be a') {
+  const fits = (text: string) => /^\d{1,12}$/.test(text) && Number(text) >= min && Number(text) <= max
+  return z.string().refine(fits, `${must} whole number from ${min} to ${max}`).transform(Number)
+}
+
+function list() {
+  const parts = (text: string) => text.split(',').map((part) => part.trim())
+  return z.string().transform((text) => parts(text).filter(Boolean))
+}
+
+function areStrongKeys(keys: string[]): boolean {
+  return keys.length > 0 && keys.every((key) => key.length >= 32)
+}
+
+function isPostgresUrl(text: string): boolean {
+  return /^postgres(ql)?:\/\/./.test(text) && URL.canParse(text)
+}
+
+function isAddressOrRange(entry: string): boolean {
+  const [address = '', bits, ...rest] = entry.split('/')
+  const version = isIP(address)
+  if (!version || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}

@@ -1,0 +1,49 @@
+// Values that are handed out once and stored as SHA-256 only: their prefixes, their check digits, their digests.
+import { createHash, randomBytes } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+
+/** What a prefixed value is, by its prefix. */
+export const PREFIX = {
+  authorization_code: 'vk_ac_',
+  access_token: 'vk_at_',
+  refresh_token: 'vk_rt_',
+  client_credentials: 'vk_at_cc_',
+  client_secret: 'vk_cs_',
+} as const
+
+/** A kind of prefixed value. */
+export type Credential = keyof typeof PREFIX
+
+const RANDOM_BYTES = 32
+const BODY = /^[A-Za-z0-9_-]{43}$/
+const CHECK_LENGTH = 6
+
+/** A new random value of 256 bits: prefix, 43 characters of base64url, 6 check characters. */
+export function newCredential(kind: Credential): string {
+  const value = PREFIX[kind] + randomBytes(RANDOM_BYTES).toString('base64url')
+  return value + checksum(value)
+}
+
+/**
+ * The kind of a well-formed value, undefined for anything else: wrong prefix, length or check characters.
+ * Says nothing about whether the value was ever issued; it saves the query for one that cannot have been.
+ */
+export function kindOf(value: string): Credential | undefined {
+  const kind = KINDS.find((candidate) => value.startsWith(PREFIX[candidate]))
+  if (!kind) return undefined
+  const body = value.slice(PREFIX[kind].length, -CHECK_LENGTH)
+  if (!BODY.test(body)) return undefined
+  return checksum(value.slice(0, -CHECK_LENGTH)) === value.slice(-CHECK_LENGTH) ? kind : undefined
+}
+
+/** SHA-256, the only form in which a value is kept. */
+export function digest(value: string): Buffer {
+  return createHash('sha256').update(value).digest()
+}
+
+// The longer prefix first: one of them begins like another.
+const KINDS = (Object.keys(PREFIX) as Credential[]).sort((a, b) => PREFIX[b].length - PREFIX[a].length)
+
+function checksum(text: string): string {
+  return crc32(text).toString(36).padStart(7, '0').slice(-CHECK_LENGTH)
+}

@@ -1,0 +1,163 @@
+// Apps with access, as their owner sees and removes them.
+import { appView, type AppFacts } from '../clients/view.ts'
+import type { Pool } from '../db/pool.ts'
+import type { SignedIn } from '../guards.ts'
+import { openidWords } from '../oidc/scopes.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import { actorOf } from '../web/actor.ts'
+import { NotFound } from '../web/errors.ts'
+import { seeOther, takeNotice } from '../web/notice.ts'
+import type { Render } from '../web/render.ts'
+import { when } from '../web/time.ts'
+import { type AppWithAccess, listApps, type Receipt, revokeAllApps, revokeApp, revokeDevice } from './store.ts'
+
+const UNUSED_DAYS = 90
+const GONE = 'That app has no access to your account.'
+const KEEPS = (name: string) => `${name} keeps what it has copied already. Ask it to delete that.`
+
+/** Handlers of /account/apps and below. */
+export function appPages({ db, resources, render }: { db: Pool; resources: ResourceDirectory; render: Render }) {
+  const find = async (ctx: SignedIn): Promise<AppWithAccess> => {
+    const [app] = await listApps(db, ctx.state.user.id, String(ctx.params.client_id))
+    if (!app) throw new NotFound(GONE)
+    return app
+  }
+  const confirm = (ctx: SignedIn, page: Confirmation): void =>
+    render(ctx, 'account/remove', { ...page, action: ctx.path, cancel_href: '/account/apps' })
+  const by = (ctx: SignedIn) => ({ ...actorOf(ctx), id: ctx.state.user.id })
+
+  return {
+    async list(ctx: SignedIn): Promise<void> {
+      const apps = await listApps(db, ctx.state.user.id)
+      const shown = await Promise.all(apps.map((app) => viewOf(app, ctx.state.sessionUid)))
+      render(ctx, 'account/apps', {
+        apps: shown,
+        remove_all_href: shown.length > 1 ? '/account/apps/remove-all' : undefined,
+        done: takeNotice(ctx),
+      })
+    },
+
+    async confirmRemove(ctx: SignedIn): Promise<void> {
+      const app = await find(ctx)
+      const name = app.client_name
+      confirm(ctx, {
+        heading: `Remove access for ${name}?`,
+        app: appView(factsOf(app)),
+        will: [
+          `${name} can no longer use your account, from the moment you press the button.`,
+          ...(app.devices.length > 1 ? [`This ends its access on all ${app.devices.length} devices.`] : []),
+          'To use it again, you will have to allow it again.',
+        ],
+        will_not: [KEEPS(name), `Your account at ${name}, if you have one there, stays.`],
+        confirm_label: 'Remove access',
+      })
+    },
+
+    async remove(ctx: SignedIn): Promise<void> {
+      const receipt = await revokeApp(db, ctx.state.user.id, String(ctx.params.client_id), by(ctx))
+      if (!receipt) throw new NotFound(GONE)
+      const { client_name: name } = receipt
+      seeOther(ctx, '/account/apps', { heading: `${name} has no access any more.`, lines: [ended(receipt), KEEPS(name)] })
+    },
+
+    async confirmRemoveDevice(ctx: SignedIn): Promise<void> {
+      const app = await find(ctx)
+      const device = app.devices.find(({ session_uid }) => session_uid === ctx.params.device)
+      if (!device) throw new NotFound('That app has no access on that device.')
+      confirm(ctx, {
+        heading: `Remove access for ${app.client_name} on ${device.name}?`,
+        app: appView(factsOf(app)),
+        will: [`${app.client_name} can no longer use your account on ${device.name}, from the moment you press the button.`],
+        will_not: [
+          app.devices.length > 1
+            ? 'On your other devices it goes on.'
+            : 'What you allowed stays remembered: signing in to the app again needs no new decision.',
+        ],
+        confirm_label: 'Remove this device',
+      })
+    },
+
+    async removeDevice(ctx: SignedIn): Promise<void> {
+      const app = await find(ctx)
+      const receipt = await revokeDevice(db, ctx.state.user.id, app.client_id, String(ctx.params.device), by(ctx))
+      if (!receipt) throw new NotFound('That app has no access on that device.')
+      seeOther(ctx, '/account/apps', { heading: `${app.client_name} has no access on ${receipt.device} any more.` })
+    },
+
+    async confirmRemoveAll(ctx: SignedIn): Promise<void> {
+      const apps = await listApps(db, ctx.state.user.id)
+      if (apps.length === 0) throw new NotFound('No app has access to your account.')
+      confirm(ctx, {
+        heading: `Remove access for all ${apps.length} apps?`,
+        will: apps.map(({ client_name }) => `${client_name} can no longer use your account.`),
+        will_not: ['The apps keep what they have copied already.', 'You stay signed in here.'],
+        confirm_label: 'Remove all',
+      })
+    },
+
+    async removeAll(ctx: SignedIn): Promise<void> {
+      const receipts = await revokeAllApps(db, ctx.state.user.id, by(ctx))
+      if (receipts.length === 0) throw new NotFound('No app has access to your account.')
+      seeOther(ctx, '/account/apps', {
+        heading: 'No app has access to your account any more.',
+        lines: receipts.map((receipt) => `${receipt.client_name}: ${ended(receipt)}`).slice(0, 20),
+      })
+    },
+  }
+
+  async function viewOf(app: AppWithAccess, sessionUid: string) {
+    const path = `/account/apps/${app.client_id}`
+    const lastUsed = app.last_used_at ?? app.allowed_at
+    return {
+      app: appView(factsOf(app)),
+      sentences: await sentencesOf(app.scopes),
+      allowed: when(app.allowed_at),
+      last_used: when(lastUsed),
+      ends: app.ends_at ? when(app.ends_at) : undefined,
+      unused: unusedFor(lastUsed),
+      remove_href: `${path}/remove`,
+      devices: app.devices.map((device) => ({
+        id: device.session_uid,
+        label: device.name,
+        last_used: when(device.last_used_at),
+        current: device.session_uid === sessionUid,
+        remove_href: `${path}/devices/${device.session_uid}/remove`,
+      })),
+    }
+  }
+
+  async function sentencesOf(scopes: string[]): Promise<string[]> {
+    const openid = openidWords(new Set(scopes)).map(({ sentence, detail }) => `${sentence}: ${lowerFirst(detail)}`)
+    const found = await Promise.all(scopes.map((scope) => resources.findScope(scope)))
+    return [...openid, ...found.flatMap((scope) => scope?.sentence ?? [])]
+  }
+}
+
+/** What the confirmation page says; it says exactly what will happen. */
+interface Confirmation {
+  heading: string
+  app?: ReturnType<typeof appView>
+  will: string[]
+  will_not: string[]
+  confirm_label: string
+}
+
+function factsOf(app: AppWithAccess): AppFacts {
+  return { ...app, id: app.client_id, name: app.client_name }
+}
+
+function ended({ devices }: Receipt): string {
+  if (devices === 0) return 'It was not in use on any device.'
+  return devices === 1 ? 'Its access ended on 1 device.' : `Its access ended on ${devices} devices.`
+}
+
+function unusedFor(lastUsed: Date): string | undefined {
+  const days = Math.floor((Date.now() - lastUsed.getTime()) / 86_400_000)
+  if (days < UNUSED_DAYS) return undefined
+  return `Unused for ${Math.floor(days / 30)} months`
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1)
+}
+

@@ -1,0 +1,105 @@
+// Deciding about an app, where an authorization request stops for it.
+import type { Context } from 'koa'
+import { z } from 'zod'
+import type { Pool } from '../db/pool.ts'
+import { deviceName } from '../grants/device.ts'
+import { findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
+import { all, split } from '../oidc/grants.ts'
+import { openidWords } from '../oidc/scopes.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import type { ResourceScope } from '../resources/store.ts'
+import { findUser } from '../users/store.ts'
+import { actorOf } from '../web/actor.ts'
+import { NotFound } from '../web/errors.ts'
+import { readForm } from '../web/form.ts'
+import { hostOf } from '../clients/view.ts'
+import type { Step } from './step.ts'
+
+const KEEP = { always: 'Until I remove it', year: 'For a year', month: 'For 30 days', day: 'For a day' } as const
+const KEEP_DAYS = { always: null, year: 365, month: 30, day: 1 } as const
+
+const form = z.object({
+  scope: z.union([z.string().transform((one) => [one]), z.array(z.string())]).default([]),
+  keep: z.enum(Object.keys(KEEP) as (keyof typeof KEEP)[], 'Choose how long.').default('always'),
+})
+
+/** The page and the post of a consent. */
+export function consent({ db, resources }: { db: Pool; resources: ResourceDirectory }) {
+  return {
+    /** Shows what the app asks for. */
+    async show(ctx: Context, step: Step, errors: Record<string, string> = {}, status = 200): Promise<void> {
+      const { asked, optional } = await readRequest(step)
+      const user = await findUser(db, step.user_id!)
+      if (!user) throw new NotFound()
+      const earlier = await findConsent(db, user.id, step.client_id)
+      const decided = new Set(earlier && [...earlier.scopes, ...earlier.rejected_scopes])
+      const allowed = new Set(earlier?.scopes)
+      step.show(
+        ctx,
+        'interaction/consent',
+        {
+          action: step.path('consent'),
+          other_account_action: step.path('switch'),
+          account: { email: user.email, name: user.name },
+          sign_in_scopes: openidWords(new Set(asked.openid?.scope.split(' '))),
+          scopes: optional.map((scope) => ({
+            ...scope,
+            is_new: earlier !== undefined && !decided.has(scope.name),
+            // What was allowed stays ticked, what was refused stays unticked; danger is never ticked in advance.
+            checked: decided.has(scope.name) ? allowed.has(scope.name) : !scope.dangerous,
+          })),
+          keep: Object.entries(KEEP).map(([value, label]) => ({ value, label, selected: value === 'always' })),
+          redirect_host: hostOf(step.redirectUri),
+          errors,
+        },
+        status,
+      )
+    },
+
+    /** Stores the decision, and the interaction goes on with the grant it made. */
+    async post(ctx: Context, step: Step): Promise<void> {
+      const { values, errors } = readForm(ctx, form)
+      if (errors) return this.show(ctx, step, { form: 'Choose again what the app may do.' }, 422)
+      const { asked, optional } = await readRequest(step)
+      const ticked = optional.map(({ name }) => name).filter((name) => values.scope.includes(name))
+      const allowed = new Set([...(asked.openid?.scope.split(' ') ?? []), ...ticked])
+      if (allowed.size === 0) {
+        return this.show(ctx, step, { form: 'Tick at least one thing, or choose “Don’t allow”.' }, 422)
+      }
+      const days = KEEP_DAYS[values.keep]
+      const grantId = await giveConsent(
+        db,
+        {
+          user_id: step.user_id!,
+          client: { id: step.client_id, name: step.app?.name ?? step.client_id, host: hostOf(step.redirectUri) },
+          scopes: [...allowed],
+          rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),
+          expires_at: days === null ? null : new Date(Date.now() + days * 86_400_000),
+          granted: split(asked, allowed),
+          device: { session_uid: step.session_uid!, name: deviceName(ctx.get('user-agent')) },
+        },
+        { ...actorOf(ctx), id: step.user_id },
+      )
+      await step.finish(ctx, { consent: { grantId } })
+    },
+  }
+
+  // The provider has checked the request and named the APIs it is about; scopes outside of them have no effect.
+  async function readRequest(step: Step): Promise<{ asked: GrantedScopes; optional: ResourceScope[] }> {
+    const { scope, resource } = step.params as { scope?: string; resource?: string | string[] }
+    const requested = new Set(scope?.split(' ').filter(Boolean))
+    const openid = ['openid', 'profile', 'email', 'offline_access'].filter((name) => requested.has(name))
+    const optional: ResourceScope[] = []
+    const asked: Record<string, string> = {}
+    for (const identifier of [resource ?? []].flat()) {
+      const api = await resources.find(identifier)
+      const scopes = api?.scopes.filter(({ name }) => requested.has(name) && step.mayAskFor(name)) ?? []
+      if (scopes.length > 0) asked[identifier] = scopes.map(({ name }) => name).join(' ')
+      optional.push(...scopes)
+    }
+    return {
+      asked: { ...(openid.length > 0 ? { openid: { scope: openid.join(' ') } } : {}), resources: asked },
+      optional,
+    }
+  }
+}

@@ -1,0 +1,93 @@
+// Signing in, where an authorization request stops for it. The password is checked here and nowhere else.
+import type { Context } from 'koa'
+import { z } from 'zod'
+import { record } from '../audit/store.ts'
+import { digest } from '../credentials.ts'
+import type { Pool } from '../db/pool.ts'
+import { hashPassword, needsRehash, verifyPassword } from '../users/password.ts'
+import { findCredentials, normalEmail, noteSignIn } from '../users/store.ts'
+import { actorOf } from '../web/actor.ts'
+import { TooManyRequests } from '../web/errors.ts'
+import { readForm, sentText } from '../web/form.ts'
+import { throttle } from '../web/throttle.ts'
+import type { Step } from './step.ts'
+
+const form = z.object({
+  email: z
+    .string('Enter your email address.')
+    .trim()
+    .min(1, 'Enter your email address.')
+    .max(320, 'That is too long for an email address.'),
+  password: z.string('Enter your password.').min(1, 'Enter your password.'),
+})
+
+const WRONG = 'That email address and password do not fit together.'
+const MESSAGE = 'Too many attempts to sign in.'
+const QUARTER = 15 * 60
+
+/** The page and the post of a sign-in. */
+export function signIn({ db }: { db: Pool }) {
+  // By account and address, so that nobody can lock a stranger out from elsewhere; by account, so that many addresses
+  // together cannot guess on; by address, so that one cannot try one password on everybody (ASVS 6.3.1).
+  const limits = [
+    { throttle: throttle(db, { name: 'sign-in', attempts: 5, seconds: QUARTER, message: MESSAGE }), key: pair },
+    { throttle: throttle(db, { name: 'sign-in-account', attempts: 50, seconds: QUARTER * 4, message: MESSAGE }), key: account },
+    { throttle: throttle(db, { name: 'sign-in-address', attempts: 50, seconds: QUARTER, message: MESSAGE }), key: address },
+  ]
+
+  return {
+    /** Shows the form. */
+    show(ctx: Context, step: Step, errors: Record<string, string> = {}, status = 200): void {
+      const email = sentText(ctx, 'email') || hint(step)
+      step.show(ctx, 'interaction/login', { action: step.path('login'), values: { email }, errors }, status)
+    },
+
+    /** Checks what was sent; the interaction goes on when it was right. */
+    async post(ctx: Context, step: Step): Promise<void> {
+      const { values, errors } = readForm(ctx, form)
+      if (errors) return this.show(ctx, step, errors, 422)
+      const email = normalEmail(values.email)
+      const by = actorOf(ctx)
+      const client_id = step.app?.id
+
+      try {
+        // Counted before the password is looked at: parallel guesses cannot slip through together.
+        for (const { throttle, key } of limits) await throttle.count(key(email, ctx.ip))
+      } catch (refusal) {
+        if (!(refusal instanceof TooManyRequests)) throw refusal
+        await record(db, { type: 'sign_in.limited' }, by)
+        ctx.set(refusal.headers)
+        return this.show(ctx, step, { form: refusal.message }, 429)
+      }
+      const user = await findCredentials(db, { email })
+      const matches = await verifyPassword(user?.password_hash, values.password)
+      if (!user || !matches || user.disabled_at) {
+        const reason = !user ? 'unknown' : matches ? 'disabled' : 'wrong_password'
+        await record(db, { type: 'sign_in.failed', user_id: user?.id, client_id, reason }, by)
+        return this.show(ctx, step, { form: WRONG }, 422)
+      }
+      const rehashed = needsRehash(user.password_hash!) ? await hashPassword(values.password) : undefined
+      await noteSignIn(db, user.id, { client_id, rehashed }, { ...by, id: user.id })
+      for (const { throttle, key } of limits.slice(0, 2)) await throttle.reset(key(email, ctx.ip))
+      await step.finish(ctx, { login: { accountId: user.id, amr: ['pwd'] } })
+    },
+  }
+}
+
+// Addresses of people are not kept in clear where they need not be.
+function account(email: string): string {
+  return digest(email).toString('base64url')
+}
+
+function address(_email: string, ip: string): string {
+  return ip
+}
+
+function pair(email: string, ip: string): string {
+  return `${account(email)} ${ip}`
+}
+
+function hint(step: Step): string {
+  const { login_hint } = step.params
+  return typeof login_hint === 'string' ? login_hint.slice(0, 320) : ''
+}

@@ -1,0 +1,126 @@
+// The addresses an authorization request stops at: which page is due, what was decided there, and what to say when the
+// request is over already (back button, second tab).
+import type { Context } from 'koa'
+import { errors, type Provider } from 'oidc-provider'
+import type { ClientDirectory } from '../clients/directory.ts'
+import { appView } from '../clients/view.ts'
+import type { Pool } from '../db/pool.ts'
+import { refuseConsent } from '../grants/store.ts'
+import { endSession } from '../oidc/session.ts'
+import { findState } from '../oidc/state.ts'
+import { throughStorage } from '../oidc/storage.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import type { Secrets } from '../secrets.ts'
+import { actorOf } from '../web/actor.ts'
+import type { Render } from '../web/render.ts'
+import { consent } from './consent.ts'
+import { signIn } from './login.ts'
+import { type Step, stepOf } from './step.ts'
+
+/** What these pages stand on. */
+export interface InteractionParts {
+  db: Pool
+  provider(): Provider
+  secrets: Secrets
+  render: Render
+  clients: ClientDirectory
+  resources: ResourceDirectory
+}
+
+/** Handlers of /interaction/:uid and below. */
+export function interactionPages(parts: InteractionParts) {
+  const { db, clients } = parts
+  const login = signIn(parts)
+  const deciding = consent(parts)
+
+  /** Runs a handler with the step it belongs to; what is over gets a page that says what to do. */
+  const withStep = (handler: (ctx: Context, step: Step) => unknown) => async (ctx: Context) => {
+    const provider = parts.provider()
+    let interaction: Awaited<ReturnType<Provider['interactionDetails']>>
+    try {
+      interaction = await provider.interactionDetails(ctx.req, ctx.res)
+    } catch (error) {
+      if (!(error instanceof errors.SessionNotFound)) throw error
+      return showOver(ctx)
+    }
+    // The cookie is this interaction's own (its path says so); a copied address without it has no cookie at all.
+    if (interaction.uid !== ctx.params.uid) return showOver(ctx)
+    const client = await clients.find(String(interaction.params.client_id))
+    await handler(ctx, stepOf({ ...parts, provider }, interaction, client))
+  }
+
+  /** As {@link withStep}, for forms. */
+  const withForm = (prompt: string | undefined, handler: (ctx: Context, step: Step) => unknown) =>
+    withStep((ctx, step) => {
+      // A second tab may have moved on; what is due now is shown instead of an error.
+      if (prompt && step.prompt.name !== prompt) return seeStep(ctx)
+      step.checkForm(ctx)
+      return handler(ctx, step)
+    })
+
+  async function showOver(ctx: Context): Promise<void> {
+    const over = await throughStorage(() => findState(db, 'interaction', String(ctx.params.uid)))
+    const { client_id, params } = (over?.payload ?? {}) as { client_id?: string; params?: { client_id?: string } }
+    const client = await clients.find(client_id ?? params?.client_id ?? '')
+    const app = client && appView(client)
+    const home = client?.homepage_uri
+    parts.render(
+      ctx,
+      'message',
+      {
+        tone: 'info',
+        heading: over?.consumed ? 'You have finished here' : 'This page has expired',
+        text: app
+          ? `To use ${app.name}, go back to it. If it does not know you, start again from there.`
+          : 'Go back to the app you came from and start again from there.',
+        link: home ? { href: home, label: `Go to ${app?.name}` } : undefined,
+        links: [{ href: '/account', label: 'Go to your account' }],
+      },
+      over?.consumed ? 200 : 410,
+    )
+  }
+
+  return {
+    back: (ctx: Context) => seeStep(ctx),
+
+    show: withStep(async (ctx, step) => {
+      if (step.prompt.name === 'consent') return deciding.show(ctx, step)
+      // Signed in meanwhile in another tab: nothing is left to ask.
+      const session = await parts.provider().Session.get(ctx)
+      const { reasons } = step.prompt
+      if (session.accountId && reasons.every((reason) => reason === 'no_session')) {
+        return step.finish(ctx, {
+          login: { accountId: session.accountId, ts: session.loginTs, amr: session.amr, acr: session.acr },
+        })
+      }
+      return login.show(ctx, step)
+    }),
+
+    login: withForm('login', (ctx, step) => login.post(ctx, step)),
+
+    consent: withForm('consent', (ctx, step) => deciding.post(ctx, step)),
+
+    /** "Don't allow" and "Cancel": back to the app with access_denied (RFC 6749 §4.1.2.1). */
+    abort: withForm(undefined, async (ctx, step) => {
+      if (step.prompt.name === 'consent' && step.user_id) {
+        await refuseConsent(db, step.user_id, step.client_id, { ...actorOf(ctx), id: step.user_id })
+      }
+      await step.finish(ctx, { error: 'access_denied', error_description: 'the user did not allow it' })
+    }),
+
+    /** "Use another account": this session ends, and the same request starts anew. */
+    switch: withForm(undefined, async (ctx, step) => {
+      await endSession(parts.provider(), db, ctx)
+      const query = new URLSearchParams(
+        Object.entries(step.params).flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, String(one)])),
+      )
+      ctx.status = 303
+      ctx.redirect(`/auth?${query}`)
+    }),
+  }
+
+  function seeStep(ctx: Context): void {
+    ctx.status = 303
+    ctx.redirect(`/interaction/${ctx.params.uid}`)
+  }
+}

@@ -1,0 +1,123 @@
+// Signing keys: one signs, the next one is published beforehand, the retired one stays published for a while, so that no
+// verifier ever meets a key it cannot find. Private parts are stored encrypted.
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
+import { type Actor, SYSTEM } from '../audit/events.ts'
+import { record } from '../audit/store.ts'
+import { type Db, many, maybe, run, sql, tx } from '../db/pool.ts'
+import type { Secrets } from '../secrets.ts'
+
+/** Algorithms that ID tokens are signed with; the first is the default. */
+export const SIGNING_ALGS = ['ES256', 'RS256'] as const
+
+type Alg = (typeof SIGNING_ALGS)[number]
+
+/** A signing key without its private part. */
+export interface SigningKey {
+  kid: string
+  alg: Alg
+  state: 'next' | 'current' | 'retired'
+  created_at: Date
+  activated_at: Date | null
+  retired_at: Date | null
+}
+
+// How long a retired key stays published: longer than any ID token is checked by, and than verifiers cache a key set.
+const RETIRED_DAYS = 7
+
+/** All keys that are published or were, newest first. */
+export function listKeys(db: Db): Promise<SigningKey[]> {
+  return many<SigningKey>(
+    db,
+    sql`select kid, alg, state, created_at, activated_at, retired_at from signing_keys order by created_at desc, kid`,
+  )
+}
+
+/** The private key set, current keys first: what the provider signs with and publishes. @throws when a key cannot be decrypted. */
+export async function loadKeySet(db: Db, secrets: Secrets): Promise<{ keys: JWK[] }> {
+  const rows = await many<{ kid: string; alg: Alg; private_jwk_encrypted: Buffer }>(
+    db,
+    sql`select kid, alg, private_jwk_encrypted from signing_keys
+        where state <> 'retired' or retired_at > now() - make_interval(days => ${RETIRED_DAYS})
+        order by case state when 'current' then 0 when 'next' then 1 else 2 end, alg, created_at desc`,
+  )
+  return {
+    keys: rows.map(({ kid, alg, private_jwk_encrypted }) => ({
+      ...JSON.parse(secrets.decrypt(private_jwk_encrypted)),
+      kid,
+      alg,
+      use: 'sig',
+    })),
+  }
+}
+
+/** Makes the keys that are missing, and encrypts anew what an old secret key encrypted. Safe on many nodes at once. */
+export async function ensureKeys(db: Db, secrets: Secrets): Promise<void> {
+  await tx(db, async (t) => {
+    await lockKeys(t)
+    for (const alg of SIGNING_ALGS) {
+      for (const state of ['current', 'next'] as const) {
+        const found = await maybe(t, sql`select from signing_keys where alg = ${alg} and state = ${state}`)
+        if (!found) await createKey(t, secrets, alg, state, SYSTEM)
+      }
+    }
+    const rows = await many<{ kid: string; private_jwk_encrypted: Buffer }>(
+      t,
+      sql`select kid, private_jwk_encrypted from signing_keys`,
+    )
+    for (const { kid, private_jwk_encrypted } of rows.filter((row) => secrets.isSealedByOldKey(row.private_jwk_encrypted))) {
+      const sealed = secrets.encrypt(secrets.decrypt(private_jwk_encrypted))
+      await run(t, sql`update signing_keys set private_jwk_encrypted = ${sealed} where kid = ${kid}`)
+    }
+  })
+}
+
+/**
+ * Rotates every algorithm: the next key signs from now on, the current one retires and stays published for 7 days, a new
+ * next one is made. @returns all keys afterwards.
+ */
+export function rotateKeys(db: Db, secrets: Secrets, by: Actor): Promise<SigningKey[]> {
+  return tx(db, async (t) => {
+    await lockKeys(t)
+    for (const alg of SIGNING_ALGS) {
+      await run(t, sql`update signing_keys set state = 'retired', retired_at = now()
+                       where alg = ${alg} and state = 'current'`)
+      const activated = await maybe<{ kid: string }>(
+        t,
+        sql`update signing_keys set state = 'current', activated_at = now()
+            where alg = ${alg} and state = 'next' returning kid`,
+      )
+      const kid = activated?.kid ?? (await createKey(t, secrets, alg, 'current', by))
+      await createKey(t, secrets, alg, 'next', by)
+      await record(t, { type: 'key.rotated', kid, alg }, by)
+    }
+    return listKeys(t)
+  })
+}
+
+/** Takes keys away that have been retired for longer than anybody needs them. @returns how many. */
+export function sweepKeys(db: Db): Promise<number> {
+  return run(
+    db,
+    sql`delete from signing_keys
+        where state = 'retired' and retired_at < now() - make_interval(days => ${RETIRED_DAYS * 2})`,
+  )
+}
+
+// Two nodes starting together, or an administrator rotating twice at once, take turns.
+async function lockKeys(db: Db): Promise<void> {
+  await run(db, sql`select pg_advisory_xact_lock(hashtext('valetkey signing keys'))`)
+}
+
+async function createKey(db: Db, secrets: Secrets, alg: Alg, state: 'current' | 'next', by: Actor): Promise<string> {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
+  const [publicJwk, privateJwk] = await Promise.all([exportJWK(publicKey), exportJWK(privateKey)])
+  const kid = await calculateJwkThumbprint(publicJwk)
+  await run(
+    db,
+    sql`insert into signing_keys (kid, alg, public_jwk, private_jwk_encrypted, state, activated_at)
+        values (${kid}, ${alg}, ${JSON.stringify(publicJwk)}, ${secrets.encrypt(JSON.stringify(privateJwk))}, ${state},
+                case when ${state === 'current'} then now() end)`,
+  )
+  await record(db, { type: 'key.created', kid, alg }, by)
+  return kid
+}

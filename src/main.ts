@@ -1,0 +1,169 @@
+// From configuration to a server that accepts requests, and back: config → database → app → listen; drain and stop.
+import { randomBytes } from 'node:crypto'
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createApp } from './app.ts'
+import { type Config, ConfigError, loadConfig } from './config.ts'
+import { EmbeddedError, startEmbedded } from './db/embedded.ts'
+import { migrate } from './db/migrate.ts'
+import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from './db/pool.ts'
+import { ensureKeys } from './keys/store.ts'
+import { secretsFrom } from './secrets.ts'
+import { createSetupLink, hasAdministrator } from './users/store.ts'
+import { CannotListen, listenHttp } from './web/listen.ts'
+import { createLogger, type Logger } from './web/log.ts'
+import { isWorker, startWorkers, WorkerFailed, workAs } from './workers.ts'
+
+/** A server that accepts requests. */
+export interface Running {
+  /** The issuer's origin. */
+  url: string
+  /** Finishes the requests in flight, then lets go of the database. May be called again. */
+  stop(): Promise<void>
+}
+
+/** Starts everything that `config` asks for, or nothing. Signals are the caller's matter. */
+export async function serve(config: Config): Promise<Running> {
+  const log = createLogger(config.logLevel)
+  await using started = new AsyncDisposableStack()
+
+  const database = await openDatabase(config)
+  started.defer(database.stop)
+  const ready: ReadyConfig = { ...config, databaseUrl: database.url, secretKeys: await secretKeysOf(config) }
+  await prepare(ready, log)
+  const server = ready.workers === 1 ? await serveHere(ready, log) : await serveInWorkers(ready, log)
+  started.defer(server.stop)
+  log.info(
+    { url: ready.issuerUrl.origin, host: ready.host, port: ready.port, workers: ready.workers },
+    'listening',
+  )
+
+  const running = started.move()
+  return { url: ready.issuerUrl.origin, stop: () => running.disposeAsync() }
+}
+
+/** Serves until SIGTERM or SIGINT, as `npm start` and `valetkey serve` do. */
+export async function serveUntilSignal(config: Config): Promise<void> {
+  // Heard from the start: a signal that comes while the server starts must not leave a database behind.
+  const signal = new Promise<void>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => resolve())
+  })
+  const running = await serve(config)
+  await signal
+  await running.stop()
+}
+
+/** The configured database, or the embedded one while `stop` was not called. */
+export async function openDatabase(config: Config): Promise<{ url: string; stop(): Promise<void> }> {
+  if (config.databaseUrl) return { url: config.databaseUrl, stop: async () => {} }
+  return startEmbedded(config.dataDir)
+}
+
+/** The configured keys, or those of the data directory, which are made at the first start. */
+export async function secretKeysOf(config: Config): Promise<string[]> {
+  if (config.secretKeys) return config.secretKeys
+  const file = join(config.dataDir, 'secrets')
+  const draft = `${file}.${randomBytes(4).toString('hex')}`
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  await writeFile(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 })
+  try {
+    // Whole or not at all, and never over keys that something is encrypted under already.
+    await link(draft, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    await rm(draft)
+  }
+  return (await readFile(file, 'utf8')).split(/[\s,]+/).filter(Boolean)
+}
+
+/** The failures that a person at the terminal can do something about, said without a stack. @returns the exit code */
+export function explain(error: unknown): number {
+  const known = [ConfigError, EmbeddedError, CannotListen, DatabaseUnavailable, WorkerFailed]
+  const isKnown = known.some((kind) => error instanceof kind)
+  console.error(isKnown ? (error as Error).message : error)
+  return error instanceof ConfigError ? EX_CONFIG : 1
+}
+
+/** A configuration in which nothing is left to be made up. */
+type ReadyConfig = Config & { databaseUrl: string; secretKeys: string[] }
+
+const EX_CONFIG = 78 // sysexits.h
+const DATABASE_WAIT_SECONDS = 30
+
+/** What is done once for all workers: the schema, the signing keys, the way in for the first administrator. */
+async function prepare(config: ReadyConfig, log: Logger): Promise<void> {
+  const db = openPool(config.databaseUrl, 2)
+  try {
+    const applied = await whenReachable(() => migrate(db), log)
+    if (applied.length > 0) log.info({ applied }, 'migrated')
+    await ensureKeys(db, secretsFrom(config.secretKeys))
+    await offerSetup(db, config)
+  } finally {
+    await db.close()
+  }
+}
+
+async function offerSetup(db: Pool, { issuerUrl }: Config): Promise<void> {
+  if (await hasAdministrator(db)) return
+  // Not through the log: a log is kept and shipped, and this link is a credential for a day.
+  const token = await createSetupLink(db)
+  process.stdout.write(`Create the first administrator: ${issuerUrl.origin}/setup/${token}\n`)
+}
+
+/** Waits for a database that comes up later than we do, as they do after a power cut. */
+async function whenReachable<T>(work: () => Promise<T>, log: Logger): Promise<T> {
+  const deadline = Date.now() + DATABASE_WAIT_SECONDS * 1000
+  for (;;) {
+    try {
+      return await work()
+    } catch (thrown) {
+      const error = asDatabaseError(thrown)
+      if (!(error instanceof DatabaseUnavailable) || Date.now() > deadline) throw error
+      log.warn({ err: error }, 'the database cannot be reached yet')
+      await sleep(1000)
+    }
+  }
+}
+
+async function serveHere(config: ReadyConfig, log: Logger): Promise<{ stop(): Promise<void> }> {
+  await using started = new AsyncDisposableStack()
+  const db = openPool(config.databaseUrl, config.databasePoolSize)
+  started.defer(() => db.close())
+  const app = await createApp({ config, secrets: secretsFrom(config.secretKeys), db, log })
+  started.defer(() => app.close())
+  const listening = await listenHttp(app.handler, config)
+  started.defer(() => listening.stop())
+
+  const running = started.move()
+  return { stop: () => running.disposeAsync() }
+}
+
+/** A configuration as a message between processes. */
+type Task = Omit<ReadyConfig, 'issuerUrl'> & { issuerUrl: string }
+
+function serveInWorkers(config: ReadyConfig, log: Logger): Promise<{ stop(): Promise<void> }> {
+  const task: Task = { ...config, issuerUrl: config.issuerUrl.href }
+  const tasks = Array.from({ length: config.workers }, (_, i) =>
+    // One of them sweeps for all.
+    i === 0 ? task : { ...task, sweepIntervalSeconds: 0 },
+  )
+  return startWorkers({ script: import.meta.filename, tasks, stopSeconds: config.shutdownSeconds + 5, log })
+}
+
+async function work(): Promise<void> {
+  await workAs<Task>((task) => {
+    const config = { ...task, issuerUrl: new URL(task.issuerUrl) }
+    return serveHere(config, createLogger(config.logLevel))
+  })
+}
+
+if (import.meta.main) {
+  try {
+    await (isWorker ? work() : serveUntilSignal(loadConfig()))
+    process.exit(0)
+  } catch (error) {
+    process.exit(explain(error))
+  }
+}

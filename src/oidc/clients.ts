@@ -1,0 +1,49 @@
+// A registration in the provider's words.
+import type { Registration } from '../clients/directory.ts'
+import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { isConfidential } from '../clients/store.ts'
+
+/** Registration fields of ours that the provider carries along on its Client. */
+export const OWN_METADATA = ['type', 'first_party', 'pkce_required', 'resource', 'resource_scopes'] as const
+
+/** Our own fields as they stand on a provider's Client. */
+export interface OwnMetadata {
+  type?: Registration['type']
+  first_party?: boolean
+  pkce_required?: boolean
+  /** The API whose tokens this client may introspect. */
+  resource?: string
+  /** Scopes of APIs that this client may ask for. */
+  resource_scopes?: string[]
+}
+
+/** Client metadata as RFC 7591 names it, plus {@link OWN_METADATA}. */
+export function providerMetadata(registration: Registration): Record<string, unknown> {
+  const { type, scopes } = registration
+  const signsIn = type === 'web' || type === 'spa' || type === 'native'
+  const isOpenid = (scope: string) => (OPENID_SCOPES as readonly string[]).includes(scope)
+  return {
+    client_id: registration.id,
+    client_name: registration.name,
+    application_type: type === 'native' ? 'native' : 'web',
+    redirect_uris: registration.redirect_uris,
+    post_logout_redirect_uris: registration.post_logout_redirect_uris,
+    grant_types: signsIn
+      ? ['authorization_code', 'refresh_token', ...(type === 'web' ? ['client_credentials'] : [])]
+      : type === 'service'
+        ? ['client_credentials']
+        : [],
+    response_types: signsIn ? ['code'] : [],
+    token_endpoint_auth_method: isConfidential(type) ? 'client_secret_basic' : 'none',
+    // The provider wants to see a secret; what is presented is compared with digests instead (provider.ts).
+    ...(isConfidential(type) ? { client_secret: 'kept as digests only' } : {}),
+    scope: scopes.filter(isOpenid).join(' ') || undefined,
+    ...(registration.homepage_uri ? { client_uri: registration.homepage_uri } : {}),
+    ...(registration.logo_uri ? { logo_uri: registration.logo_uri } : {}),
+    type,
+    first_party: registration.first_party,
+    pkce_required: registration.pkce_required,
+    ...(registration.resource ? { resource: registration.resource } : {}),
+    resource_scopes: scopes.filter((scope) => !isOpenid(scope)),
+  }
+}

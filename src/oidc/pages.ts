@@ -1,0 +1,61 @@
+// The pages the provider shows itself: errors it cannot take back to an app, and signing out.
+import { errors } from 'oidc-provider'
+import { answer, HttpError } from '../web/errors.ts'
+import { allowFormTo } from '../web/headers.ts'
+import type { Logger } from '../web/log.ts'
+import type { Render } from '../web/render.ts'
+import type { ProviderPages } from './provider.ts'
+
+/** Makes the provider's pages. */
+export function providerPages({ render, log }: { render: Render; log: Logger }): ProviderPages {
+  return {
+    async error(ctx, out, error) {
+      if (error instanceof errors.SessionNotFound) {
+        return render(
+          ctx,
+          'message',
+          {
+            tone: 'info',
+            heading: 'This page has expired',
+            text: 'You may have finished in another tab already. Go back to the app you came from; if it does not know you, start again from there.',
+            links: [{ href: '/account', label: 'Go to your account' }],
+          },
+          410,
+        )
+      }
+      const status = ctx.status >= 400 ? ctx.status : 400
+      log.info({ request_id: ctx.state.requestId, error: out.error, detail: out.error_description }, 'request refused')
+      answer(ctx, render, new HttpError(status, out.error, wordsFor(out.error, out.error_description)))
+    },
+
+    async logout(ctx) {
+      const { oidc } = ctx
+      allowFormTo(ctx, oidc.params?.post_logout_redirect_uri as string | undefined)
+      render(ctx, 'interaction/logout', {
+        action: '/session/end/confirm',
+        xsrf: (oidc.session?.state as { secret: string }).secret,
+        app_name: oidc.client?.clientName,
+      })
+    },
+
+    async loggedOut(ctx) {
+      const session = ctx.oidc.client
+      render(ctx, 'message', {
+        tone: 'good',
+        heading: session ? 'You are still signed in' : 'You are signed out',
+        text: session
+          ? `${session.clientName} was told, and nothing else changed.`
+          : 'Apps that you allowed keep their access until you remove it in your account.',
+        link: { href: '/account', label: session ? 'Go to your account' : 'Sign in again' },
+      })
+    },
+  }
+}
+
+// An app sent the person here with a request that is wrong, so there is no way back; whoever built the app reads the rest.
+function wordsFor(error: string, description: string | undefined): string {
+  const technical = description ? ` (${description})` : ''
+  if (error === 'temporarily_unavailable') return 'Nothing was lost. Please try again in a few seconds.'
+  if (error === 'server_error') return 'It is not your doing. Please try again; if it stays, ask for help.'
+  return `The app that sent you here asked for something that cannot be done, so it stops here. Its makers need to know: ${error}${technical}.`
+}

@@ -1,0 +1,91 @@
+// Mounts the provider under our Koa: each request is a unit of work, and what the token endpoint has collected is written
+// before its answer leaves.
+import type { Context, Middleware } from 'koa'
+import compose from 'koa-compose'
+import type { Provider } from 'oidc-provider'
+import { DatabaseUnavailable, type Db } from '../db/pool.ts'
+import type { UseRecorder } from '../grants/use.ts'
+import { MethodNotAllowed } from '../web/errors.ts'
+import { allowFormTo } from '../web/headers.ts'
+import { endGrant } from './adapter.ts'
+import type { TokenStore } from './tokens.ts'
+import { beginUnit, type Unit } from './unit.ts'
+
+/** What the mounted provider stands on. */
+export interface ProtocolParts {
+  db: Db
+  tokens: TokenStore
+  use: UseRecorder
+  /** The provider of this moment; another takes its place when keys or scopes change. */
+  provider(): Provider
+}
+
+const METHODS: [RegExp, string][] = [
+  [/^\/(token|introspect|revoke|par)$/, 'POST, OPTIONS'],
+  [/^\/(jwks|\.well-known\/(openid-configuration|oauth-authorization-server))$/, 'GET, HEAD, OPTIONS'],
+  [/^\/userinfo$/, 'GET, HEAD, POST, OPTIONS'],
+  [/^\/(auth|session\/end)$/, 'GET, HEAD, POST'],
+  [/^\/(auth\/[^/]+|session\/end\/success)$/, 'GET, HEAD'],
+  [/^\/session\/end\/confirm$/, 'POST'],
+]
+
+/** Answers the protocol's addresses; passes all others on. */
+export function protocol({ db, tokens, use, provider }: ProtocolParts): Middleware {
+  const mounted = new WeakMap<Provider, Middleware>()
+  return async (ctx, next) => {
+    const allowed = METHODS.find(([path]) => path.test(ctx.path))?.[1]
+    if (!allowed) return next()
+    if (!allowed.split(', ').includes(ctx.method)) throw new MethodNotAllowed(allowed)
+
+    const current = provider()
+    const run = mounted.get(current) ?? compose((current as unknown as { middleware: Middleware[] }).middleware)
+    mounted.set(current, run)
+
+    const unit = beginUnit(ctx, ctx.path === '/token')
+    await run(ctx as Parameters<typeof run>[0], next)
+    if (unit.writes && ctx.status === 200) await commit(ctx, { db, tokens }, unit)
+    if (ctx.path === '/introspect' || ctx.path === '/userinfo') await noteUse(ctx, use, unit)
+    // form_post pages carry the answer to the app's own origin.
+    if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
+  }
+}
+
+// Consuming and issuing are one statement (RFC 9700 §4.14.2, RFC 6749 §4.1.2). Whoever loses the race for it gets
+// invalid_grant, whatever the provider was about to answer; and who lost it to a replay ends the grant.
+async function commit(ctx: Context, { db, tokens }: { db: Db; tokens: TokenStore }, unit: Unit): Promise<void> {
+  const { consume, issue } = unit.writes!
+  try {
+    if (!consume) {
+      const issued = await Promise.all(issue.map((token) => tokens.insert(token)))
+      if (issued.includes(false)) refuse(ctx, 401, 'invalid_client', 'client authentication failed')
+      return
+    }
+    if (await tokens.exchange(consume, issue)) return
+    const row = await tokens.find(consume)
+    if (row?.consumed && row.grant_id) await endGrant(db, row.grant_id, ctx)
+    refuse(ctx, 400, 'invalid_grant', 'grant request is invalid')
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailable)) throw error
+    refuse(ctx, 503, 'temporarily_unavailable', 'the server cannot reach its database, try again shortly')
+  }
+}
+
+function refuse(ctx: Context, status: number, error: string, error_description: string): void {
+  ctx.status = status
+  ctx.body = { error, error_description }
+}
+
+async function noteUse(ctx: Context, use: UseRecorder, unit: Unit): Promise<void> {
+  const { active } = ctx.body as { active?: boolean }
+  if (ctx.status !== 200 || active === false) return
+  for (const read of unit.tokens.values()) {
+    const row = await read
+    if (row?.grant_id) use.note(row.grant_id)
+  }
+}
+
+function redirectUri(ctx: Context): string | undefined {
+  const { params } = ctx.oidc as { params?: { redirect_uri?: unknown; post_logout_redirect_uri?: unknown } }
+  const uri = params?.redirect_uri ?? params?.post_logout_redirect_uri
+  return typeof uri === 'string' ? uri : undefined
+}

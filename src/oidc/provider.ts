@@ -1,0 +1,210 @@
+// The provider's settings, as a list. Rules stand where they belong; here they are only put in their places.
+import type { JWK } from 'jose'
+import type { Context } from 'koa'
+import { type Client, type Configuration, Provider } from 'oidc-provider'
+import type { ClientDirectory } from '../clients/directory.ts'
+import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { matchesSecret } from '../clients/secrets.ts'
+import type { Config } from '../config.ts'
+import { newCredential } from '../credentials.ts'
+import type { Db } from '../db/pool.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import type { Secrets } from '../secrets.ts'
+import { findUser } from '../users/store.ts'
+import { type AdapterParts, adapterFactory } from './adapter.ts'
+import { OWN_METADATA, type OwnMetadata } from './clients.ts'
+import { ACCOUNT_CLIENT_ID, grantLoader } from './grants.ts'
+import { resourceIndicators } from './resources.ts'
+import { throughStorage } from './storage.ts'
+import { currentUnit, type Person } from './unit.ts'
+
+/** What a provider is built from. */
+export interface ProviderParts extends AdapterParts {
+  config: Config
+  secrets: Secrets
+  resources: ResourceDirectory
+  keySet: { keys: JWK[] }
+  /** Scopes of all APIs, for discovery. */
+  resourceScopes: string[]
+  pages: ProviderPages
+}
+
+/** The pages that the provider shows itself. */
+export interface ProviderPages {
+  error(ctx: Context, out: { error: string; error_description?: string }, error: Error): Promise<void>
+  logout(ctx: Context): Promise<void>
+  loggedOut(ctx: Context): Promise<void>
+}
+
+const INTERACTION_SECONDS = 60 * 60
+const PUSHED_REQUEST_SECONDS = 60
+
+/** Builds a provider. Keys and scopes are fixed for its life: when they change, a new one takes its place. */
+export function createProvider(parts: ProviderParts): Provider {
+  const provider = new Provider(issuerOf(parts.config), settings(parts))
+  issuePrefixedValues(provider)
+  compareSecretDigests(provider, parts.clients)
+  rotateSessionsAtSignInOnly(provider)
+  return provider
+}
+
+/** The issuer identifier: the public origin, without a slash at the end. */
+export function issuerOf(config: Config): string {
+  return config.issuerUrl.origin
+}
+
+function settings(parts: ProviderParts): Configuration {
+  const { config, db, secrets, pages } = parts
+  const { ttl } = config
+  const https = config.issuerUrl.protocol === 'https:'
+  const cookie = { signed: true, httpOnly: true, sameSite: 'lax', secure: https } as const
+  return {
+    adapter: adapterFactory(parts),
+    acrValues: [],
+    allowOmittingSingleRegisteredRedirectUri: false,
+    claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
+    clientBasedCORS: (_ctx, origin, client) => mayCallFrom(client, origin),
+    clients: [
+      {
+        client_id: ACCOUNT_CLIENT_ID,
+        redirect_uris: [`${issuerOf(config)}/account/signed-in`],
+        response_types: ['none'],
+        grant_types: [],
+        token_endpoint_auth_method: 'none',
+      },
+    ],
+    clockTolerance: 5,
+    conformIdTokenClaims: true,
+    cookies: {
+      keys: secrets.cookieKeys,
+      // __Host- pins a cookie to this very host and to https; the interaction's cookies need a path of their own.
+      names: { session: https ? '__Host-session' : '_session', interaction: '_interaction', resume: '_resume' },
+      long: cookie,
+      short: cookie,
+    },
+    // The built-in client's response_type none is nobody else's.
+    discovery: { response_types_supported: ['code'], scopes_supported: [...OPENID_SCOPES, ...parts.resourceScopes] },
+    enabledJWA: {
+      idTokenSigningAlgValues: ['RS256', 'ES256'],
+      dPoPSigningAlgValues: ['ES256', 'EdDSA', 'RS256', 'PS256'],
+    },
+    // Access outlives the browser's session and ends when the user removes it.
+    expiresWithSession: () => false,
+    extraClientMetadata: { properties: [...OWN_METADATA] },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      dPoP: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: (_ctx, client, token) => maySeeToken(client, token) },
+      pushedAuthorizationRequests: { enabled: true },
+      resourceIndicators: resourceIndicators(parts.resources),
+      revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx) => pages.logout(ctx),
+        postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
+      },
+      userinfo: { enabled: true },
+    },
+    findAccount: async (_ctx, sub) => {
+      const user = await throughStorage(() => findPerson(db, sub))
+      if (!user) return undefined
+      const { id, name, email, email_verified } = user
+      return { accountId: id, claims: () => ({ sub: id, name, email, email_verified }) }
+    },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    jwks: parts.keySet as Configuration['jwks'],
+    loadExistingGrant: grantLoader(db),
+    pkce: { required: (_ctx, client) => (client as Client & OwnMetadata).pkce_required !== false },
+    renderError: (ctx, out, error) => pages.error(ctx, out, error),
+    responseTypes: ['code', 'none'],
+    revokeGrantPolicy: () => true,
+    rotateRefreshToken: true,
+    routes: {
+      authorization: '/auth',
+      end_session: '/session/end',
+      introspection: '/introspect',
+      jwks: '/jwks',
+      pushed_authorization_request: '/par',
+      revocation: '/revoke',
+      token: '/token',
+      userinfo: '/userinfo',
+    },
+    scopes: [...OPENID_SCOPES],
+    subjectTypes: ['public'],
+    ttl: {
+      AccessToken: ttl.accessTokenSeconds,
+      AuthorizationCode: ttl.authorizationCodeSeconds,
+      ClientCredentials: ttl.accessTokenSeconds,
+      Grant: ttl.refreshTokenMaxSeconds,
+      IdToken: ttl.accessTokenSeconds,
+      Interaction: INTERACTION_SECONDS,
+      PushedAuthorizationRequest: PUSHED_REQUEST_SECONDS,
+      // Sliding, and never past the longest life counted from the first token of the chain.
+      RefreshToken: (_ctx, token) => {
+        const left = token.iiat! + ttl.refreshTokenMaxSeconds - Math.floor(Date.now() / 1000)
+        return Math.max(1, Math.min(ttl.refreshTokenSeconds, left))
+      },
+      Session: ttl.sessionSeconds,
+    },
+  }
+}
+
+async function findPerson(db: Db, id: string): Promise<Person | undefined> {
+  const known = currentUnit()?.users.get(id)
+  if (known) return known
+  const user = await findUser(db, id)
+  return user && !user.disabled_at ? user : undefined
+}
+
+// RFC 7662 §4: a client learns about its own tokens, an API about those meant for it.
+function maySeeToken(client: Client, token: { clientId?: string; aud?: string | string[] }): boolean {
+  const { resource } = client as Client & OwnMetadata
+  return token.clientId === client.clientId || (resource !== undefined && token.aud === resource)
+}
+
+// Only pages of the client itself, known by where it may be sent back to; a confidential client's secret has no place there.
+function mayCallFrom(client: Client, origin: string): boolean {
+  if (client.clientAuthMethod !== 'none') return false
+  return (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin)
+}
+
+function issuePrefixedValues(provider: Provider): void {
+  const models = [
+    [provider.AccessToken, 'access_token'],
+    [provider.ClientCredentials, 'client_credentials'],
+    [provider.AuthorizationCode, 'authorization_code'],
+    [provider.RefreshToken, 'refresh_token'],
+  ] as const
+  for (const [Model, kind] of models) {
+    const prototype = Model.prototype as unknown as { generateTokenId(): string; format?: string }
+    const original = prototype.generateTokenId
+    prototype.generateTokenId = function () {
+      // The original also decides the format; a structured token's id is none of our values.
+      const id = original.call(this)
+      return this.format === 'jwt' ? id : newCredential(kind)
+    }
+  }
+}
+
+function compareSecretDigests(provider: Provider, clients: ClientDirectory): void {
+  const prototype = provider.Client.prototype as unknown as { compareClientSecret(actual: string): Promise<boolean> }
+  prototype.compareClientSecret = async function (this: Client, actual: string) {
+    const registration = await throughStorage(() => clients.find(this.clientId))
+    return registration !== undefined && matchesSecret(registration.secrets, actual)
+  }
+}
+
+// The provider also gives a session a new id after each consent; another tab that is under way with the old id would then
+// find itself signed out. A new id belongs where privileges change: at sign-in (ASVS 7.2.4) and at sign-out.
+function rotateSessionsAtSignInOnly(provider: Provider): void {
+  const prototype = provider.Session.prototype as unknown as { resetIdentifier(): void }
+  const original = prototype.resetIdentifier
+  prototype.resetIdentifier = function () {
+    const { oidc } = (Provider.ctx ?? {}) as { oidc?: { route?: string; result?: { login?: unknown } } }
+    if (oidc?.route === 'resume' && !oidc.result?.login) return
+    original.call(this)
+  }
+}

@@ -1,0 +1,47 @@
+// Resource indicators (RFC 8707) over our APIs: which API a token is for, and which of its scopes a client may have.
+import type { Context } from 'koa'
+import { type Client, errors, type ResourceServer } from 'oidc-provider'
+import { OPENID_SCOPES } from '../clients/metadata.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import type { OwnMetadata } from './clients.ts'
+import { throughStorage } from './storage.ts'
+
+/** The provider's settings of feature resourceIndicators. */
+export function resourceIndicators(resources: ResourceDirectory) {
+  return {
+    enabled: true,
+    /** Without a resource parameter the scopes say which APIs are meant: each belongs to one. */
+    async defaultResource(ctx: Context, client: Client, oneOf?: readonly string[]) {
+      // At the token endpoint a token has one audience; a request that named several gets the first.
+      if (oneOf) return oneOf[0]!
+      const identifiers = new Set<string>()
+      for (const scope of requestedScopes(ctx)) {
+        const found = await throughStorage(() => resources.findScope(scope))
+        if (!found || !maySee(client, scope)) throw new errors.InvalidScope('requested scope is not allowed', scope)
+        identifiers.add(found.resource)
+      }
+      return identifiers.size > 1 ? [...identifiers] : ([...identifiers][0] as string)
+    },
+    /** @throws InvalidTarget for an API nobody registered, InvalidScope for a scope the client may not ask for. */
+    async getResourceServerInfo(ctx: Context, identifier: string, client: Client): Promise<ResourceServer> {
+      const resource = await throughStorage(() => resources.find(identifier))
+      if (!resource) throw new errors.InvalidTarget()
+      for (const scope of requestedScopes(ctx)) {
+        if (!maySee(client, scope)) throw new errors.InvalidScope('requested scope is not allowed', scope)
+      }
+      const allowed = resource.scopes.map(({ name }) => name).filter((name) => maySee(client, name))
+      return { scope: allowed.join(' '), audience: identifier, accessTokenFormat: 'opaque' }
+    },
+    // A code that was asked for with an API in mind gives a token for that API, without asking for it a second time.
+    useGrantedResource: () => true,
+  }
+}
+
+function requestedScopes(ctx: Context): string[] {
+  const requested = new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))
+  return [...requested].filter((scope) => !(OPENID_SCOPES as readonly string[]).includes(scope))
+}
+
+function maySee(client: Client, scope: string): boolean {
+  return (client as Client & OwnMetadata).resource_scopes?.includes(scope) ?? false
+}

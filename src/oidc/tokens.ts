@@ -1,0 +1,168 @@
+// The table of codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
+// and the one statement that uses a code or refresh token up and issues its successors.
+import type { GrantedScopes } from '../grants/store.ts'
+import { batched } from '../db/batch.ts'
+import { type Db, many, maybe, named, one, run, sql } from '../db/pool.ts'
+
+/** What a row of tokens is. */
+export type TokenKind = 'authorization_code' | 'access_token' | 'refresh_token' | 'client_credentials'
+
+/** A token to be stored. */
+export interface NewToken {
+  hash: Buffer
+  kind: TokenKind
+  client_id: string
+  grant_id: string | null
+  /** JSON of what the provider keeps with it, without what stands in columns. */
+  payload: string
+  /** Seconds since the epoch. */
+  exp: number
+}
+
+/** A token whose grant, client and user live, with what the provider asks for next. Times are seconds since the epoch. */
+export interface TokenRow {
+  kind: TokenKind
+  client_id: string
+  payload: Record<string, unknown>
+  iat: number
+  exp: number
+  consumed: boolean
+  grant_id: string | null
+  user_id: string | null
+  grant_payload: GrantedScopes | null
+  grant_iat: number | null
+  grant_exp: number | null
+  email: string | null
+  email_verified: boolean | null
+  name: string | null
+}
+
+/** Reads and writes of the tokens table. Tokens are named by SHA-256 of their value. */
+export interface TokenStore {
+  /** A token that lives: its grant is not revoked, its client active, its user enabled. It may be expired or consumed. */
+  find(hash: Buffer): Promise<TokenRow | undefined>
+  /** Stores one token, or renews a stored one. @returns false when its grant or client no longer lives. */
+  insert(token: NewToken): Promise<boolean>
+  /** Uses a token up. @returns false when somebody else did, or it no longer lives. */
+  consume(hash: Buffer): Promise<boolean>
+  /** Uses a token up and stores its successors on the same grant, all or nothing. @returns false as {@link consume}. */
+  exchange(hash: Buffer, successors: NewToken[]): Promise<boolean>
+  destroy(hash: Buffer): Promise<void>
+}
+
+/** The tokens table in Postgres. */
+export function tokenStore(db: Db): TokenStore {
+  const read = batched((hashes: Buffer[]) => readTokens(db, hashes))
+  const issue = batched((tokens: NewToken[]) => issueToClients(db, tokens))
+  return {
+    find: read,
+    insert: (token) => (token.grant_id === null ? issue(token) : insertOnGrant(db, token)),
+    async consume(hash) {
+      const consumed = await run(
+        db,
+        sql`update tokens set consumed_at = now() where hash = ${hash} and consumed_at is null`,
+      )
+      return consumed === 1
+    },
+    exchange: (hash, successors) => exchange(db, hash, successors),
+    async destroy(hash) {
+      await run(db, sql`delete from tokens where hash = ${hash}`)
+    },
+  }
+}
+
+async function readTokens(db: Db, hashes: Buffer[]): Promise<(TokenRow | undefined)[]> {
+  const rows = await many<TokenRow & { hash: Buffer }>(
+    db,
+    named(
+      'tokens by hash',
+      sql`select t.hash, t.kind, t.client_id, t.payload, t.consumed_at is not null as consumed,
+                 extract(epoch from t.issued_at)::int as iat, extract(epoch from t.expires_at)::int as exp,
+                 t.grant_id, g.user_id, g.payload as grant_payload,
+                 extract(epoch from g.created_at)::int as grant_iat, extract(epoch from g.ends_at)::int as grant_exp,
+                 u.email, u.email_verified, u.name
+          from tokens t
+          join clients c on c.id = t.client_id
+          left join grants g on g.id = t.grant_id
+          left join users u on u.id = g.user_id
+          where t.hash = any(${hashes})
+            and c.suspended_at is null and c.deleted_at is null
+            and (t.grant_id is null
+                 or (g.revoked_at is null and (g.ends_at is null or g.ends_at > now()) and u.disabled_at is null))`,
+    ),
+  )
+  if (hashes.length === 1) return [rows[0]]
+  const byHash = new Map(rows.map((row) => [row.hash.toString('latin1'), row]))
+  return hashes.map((hash) => byHash.get(hash.toString('latin1')))
+}
+
+// The client is looked at in the statement itself: whatever a node remembers of it, a suspended one gets no token.
+async function issueToClients(db: Db, tokens: NewToken[]): Promise<boolean[]> {
+  const issued = await many<{ hash: Buffer }>(
+    db,
+    named(
+      'issue to clients',
+      sql`insert into tokens (hash, kind, client_id, payload, expires_at)
+          select n.hash, 'client_credentials', c.id, n.payload::json, to_timestamp(n.exp)
+          from unnest(${tokens.map((t) => t.hash)}::bytea[], ${tokens.map((t) => t.client_id)}::text[],
+                      ${tokens.map((t) => t.payload)}::text[], ${tokens.map((t) => t.exp)}::float8[])
+               as n (hash, client_id, payload, exp)
+          join clients c on c.id = n.client_id and c.suspended_at is null and c.deleted_at is null
+          on conflict (hash) do update set payload = excluded.payload, expires_at = excluded.expires_at
+          returning hash`,
+    ),
+  )
+  if (issued.length === tokens.length) return tokens.map(() => true)
+  return tokens.map(({ hash }) => issued.some((row) => row.hash.equals(hash)))
+}
+
+async function insertOnGrant(db: Db, { hash, kind, grant_id, payload, exp }: NewToken): Promise<boolean> {
+  const inserted = await maybe(
+    db,
+    named(
+      'insert token on grant',
+      sql`insert into tokens (hash, kind, client_id, grant_id, payload, expires_at)
+          select ${hash}::bytea, ${kind}::text, g.client_id, g.id, ${payload}::json, to_timestamp(${exp}::float8)
+          from grants g
+          where g.id = ${grant_id}::text and g.revoked_at is null
+          on conflict (hash) do update set payload = excluded.payload, expires_at = excluded.expires_at
+          returning true`,
+    ),
+  )
+  return inserted !== undefined
+}
+
+async function exchange(db: Db, hash: Buffer, successors: NewToken[]): Promise<boolean> {
+  const last = Math.max(0, ...successors.map(({ exp }) => exp))
+  const { consumed } = await one<{ consumed: number }>(
+    db,
+    named(
+      'exchange token',
+      sql`with source as (
+            update tokens t set consumed_at = now()
+            from grants g, users u, clients c
+            where t.hash = ${hash}::bytea and t.consumed_at is null and t.expires_at > now()
+              and g.id = t.grant_id and g.revoked_at is null and (g.ends_at is null or g.ends_at > now())
+              and u.id = g.user_id and u.disabled_at is null
+              and c.id = t.client_id and c.suspended_at is null and c.deleted_at is null
+            returning t.grant_id, t.client_id
+          ), issued as (
+            insert into tokens (hash, kind, client_id, grant_id, payload, expires_at)
+            select n.hash, n.kind, source.client_id, source.grant_id, n.payload::json, to_timestamp(n.exp)
+            from source,
+                 unnest(${successors.map((t) => t.hash)}::bytea[], ${successors.map((t) => t.kind)}::text[],
+                        ${successors.map((t) => t.payload)}::text[], ${successors.map((t) => t.exp)}::float8[])
+                   as n (hash, kind, payload, exp)
+          ), used as (
+            -- A day's step: the indexed column then changes once a day and not at every refresh.
+            update grants g
+            set last_used_at = now(),
+                expires_at = greatest(g.expires_at, date_trunc('day', to_timestamp(${last}::float8)) + interval '1 day')
+            from source
+            where g.id = source.grant_id
+          )
+          select count(*)::int as consumed from source`,
+    ),
+  )
+  return consumed === 1
+}

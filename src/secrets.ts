@@ -1,0 +1,61 @@
+// Everything secret the server needs, derived from SECRET_KEYS, so that operators keep one list only.
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+
+/** What is derived from SECRET_KEYS; the first key of the list writes, all of them read. */
+export interface Secrets {
+  /** Sign cookies; the first signs, the others still verify. */
+  readonly cookieKeys: string[]
+  /** AES-256-GCM under the current key: key id (8 bytes), nonce (12), ciphertext, tag (16). */
+  encrypt(plain: string): Buffer
+  /** Undoes {@link Secrets.encrypt} with whichever key wrote it. @throws Error when that key is not in the list. */
+  decrypt(sealed: Buffer): string
+  /** True when a value was sealed by a key that is no longer the first of the list. */
+  isSealedByOldKey(sealed: Buffer): boolean
+  /** A keyed digest for form tokens, base64url. */
+  mac(text: string): string
+  /** Whether `mac` is the keyed digest of `text` under any key of the list, in constant time. */
+  macMatches(text: string, mac: string): boolean
+}
+
+/** Derives all secrets with HKDF-SHA-256 (RFC 5869), one use a label. @param keys at least one, current first. */
+export function secretsFrom(keys: readonly string[]): Secrets {
+  const [current] = keys
+  if (current === undefined) throw new Error('SECRET_KEYS is empty')
+  const sealing = keys.map((key) => ({ id: keyId(key), key: derive(key, 'valetkey encryption') }))
+  const macKeys = keys.map((key) => derive(key, 'valetkey forms'))
+  const digest = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest()
+
+  return {
+    cookieKeys: keys.map((key) => derive(key, 'valetkey cookies').toString('base64url')),
+    encrypt(plain) {
+      const { id, key } = sealing[0]!
+      const nonce = randomBytes(12)
+      const cipher = createCipheriv('aes-256-gcm', key, nonce)
+      return Buffer.concat([id, nonce, cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()])
+    },
+    decrypt(sealed) {
+      const entry = sealing.find(({ id }) => id.equals(sealed.subarray(0, 8)))
+      if (!entry) throw new Error('the key that encrypted this value is not in SECRET_KEYS')
+      const decipher = createDecipheriv('aes-256-gcm', entry.key, sealed.subarray(8, 20))
+      decipher.setAuthTag(sealed.subarray(-16))
+      return Buffer.concat([decipher.update(sealed.subarray(20, -16)), decipher.final()]).toString('utf8')
+    },
+    isSealedByOldKey: (sealed) => !sealing[0]!.id.equals(sealed.subarray(0, 8)),
+    mac: (text) => digest(macKeys[0]!, text).toString('base64url'),
+    macMatches(text, mac) {
+      const given = Buffer.from(mac, 'base64url')
+      return macKeys.some((key) => {
+        const expected = digest(key, text)
+        return given.length === expected.length && timingSafeEqual(given, expected)
+      })
+    },
+  }
+}
+
+function derive(key: string, label: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, '', label, 32))
+}
+
+function keyId(key: string): Buffer {
+  return createHash('sha256').update(`valetkey key id ${key}`).digest().subarray(0, 8)
+}

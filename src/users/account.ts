@@ -1,0 +1,64 @@
+// A person's own name and password.
+import { z } from 'zod'
+import type { Pool } from '../db/pool.ts'
+import type { SignedIn } from '../guards.ts'
+import { actorOf } from '../web/actor.ts'
+import { readForm, sentText } from '../web/form.ts'
+import type { Render } from '../web/render.ts'
+import { seeOther, takeNotice } from '../web/notice.ts'
+import { throttle } from '../web/throttle.ts'
+import { passwordProblem, verifyPassword } from './password.ts'
+import { findCredentials, renameUser, setPassword } from './store.ts'
+
+const nameForm = z.object({
+  name: z.string('Enter your name.').trim().min(1, 'Enter your name.').max(200, 'Use at most 200 characters.'),
+})
+
+const passwordForm = z.object({
+  current_password: z.string('Enter your current password.').min(1, 'Enter your current password.'),
+  new_password: z.string('Choose a new password.').superRefine((password, issues) => {
+    const message = passwordProblem(password)
+    if (message) issues.addIssue({ code: 'custom', message })
+  }),
+})
+
+/** Handlers of /account. */
+export function profilePages({ db, render }: { db: Pool; render: Render }) {
+  // Whoever sits down at an open session must not be able to guess the password from inside.
+  const attempts = throttle(db, {
+    name: 'change-password',
+    attempts: 10,
+    seconds: 15 * 60,
+    message: 'Too many attempts to change the password.',
+  })
+  const show = (ctx: SignedIn, errors: Record<string, string> = {}, status = 200): void => {
+    const { name, email } = ctx.state.user
+    const values = { name: errors.name === undefined ? name : sentText(ctx, 'name') }
+    render(ctx, 'account/profile', { values, email, errors, done: takeNotice(ctx)?.heading }, status)
+  }
+  return {
+    show: (ctx: SignedIn) => show(ctx),
+
+    async rename(ctx: SignedIn): Promise<void> {
+      const { values, errors } = readForm(ctx, nameForm)
+      if (errors) return show(ctx, errors, 422)
+      const { user } = ctx.state
+      await renameUser(db, user.id, values.name, { ...actorOf(ctx), id: user.id })
+      seeOther(ctx, '/account', { heading: 'Your name was changed.' })
+    },
+
+    async changePassword(ctx: SignedIn): Promise<void> {
+      const { values, errors } = readForm(ctx, passwordForm)
+      if (errors) return show(ctx, errors, 422)
+      const { user, sessionUid } = ctx.state
+      await attempts.count(user.id)
+      const credentials = await findCredentials(db, { id: user.id })
+      if (!(await verifyPassword(credentials?.password_hash, values.current_password))) {
+        return show(ctx, { current_password: 'That is not your current password.' }, 422)
+      }
+      await setPassword(db, user.id, values.new_password, { ...actorOf(ctx), id: user.id }, sessionUid)
+      await attempts.reset(user.id)
+      seeOther(ctx, '/account', { heading: 'Your password was changed. You were signed out everywhere else.' })
+    },
+  }
+}

@@ -1,0 +1,40 @@
+// Reading forms: what was sent is checked against a schema, and comes back either as values or as sentences per field.
+import { bodyParser } from '@koa/bodyparser'
+import type { Context, Middleware } from 'koa'
+import type { z } from 'zod'
+import { BadRequest } from './errors.ts'
+
+/** Reads the body of a form post. Anything but a form of at most 56 kB is refused with 4xx. */
+export function formBody(): Middleware {
+  const parse = bodyParser({ enableTypes: ['form'], formLimit: '56kb', encoding: 'utf-8' })
+  return async (ctx, next) => {
+    if (!ctx.is('application/x-www-form-urlencoded')) {
+      throw Object.assign(new Error('not a form'), { status: 415, expose: true })
+    }
+    return parse(ctx, next)
+  }
+}
+
+/** A form that was right, or what is wrong with each field. */
+export type Form<T> = { values: T; errors?: undefined } | { values?: undefined; errors: Record<string, string> }
+
+/** Checks the body of a form post. @throws BadRequest for text that no form of ours can send (NUL, half a surrogate). */
+export function readForm<T extends z.ZodType>(ctx: Context, schema: T): Form<z.output<T>> {
+  const body = (ctx.request.body ?? {}) as Record<string, unknown>
+  for (const value of Object.values(body).flat()) {
+    if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
+      throw new BadRequest('The form holds a character that is not allowed.')
+    }
+  }
+  const parsed = schema.safeParse(body)
+  if (parsed.success) return { values: parsed.data }
+  const errors: Record<string, string> = {}
+  for (const { path, message } of parsed.error.issues) errors[String(path[0] ?? 'form')] ??= message
+  return { errors }
+}
+
+/** A field's text as it was sent, to be shown again. */
+export function sentText(ctx: Context, field: string): string {
+  const value = ((ctx.request.body ?? {}) as Record<string, unknown>)[field]
+  return typeof value === 'string' ? value.slice(0, 400) : ''
+}

@@ -1,0 +1,69 @@
+// What is believed of a request's headers, and what every answer says about itself.
+import type { IncomingMessage } from 'node:http'
+import { BlockList, isIP } from 'node:net'
+import helmet from 'koa-helmet'
+import type { Context, Middleware } from 'koa'
+
+/**
+ * Rewrites the headers that say who asks and under which name, before anything reads them: the host and scheme are those of
+ * the issuer, whatever the request claims, and the address is the last one in X-Forwarded-For that is not a trusted proxy.
+ */
+export function believedHeaders(issuer: URL, trustedProxies: readonly string[]): (req: IncomingMessage) => void {
+  const trusted = new BlockList()
+  for (const entry of trustedProxies) {
+    const [address = '', prefix] = entry.split('/')
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+    if (prefix === undefined) trusted.addAddress(address, family)
+    else trusted.addSubnet(address, Number(prefix), family)
+  }
+  const isTrusted = (address: string) => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+
+  return (req) => {
+    const hops = String(req.headers['x-forwarded-for'] ?? '').split(',')
+    let address = plainAddress(req.socket.remoteAddress ?? '')
+    while (isTrusted(address) && hops.length > 0) {
+      const hop = plainAddress(hops.pop()!.trim())
+      if (!isIP(hop)) break
+      address = hop
+    }
+    req.headers.host = issuer.host
+    req.headers['x-forwarded-proto'] = issuer.protocol.slice(0, -1)
+    req.headers['x-forwarded-for'] = address
+    delete req.headers['x-forwarded-host']
+  }
+}
+
+/** Security headers of every answer: no scripts but our own, no framing, nothing loaded from elsewhere but app logos. */
+export function securityHeaders(https: boolean): Middleware {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'", 'https:'],
+        scriptSrc: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+        baseUri: ["'none'"],
+      },
+    },
+    crossOriginOpenerPolicy: false,
+    referrerPolicy: { policy: 'no-referrer' },
+    strictTransportSecurity: https ? { maxAge: 31_536_000 } : false,
+    xFrameOptions: { action: 'deny' },
+  })
+}
+
+/** Lets the forms of this answer lead on to `uri`: the chain of redirects after a consent ends at the app. */
+export function allowFormTo(ctx: Context, uri: string | undefined): void {
+  const url = uri ? URL.parse(uri) : null
+  if (!url) return
+  const source = url.protocol === 'https:' || url.protocol === 'http:' ? url.origin : url.protocol
+  const policy = ctx.response.get('content-security-policy')
+  ctx.set('Content-Security-Policy', policy.replace(/form-action [^;]*/, (directive) => `${directive} ${source}`))
+}
+
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
+}

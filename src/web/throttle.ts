@@ -1,0 +1,56 @@
+// Limits that all nodes share: counters in Postgres, kept by rate-limiter-flexible. It knows no noun of ours.
+import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
+import { asDatabaseError, type Pool } from '../db/pool.ts'
+import { TooManyRequests } from './errors.ts'
+
+/** Counts attempts under a key. */
+export interface Throttle {
+  /** Counts one attempt. @throws TooManyRequests when there were too many. */
+  count(key: string): Promise<void>
+  /** Forgets the attempts of a key. */
+  reset(key: string): Promise<void>
+}
+
+/**
+ * At most `attempts` in `seconds` under one key; beyond that none until the window has passed.
+ * @param name tells the counters of several throttles apart. @param message for the person, who is told how long to wait.
+ */
+export function throttle(
+  db: Pool,
+  { name, attempts, seconds, message }: { name: string; attempts: number; seconds: number; message: string },
+): Throttle {
+  const limiter = new RateLimiterPostgres({
+    storeClient: db.pg,
+    storeType: 'pool',
+    tableName: 'rate_limits',
+    tableCreated: true,
+    keyPrefix: name,
+    points: attempts,
+    duration: seconds,
+    // Its own clearing would be a timer a limiter; the sweeper does it.
+    clearExpiredByTimeout: false,
+  })
+  return {
+    async count(key) {
+      try {
+        await limiter.consume(key)
+      } catch (refusal) {
+        if (!(refusal instanceof RateLimiterRes)) throw asDatabaseError(refusal)
+        const wait = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000))
+        throw new TooManyRequests(`${message} Try again in ${inWords(wait)}.`, wait)
+      }
+    },
+    async reset(key) {
+      try {
+        await limiter.delete(key)
+      } catch (error) {
+        throw asDatabaseError(error)
+      }
+    },
+  }
+}
+
+function inWords(seconds: number): string {
+  if (seconds <= 90) return `${seconds} seconds`
+  return `${Math.ceil(seconds / 60)} minutes`
+}

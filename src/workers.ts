@@ -1,0 +1,100 @@
+// Several processes that serve one port: started together, replaced when they die, stopped together.
+// What they serve is told to them by a message; this file does not know it.
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+
+/** What the primary process needs to know about its workers. */
+export interface WorkersPlan<Task> {
+  /** The file that every worker runs; it calls {@link workAs}. */
+  script: string
+  /** One for each worker; plain data. A replacement gets the task of the one it replaces. */
+  tasks: Task[]
+  /** After that a worker that was told to stop is killed. */
+  stopSeconds: number
+  log: Logger
+}
+
+/** A worker ended before it served anything. */
+export class WorkerFailed extends Error {
+  override name = 'WorkerFailed'
+}
+
+/** Starts the workers; resolves when all of them listen. @throws WorkerFailed, and then none is left */
+export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ stop(): Promise<void> }> {
+  const { log } = plan
+  const workers = new Set<Worker>()
+  let stopping = false
+  cluster.setupPrimary({ exec: plan.script, args: [] })
+
+  async function startOne(task: Task): Promise<void> {
+    const worker = cluster.fork()
+    workers.add(worker)
+    const exited = once(worker, 'exit').then(([code, signal]) => {
+      workers.delete(worker)
+      return (signal ?? code) as string | number
+    })
+    worker.on('error', (error) => log.debug({ err: error }, 'a message to a worker was lost'))
+    worker.send({ task })
+    const reason = await Promise.race([once(worker, 'listening').then(() => undefined), exited])
+    if (reason !== undefined) throw new WorkerFailed('A worker ended before it could serve.')
+    void exited.then((reason) => replace(task, worker, reason))
+  }
+
+  async function replace(task: Task, worker: Worker, reason: string | number): Promise<void> {
+    for (let waitSeconds = 0.1; !stopping; waitSeconds = Math.min(waitSeconds * 2, 30)) {
+      log.error({ worker: worker.process.pid, reason }, 'a worker died; another takes its place')
+      await sleep(waitSeconds * 1000, undefined, { ref: false })
+      if (stopping) return
+      const started = await startOne(task).then(
+        () => true,
+        () => false,
+      )
+      if (started) return
+    }
+  }
+
+  async function stop(): Promise<void> {
+    stopping = true
+    const kill = setTimeout(() => {
+      for (const worker of workers) worker.process.kill('SIGKILL')
+    }, plan.stopSeconds * 1000)
+    await Promise.all(
+      [...workers].map(async (worker) => {
+        const exited = once(worker, 'exit')
+        if (worker.isConnected()) worker.send('stop')
+        if (!worker.isDead()) await exited
+      }),
+    )
+    clearTimeout(kill)
+  }
+
+  try {
+    await Promise.all(plan.tasks.map(startOne))
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { stop }
+}
+
+/** Whether this process is a worker of {@link startWorkers}. */
+export const isWorker = cluster.isWorker
+
+/** The worker's side: takes the task, serves it, and ends when it is told to. */
+export async function workAs<Task>(serve: (task: Task) => Promise<{ stop(): Promise<void> }>): Promise<void> {
+  // The terminal and service managers signal every process of the group; only the primary decides.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+  const stopped = new Promise<void>((resolve) => {
+    process.on('message', (message) => {
+      if (message === 'stop') resolve()
+    })
+  })
+  const [{ task }] = (await once(process, 'message')) as [{ task: Task }]
+  const server = await serve(task)
+  await stopped
+  await server.stop()
+  cluster.worker?.disconnect()
+  process.exit(0)
+}

@@ -1,0 +1,150 @@
+// The command line as a whole: help, one clear line for every kind of failure, and the exit codes.
+
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { against, failure, SECRET_KEYS, valetkey } from './run.ts'
+
+let database: TestDatabase
+let empty: TestDatabase
+beforeAll(async () => {
+  database = await createTestDatabase()
+  empty = await createTestDatabase({ empty: true })
+})
+afterAll(async () => {
+  await database.drop()
+  await empty.drop()
+})
+
+const EVERY_COMMAND = [
+  ['serve'],
+  ['migrate', 'status'],
+  ['migrate', 'up'],
+  ...['create', 'list', 'disable', 'enable', 'set-password'].map((name) => ['users', name]),
+  ...['create', 'list', 'show', 'suspend', 'resume', 'delete', 'rotate-secret'].map((name) => [
+    'clients',
+    name,
+  ]),
+  ...['create', 'list'].map((name) => ['resources', name]),
+  ...['list', 'revoke'].map((name) => ['grants', name]),
+  ...['list', 'rotate'].map((name) => ['keys', name]),
+  ['audit', 'list'],
+]
+
+describe('help', () => {
+  test('goes to standard output and names every noun', async () => {
+    const { code, stdout, stderr } = await valetkey(['--help'])
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    for (const noun of new Set(EVERY_COMMAND.map(([name]) => name!)))
+      expect(stdout).toMatch(new RegExp(`^  ${noun} `, 'm'))
+  })
+
+  test.each(EVERY_COMMAND.map((words) => [words.join(' '), words] as const))(
+    '%s has --json',
+    async (_, words) => {
+      const { code, stdout } = await valetkey([...words, '--help'])
+
+      expect(code).toBe(0)
+      expect(stdout).toContain(`valetkey ${words.join(' ')}`)
+      expect(stdout).toContain('--json')
+    },
+  )
+
+  test('--version says which one', async () => {
+    expect((await valetkey(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+})
+
+describe('a mistake in the command line exits with 2 and one line', () => {
+  test.each([
+    [[], /which command\? See: valetkey --help/],
+    [['usres'], /unknown command "usres"/],
+    [['users'], /users: which command\? There are: create, list, disable, enable, set-password/],
+    [['users', 'lsit'], /users: unknown command "lsit"/],
+    [['users', 'list', '--limt', '1'], /unknown option '--limt'/],
+    [['users', 'list', '--limit', '0'], /--limit .* from 1 to 1000/],
+    [['users', 'list', '--limit', '1e2'], /--limit/],
+    [['users', 'disable'], /missing required argument/],
+    [['audit', 'list', '--after', 'x'], /--after takes the number of an event/],
+    [['evil\x1b[2J\nsecond line'], /unknown command/],
+  ] as [string[], RegExp][])('%j', async (args, line) => {
+    expect(await valetkey(args)).toEqual(failure(2, line))
+  })
+})
+
+describe('a mistake in the configuration exits with 78', () => {
+  test('and one line that names every key', async () => {
+    const ran = await valetkey(['users', 'list'], { env: { PORT: 'x', LOG_LEVEL: 'loud' } })
+
+    expect(ran).toEqual(failure(78, /PORT .*LOG_LEVEL /))
+  })
+
+  test('serve lists them, as npm start does', async () => {
+    const { code, stdout, stderr } = await valetkey(['serve'], { env: { PORT: 'x', LOG_LEVEL: 'loud' } })
+
+    expect({ code, stdout }).toEqual({ code: 78, stdout: '' })
+    expect(stderr).toMatch(/2 mistakes/)
+  })
+})
+
+describe('the database', () => {
+  test('that nobody answers for is named, without its password', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    server.close()
+    await once(server, 'close')
+
+    const ran = await against(`postgres://someone:hunter22@127.0.0.1:${port}/db`).run(['users', 'list'])
+
+    expect(ran).toEqual(
+      failure(1, new RegExp(`the database at 127\\.0\\.0\\.1:${port} cannot be reached: .*ECONNREFUSED`)),
+    )
+    expect(ran.stderr).not.toContain('hunter22')
+  })
+
+  test('that refuses our password is named, without the password', async () => {
+    const url = new URL(database.url)
+    url.password = 'hunter22'
+
+    const ran = await against(url.href).run(['users', 'list'])
+
+    expect(ran).toEqual(failure(1, /refuses us: password authentication failed/))
+    expect(ran.stderr).not.toContain('hunter22')
+  })
+
+  test.each([
+    ['users', 'list'],
+    ['clients', 'show', 'x'],
+    ['resources', 'list'],
+    ['grants', 'list'],
+    ['keys', 'list'],
+    ['audit', 'list'],
+  ])('without a schema: %s %s says what to run', async (...args) => {
+    expect(await against(empty.url).run(args.filter(Boolean))).toEqual(
+      failure(1, /pending; run: valetkey migrate up/),
+    )
+  })
+
+  test('is brought up to date by migrate up; a second time there is nothing to do', async () => {
+    const cli = against(empty.url)
+    const before = await cli.json<{ applied: string[]; pending: string[] }>(['migrate', 'status'])
+
+    const up = await cli.json(['migrate', 'up'])
+
+    expect(before.applied).toEqual([])
+    expect(up).toEqual({ applied: before.pending })
+    expect(await cli.json(['migrate', 'status'])).toEqual({ applied: before.pending, pending: [] })
+    expect(await cli.run(['migrate', 'up'])).toEqual({ code: 0, stdout: 'nothing is pending\n', stderr: '' })
+    expect((await cli.run(['migrate', 'status'])).stdout).toMatch(/^0001_users +applied$/m)
+    expect(await cli.json(['users', 'list'])).toEqual([])
+  })
+})
+
+test('without DATABASE_URL, a data directory that holds nothing is not taken for an empty server', async () => {
+  const ran = await valetkey(['users', 'list'], { env: { DATA_DIR: '/nonexistent/data', SECRET_KEYS } })
+
+  expect(ran).toEqual(failure(1, /there is no database in \/nonexistent\/data yet; run: valetkey migrate up/))
+})

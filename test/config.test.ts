@@ -1,0 +1,197 @@
+// The configuration: all mistakes at once, secrets from files, and documents that cannot drift from the code.
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { ConfigError, loadConfig, SETTINGS, type Setting } from '../src/config.ts'
+
+const root = join(import.meta.dirname, '..')
+const LONG_KEY = 'a-key-of-thirty-two-characters-or-more'
+let dir: string
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'valetkey-config-'))
+})
+afterAll(() => rm(dir, { recursive: true, force: true }))
+
+test('without any key it is a server for this machine only', () => {
+  const config = loadConfig({})
+
+  expect(config).toMatchObject({
+    host: '127.0.0.1',
+    port: 3000,
+    databaseUrl: undefined,
+    dataDir: './data',
+    secretKeys: undefined,
+    workers: 1,
+    trustedProxies: [],
+    ttl: { authorizationCodeSeconds: 60, accessTokenSeconds: 600 },
+  })
+  expect(config.issuerUrl.origin).toBe('http://localhost:3000')
+})
+
+test('an empty value counts as absent, so that KEY= in a file does no harm', () => {
+  expect(loadConfig({ PORT: '', SECRET_KEYS: ' ', BRAND_NAME: '' }).brand.name).toBe('Valetkey')
+})
+
+test('every mistake is listed at once, each with its key, what is wrong and an example', () => {
+  const mistakes = mistakesOf({
+    ISSUER_URL: 'http://id.example.com',
+    PORT: '70000',
+    DATABASE_URL: 'mysql://db',
+    SECRET_KEYS: 'short',
+    TRUSTED_PROXIES: '10.0.0.0/33',
+    WORKERS: 'many',
+    LOG_LEVEL: 'loud',
+    BRAND_ACCENT: 'blue',
+    BRAND_LOGO_URL: 'http://example.com/logo.png',
+    SUPPORT_ADDRESS: 'nobody',
+    ACCESS_TOKEN_TTL_SECONDS: '10m',
+  })
+
+  expect(mistakes.map(({ key }) => key).sort()).toEqual([
+    'ACCESS_TOKEN_TTL_SECONDS',
+    'BRAND_ACCENT',
+    'BRAND_LOGO_URL',
+    'DATABASE_URL',
+    'ISSUER_URL',
+    'LOG_LEVEL',
+    'PORT',
+    'SECRET_KEYS',
+    'SUPPORT_ADDRESS',
+    'TRUSTED_PROXIES',
+    'WORKERS',
+  ])
+  expect(mistakes.find(({ key }) => key === 'PORT')).toEqual({
+    key: 'PORT',
+    problem: 'must be a whole number from 1 to 65535',
+    example: '3000',
+  })
+  expect(mistakes.every(({ problem, example }) => problem.startsWith('must ') && example)).toBe(true)
+})
+
+test('the message names every mistake and shows no secret', () => {
+  const error = new ConfigError(
+    mistakesOf({ SECRET_KEYS: 'my-secret', DATABASE_URL: 'mysql://me:hunter2@db' }),
+  )
+
+  expect(error.message).toContain('2 mistakes')
+  expect(error.message).toContain('SECRET_KEYS must be keys of at least 32 characters each')
+  expect(error.message).not.toMatch(/my-secret|hunter2/)
+})
+
+test.each([
+  ['http://id.example.com', 'must be https'],
+  ['https://id.example.com/auth', 'must be an origin'],
+  ['https://id.example.com?x', 'must be an origin'],
+  ['https://me:pw@id.example.com', 'must be an origin'],
+  ['id.example.com', 'must be an https address'],
+  ['http://localhost.example.com', 'must be https'],
+  ['http://127.0.0.1.example.com', 'must be https'],
+])('the issuer %s is refused: it %s', (ISSUER_URL, problem) => {
+  expect(mistakesOf({ ISSUER_URL, SECRET_KEYS: LONG_KEY })).toEqual([
+    expect.objectContaining({ key: 'ISSUER_URL', problem: expect.stringContaining(problem) }),
+  ])
+})
+
+test.each([
+  ['http://localhost:8080', 8080],
+  ['http://127.0.0.1:4567', 4567],
+  ['http://[::1]:9000', 9000],
+  ['http://id.localhost', 80],
+  ['https://id.example.com', 3000],
+])('with the issuer %s it listens on port %i', (ISSUER_URL, port) => {
+  expect(loadConfig({ ISSUER_URL, SECRET_KEYS: LONG_KEY }).port).toBe(port)
+})
+
+test.each([
+  ['in production', { NODE_ENV: 'production' }],
+  ['with a public issuer', { ISSUER_URL: 'https://id.example.com' }],
+])('%s it demands SECRET_KEYS', (_when, env) => {
+  expect(mistakesOf(env)).toEqual([expect.objectContaining({ key: 'SECRET_KEYS' })])
+  expect(loadConfig({ ...env, SECRET_KEYS: `${LONG_KEY}, ${LONG_KEY}2` }).secretKeys).toHaveLength(2)
+})
+
+test('a refresh token cannot outlive the limit of refreshing', () => {
+  expect(mistakesOf({ REFRESH_TOKEN_TTL_SECONDS: '3600', REFRESH_TOKEN_MAX_TTL_SECONDS: '60' })).toEqual([
+    expect.objectContaining({ key: 'REFRESH_TOKEN_MAX_TTL_SECONDS' }),
+  ])
+})
+
+test('every key can stand in a file', async () => {
+  await writeFile(join(dir, 'keys'), `${LONG_KEY}\n`)
+  await writeFile(join(dir, 'port'), '4000\n')
+
+  const config = loadConfig({ SECRET_KEYS_FILE: join(dir, 'keys'), PORT_FILE: join(dir, 'port') })
+
+  expect(config.secretKeys).toEqual([LONG_KEY])
+  expect(config.port).toBe(4000)
+})
+
+test('a key given twice, and a file that is not there, are mistakes', async () => {
+  await writeFile(join(dir, 'keys'), LONG_KEY)
+
+  expect(
+    mistakesOf({
+      SECRET_KEYS: LONG_KEY,
+      SECRET_KEYS_FILE: join(dir, 'keys'),
+      PORT_FILE: join(dir, 'missing'),
+    }),
+  ).toEqual([
+    expect.objectContaining({ key: 'PORT', problem: expect.stringContaining('ENOENT') }),
+    expect.objectContaining({ key: 'SECRET_KEYS', problem: expect.stringContaining('given twice') }),
+  ])
+})
+
+test('WORKERS=auto is a process for each core', () => {
+  expect(loadConfig({ WORKERS: 'auto' }).workers).toBe(availableParallelism())
+})
+
+test('the defaults and the examples are right themselves', () => {
+  for (const [key, { fallback, example, parse }] of all) {
+    if (fallback) expect([key, parse.safeParse(fallback).success]).toEqual([key, true])
+    // An example of a secret that worked would be used as it stands.
+    expect([key, parse.safeParse(example).success]).toEqual([key, key !== 'SECRET_KEYS'])
+  }
+})
+
+test('the table of the README is the one of the code', async () => {
+  const rows = all.map(([key, { fallback, fallbackNote, meaning }]) => {
+    const shown = fallbackNote ?? (fallback ? `\`${fallback}\`` : 'none')
+    return `| \`${key}\` | ${shown} | ${meaning} |`
+  })
+
+  expect(await readFile(join(root, 'README.md'), 'utf8')).toContain(
+    ['| Key | Default | Meaning |', '|---|---|---|', ...rows].join('\n'),
+  )
+})
+
+test('.env.example names every key with its meaning, and is the defaults when it is used as it stands', async () => {
+  const text = await readFile(join(root, '.env.example'), 'utf8')
+
+  for (const [key, { fallback, example, meaning }] of all) {
+    expect(text).toContain(`# ${meaning.replaceAll('`', '')}\n# ${key}=${fallback || example}\n`)
+  }
+  expect(text.split('\n').filter((line) => line && !line.startsWith('#'))).toEqual([])
+})
+
+test('no other file of the server looks at the environment', async () => {
+  const files = await readdir(join(root, 'src'), { recursive: true })
+  const guilty: string[] = []
+  for (const file of files.filter((name) => name.endsWith('.ts') && name !== 'config.ts')) {
+    if (/\bprocess\.env\b/.test(await readFile(join(root, 'src', file), 'utf8'))) guilty.push(file)
+  }
+
+  expect(guilty).toEqual([])
+})
+
+const all = Object.entries(SETTINGS) as [string, Setting][]
+
+function mistakesOf(env: Record<string, string>) {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes
+    throw error
+  }
+  return []
+}

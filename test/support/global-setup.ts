@@ -1,0 +1,19 @@
+// One throw-away PostgreSQL for the whole run, with one migrated database that every test file clones.
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startEmbedded, THROW_AWAY } from '../../src/db/embedded.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { openPool } from '../../src/db/pool.ts'
+import type { Running } from './global-teardown.ts'
+
+export default async function globalSetup(): Promise<void> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'))
+  const embedded = await startEmbedded(dataDir, { settings: THROW_AWAY })
+  const template = openPool(embedded.url)
+  await migrate(template)
+  await template.close()
+  // Workers inherit the environment; teardown runs in this process.
+  process.env.TEST_DATABASE_URL = embedded.url
+  ;(globalThis as { running?: Running }).running = { embedded, dataDir }
+}

@@ -1,0 +1,132 @@
+// The server under test: as the real process that `npm start` runs, or inside of the test where speed matters.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createApp } from '../../src/app.ts'
+import { type Config, loadConfig } from '../../src/config.ts'
+import type { Pool } from '../../src/db/pool.ts'
+import { ensureKeys } from '../../src/keys/store.ts'
+import { type Secrets, secretsFrom } from '../../src/secrets.ts'
+import { listenHttp } from '../../src/web/listen.ts'
+import { createLogger } from '../../src/web/log.ts'
+
+/** One list of keys for all servers under test, so that two of them can share a database. */
+export const SECRET_KEYS = 'the-key-of-the-tests-which-guards-nothing-at-all'
+
+/** A server in a process of its own. */
+export interface TestServer {
+  origin: string
+  process: ChildProcess
+  /** What it has written so far, to both outputs. */
+  output(): string
+  /** SIGTERM. @returns the exit code */
+  stop(): Promise<number | null>
+  /** SIGKILL, as when the power goes. */
+  kill(): Promise<void>
+}
+
+/** What {@link startServer} is told; `env` adds to the environment or overrides it. */
+export interface ServerOptions {
+  /** Absent: the embedded database of the DATA_DIR in `env`. */
+  databaseUrl?: string
+  env?: Record<string, string | undefined>
+  /** Absent: a free one. */
+  port?: number
+}
+
+/** Runs `node src/main.ts`; resolves when it is ready to serve. @throws Error with its output when it ends instead */
+export async function startServer({ databaseUrl, env, port }: ServerOptions): Promise<TestServer> {
+  const origin = `http://localhost:${port ?? (await freePort())}`
+  const { child, output, exited } = runMain({
+    DATABASE_URL: databaseUrl,
+    SECRET_KEYS,
+    ISSUER_URL: origin,
+    ...env,
+  })
+  const end = (signal: NodeJS.Signals) => {
+    child.kill(signal)
+    return exited
+  }
+  const server = {
+    origin,
+    process: child,
+    output,
+    stop: () => end('SIGTERM'),
+    kill: async () => void (await end('SIGKILL')),
+  }
+  const deadline = Date.now() + 45_000
+  while (!(await isReady(origin))) {
+    if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
+      await server.kill()
+      throw new Error(`the server did not start:\n${output()}`)
+    }
+    await sleep(30)
+  }
+  return server
+}
+
+/** Runs `node src/main.ts` with just this environment, whatever comes of it. */
+export function runMain(env: Record<string, string | undefined>) {
+  const main = join(import.meta.dirname, '../../src/main.ts')
+  const child = spawn(process.execPath, [main], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+    })
+  }
+  const exited = once(child, 'close').then(([code]) => code as number | null)
+  return { child, output: () => text, exited }
+}
+
+/** The app inside of the test process. */
+export interface TestApp {
+  origin: string
+  config: Config
+  secrets: Secrets
+  stop(): Promise<void>
+}
+
+/** Serves the app on a free port from this process, over a database of {@link createTestDatabase}. */
+export async function startApp({ db, env }: { db: Pool; env?: Record<string, string> }): Promise<TestApp> {
+  const port = await freePort()
+  const origin = `http://localhost:${port}`
+  // The sweeper would delete under the feet of a test that looks at rows; those that want it ask for it.
+  const defaults = { ISSUER_URL: origin, SECRET_KEYS, LOG_LEVEL: 'silent', SWEEP_INTERVAL_SECONDS: '0' }
+  const config = loadConfig({ ...defaults, ...env })
+  const secrets = secretsFrom(config.secretKeys!)
+  await ensureKeys(db, secrets)
+  const app = await createApp({ config, secrets, db, log: createLogger(config.logLevel) })
+  const listening = await listenHttp(app.handler, { ...config, shutdownSeconds: 1 })
+  return {
+    origin,
+    config,
+    secrets,
+    stop: async () => {
+      await listening.stop()
+      await app.close()
+    },
+  }
+}
+
+/** A port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function isReady(origin: string): Promise<boolean> {
+  return fetch(`${origin}/readyz`).then(
+    ({ status }) => status === 200,
+    () => false,
+  )
+}
