@@ -75,7 +75,7 @@ export function report(description: string, comparisons: Comparison[], sizes?: S
     lines.push(`| ${cells.join(' | ')} |`)
   }
   lines.push('', 'In parentheses the lowest and highest ratio of a pair of rounds.', '')
-  lines.push('What limits each, with the share of one core that each process used while the clock ran:')
+  lines.push('What limits each, with the share of one core that each process used while the clock ran, and what that is for each piece of work:')
   for (const { row, results } of comparisons) {
     lines.push(`- **${row.name}**: ${row.limit} (${results.map(shares).join('; ')})`)
   }
@@ -120,7 +120,8 @@ function shares({ target, total }: Comparison['results'][number]): string {
   const share = (seconds: number) => `${Math.round((seconds / total.seconds) * 100)} %`
   const { serverSeconds, postgresSeconds, driverSeconds } = total.used
   const postgres = target === 'ceiling' ? '' : `, PostgreSQL ${share(postgresSeconds)}`
-  return `${target}: server ${share(serverSeconds)}${postgres}, driver ${share(driverSeconds)}`
+  const each = duration(serverSeconds / total.count)
+  return `${target}: server ${share(serverSeconds)} = ${each} each${postgres}, driver ${share(driverSeconds)}`
 }
 
 function removals({ many, oneMs, manyMs }: Sizes): string[] {
@@ -134,6 +135,10 @@ function removals({ many, oneMs, manyMs }: Sizes): string[] {
     line(1, oneMs),
     line(many, manyMs),
   ]
+}
+
+function duration(seconds: number): string {
+  return seconds < 0.01 ? `${Math.round(seconds * 1e6)} µs` : `${Math.round(seconds * 1e3)} ms`
 }
 
 function perSecond(value?: number): string {

@@ -1,6 +1,7 @@
 // Loopback servers of the demo: on which port, and what is said when it is taken.
+import { randomInt } from 'node:crypto'
 import { createServer, type RequestListener, type Server } from 'node:http'
-import { type AddressInfo, createServer as createSocket } from 'node:net'
+import { createServer as createSocket } from 'node:net'
 
 /** A server that listens. */
 export interface Listening {
@@ -35,13 +36,12 @@ export async function isFree(port: number): Promise<boolean> {
   return (await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))
 }
 
-/** A port nobody listens on now. */
+/** A port nobody listens on now, below those that systems give to outgoing connections of the next moment. */
 export async function freePort(): Promise<number> {
-  const socket = createSocket()
-  await bound(socket, 0, '127.0.0.1')
-  const { port } = socket.address() as AddressInfo
-  await new Promise((resolve) => socket.close(resolve))
-  return port
+  for (;;) {
+    const port = randomInt(20_000, 32_000)
+    if (await isFree(port)) return port
+  }
 }
 
 async function canListen(port: number, host: string): Promise<boolean> {

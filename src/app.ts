@@ -5,31 +5,49 @@ import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
 import { clientDirectory } from './clients/directory.ts'
-import { findClient } from './clients/store.ts'
+import { findClient, sweepClients } from './clients/store.ts'
 import type { Config } from './config.ts'
 import { listen } from './db/listen.ts'
 import type { Pool } from './db/pool.ts'
 import { appPages } from './grants/account.ts'
+import { sweepConsents, sweepGrants } from './grants/store.ts'
 import { useRecorder } from './grants/use.ts'
 import { signedInGuard } from './guards.ts'
 import { healthPages } from './health.ts'
 import { interactionPages } from './interaction/pages.ts'
 import { startSweeper } from './jobs/sweeper.ts'
-import { loadKeySet } from './keys/store.ts'
+import { loadKeySet, sweepKeys } from './keys/store.ts'
 import { providerPages } from './oidc/pages.ts'
 import { protocol } from './oidc/protocol.ts'
 import { createProvider, issuerOf } from './oidc/provider.ts'
-import { tokenStore } from './oidc/tokens.ts'
+import { sweepState } from './oidc/state.ts'
+import { sweepTokens, tokenStore } from './oidc/tokens.ts'
 import { resourceDirectory } from './resources/directory.ts'
 import { routes } from './routes.ts'
 import type { Secrets } from './secrets.ts'
 import { profilePages } from './users/account.ts'
+import { sweepSessions } from './users/sessions.ts'
 import { setupPages } from './users/setup.ts'
+import { sweepLinks } from './users/store.ts'
 import { assets } from './web/assets.ts'
 import { BadRequest, errorAnswers } from './web/errors.ts'
 import { believedHeaders, securityHeaders } from './web/headers.ts'
 import type { Logger } from './web/log.ts'
 import { createRender } from './web/render.ts'
+import { sweepCounters } from './web/throttle.ts'
+
+// In the order in which one makes the next possible: tokens hang on grants, grants on consents and clients.
+const SWEEPS = {
+  tokens: sweepTokens,
+  provider_state: sweepState,
+  sessions: sweepSessions,
+  user_links: sweepLinks,
+  rate_limits: sweepCounters,
+  grants: sweepGrants,
+  consents: sweepConsents,
+  clients: sweepClients,
+  signing_keys: sweepKeys,
+}
 
 /** The server without its socket. */
 export interface App {
@@ -87,7 +105,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   const listener = await listen(db, heard, missedSome)
   let current = await build()
   const provider = () => current
-  const sweeper = startSweeper(db, log, config.sweepIntervalSeconds)
+  const sweeper = startSweeper({ db, log }, SWEEPS, config.sweepIntervalSeconds)
 
   const app = new Koa({ keys: secrets.cookieKeys, proxy: true })
   // Whatever is thrown outside of errorAnswers comes too late to be answered: a client that went away, mostly.
@@ -158,7 +176,8 @@ const wellFormedAddress: Middleware = (ctx, next) => {
   } catch {
     throw new BadRequest('The address is not well-formed.')
   }
-  if (decoded.includes('\0') || !decoded.isWellFormed()) throw new BadRequest('The address is not well-formed.')
+  if (decoded.includes('\0') || !decoded.isWellFormed())
+    throw new BadRequest('The address is not well-formed.')
   return next()
 }
 

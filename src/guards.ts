@@ -15,7 +15,12 @@ export type SignedIn = Context & { state: { user: User; sessionUid: string; csrf
 export type Guard = (handler: (ctx: SignedIn) => unknown) => (ctx: Context) => Promise<void>
 
 /** Lets in who is signed in, checking the form of a post; sends others to sign in and back here. */
-export function signedInGuard(parts: { db: Db; provider(): Provider; secrets: Secrets; issuer: string }): Guard {
+export function signedInGuard(parts: {
+  db: Db
+  provider(): Provider
+  secrets: Secrets
+  issuer: string
+}): Guard {
   return (handler) => async (ctx) => {
     const session = await currentSession(parts.provider(), ctx)
     const user = session.accountId ? await findUser(parts.db, session.accountId) : undefined

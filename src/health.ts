@@ -19,7 +19,11 @@ export function healthPages({ db }: { db: Pool }) {
         const { pending } = await migrationStatus(db)
         const ready = pending.length === 0
         ctx.status = ready ? 200 : 503
-        ctx.body = { status: ready ? 'ok' : 'unavailable', database: 'ok', pending_migrations: pending.length }
+        ctx.body = {
+          status: ready ? 'ok' : 'unavailable',
+          database: 'ok',
+          pending_migrations: pending.length,
+        }
       } catch (error) {
         if (!(error instanceof DatabaseUnavailable)) throw error
         ctx.status = 503

@@ -24,10 +24,21 @@ export interface Handlers {
 }
 
 /** Our own addresses. */
-export function routes({ health, interaction, setup, profile, apps, activity, signedIn, home, afterSignIn }: Handlers) {
+export function routes({
+  health,
+  interaction,
+  setup,
+  profile,
+  apps,
+  activity,
+  signedIn,
+  home,
+  afterSignIn,
+}: Handlers) {
   const router = new Router()
   const body = formBody()
-  const get = (path: string, handler: (ctx: Context) => unknown) => router.get(path, (ctx) => handler(ctx as Context))
+  const get = (path: string, handler: (ctx: Context) => unknown) =>
+    router.get(path, (ctx) => handler(ctx as Context))
   const post = (path: string, handler: (ctx: Context) => unknown) =>
     router.post(path, body, (ctx) => handler(ctx as Context))
 

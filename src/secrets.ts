@@ -1,5 +1,13 @@
 // Everything secret the server needs, derived from SECRET_KEYS, so that operators keep one list only.
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto'
 
 /** What is derived from SECRET_KEYS; the first key of the list writes, all of them read. */
 export interface Secrets {

@@ -17,7 +17,9 @@ export function activityPages({ db, render, appName }: { db: Db; render: Render;
       const before = /^\d{1,18}$/.test(String(ctx.query.before)) ? String(ctx.query.before) : undefined
       const rows = await listEvents(db, { user_id: ctx.state.user.id, before, limit: PAGE + 1 })
       const shown = rows.slice(0, PAGE)
-      const events = await Promise.all(shown.map(async (row) => ({ ...(await words(row)), ...circumstances(row) })))
+      const events = await Promise.all(
+        shown.map(async (row) => ({ ...(await words(row)), ...circumstances(row) })),
+      )
       const older = rows.length > PAGE ? `/account/activity?before=${shown.at(-1)!.id}` : undefined
       render(ctx, 'account/activity', { events, older_href: older })
     },
@@ -35,7 +37,11 @@ export function activityPages({ db, render, appName }: { db: Db; render: Render;
       case 'user.renamed':
         return { text: 'Your name was changed', tone: 'info' }
       case 'password.changed':
-        return { text: 'Your password was changed', detail: 'All other devices were signed out.', tone: 'warning' }
+        return {
+          text: 'Your password was changed',
+          detail: 'All other devices were signed out.',
+          tone: 'warning',
+        }
       case 'sign_in.succeeded':
         return { text: row.client_id ? `You signed in to use ${app}` : 'You signed in', tone: 'good' }
       case 'sign_in.failed':
@@ -70,7 +76,8 @@ export type AppName = (client_id: string) => Promise<string>
 function grantEnded(app: string, reason: unknown): { text: string; detail?: string; tone: Tone } {
   if (reason === 'removed_by_user') return { text: `You removed ${app} from a device`, tone: 'good' }
   if (reason === 'revoked_by_client') return { text: `${app} gave its access back`, tone: 'info' }
-  if (reason === 'revoked_by_admin') return { text: `An administrator ended the access of ${app}`, tone: 'info' }
+  if (reason === 'revoked_by_admin')
+    return { text: `An administrator ended the access of ${app}`, tone: 'info' }
   return { text: `The access of ${app} ended on one device`, tone: 'info' }
 }
 

@@ -28,7 +28,12 @@ export type AuditEvent =
   | (OfUser & { type: 'password.changed' })
   | (OfUser & { type: 'sign_in.succeeded'; client_id?: string })
   // Without a user_id, nobody has that address; the address itself is not kept.
-  | { type: 'sign_in.failed'; user_id?: string; client_id?: string; reason: 'wrong_password' | 'unknown' | 'disabled' }
+  | {
+      type: 'sign_in.failed'
+      user_id?: string
+      client_id?: string
+      reason: 'wrong_password' | 'unknown' | 'disabled'
+    }
   | { type: 'sign_in.limited'; user_id?: string }
   | (OfUser & { type: 'sign_out' })
   | (OfUser & OfClient & { type: 'consent.given'; scopes: string[]; rejected_scopes: string[] })

@@ -78,6 +78,8 @@ function askHidden(question: string): Promise<string> {
     }
 
     function onData(text: string) {
+      // An arrow key and its kin: no part of a password.
+      if (text.startsWith(ESCAPE)) return
       const keys = [...text]
       for (const [i, key] of keys.entries()) {
         if (key === '\r' || key === '\n') {
@@ -102,6 +104,7 @@ function askHidden(question: string): Promise<string> {
   })
 }
 
+const ESCAPE = '\x1b'
 const CTRL_C = '\x03'
 const CTRL_D = '\x04'
 const CTRL_U = '\x15'

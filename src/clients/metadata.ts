@@ -100,32 +100,39 @@ const EXAMPLE = {
 } as const
 
 function checkRedirectUri(field: string, uri: string, type: (typeof APP_TYPES)[number]): void {
-  const refuse = (problem: string): never => {
+  const problem = redirectUriProblem(uri, type)
+  if (problem) {
     throw new InvalidMetadata(field, `${JSON.stringify(uri.slice(0, 200))} ${problem}, e.g. ${EXAMPLE[type]}`)
   }
+}
+
+function redirectUriProblem(uri: string, type: (typeof APP_TYPES)[number]): string | undefined {
   const url = URL.parse(uri)
-  if (!url) return refuse('is not an absolute URI')
-  if (uri.length > 1000) refuse('has more than 1000 characters')
-  // URL.parse drops tabs and line feeds, and accepts spaces at the ends; exact matching must never see such a value.
-  if (/[\s\p{Cc}\\]/u.test(uri)) refuse('holds white space, control characters or a backslash')
-  if (uri.includes('#')) refuse('has a fragment')
-  if (uri.includes('*')) refuse('has a wildcard; redirect URIs are compared exactly')
-  if (url.username || url.password) refuse('has user information')
-  if (url.protocol === 'https:') return
+  if (!url) return 'is not an absolute URI'
+  if (uri.length > 1000) return 'has more than 1000 characters'
+  // URL.parse drops tabs and line feeds, and forgives backslashes; exact matching must never see such a value.
+  if (/[\s\p{Cc}\\]/u.test(uri)) return 'holds white space, control characters or a backslash'
+  if (uri.includes('#')) return 'has a fragment'
+  if (uri.includes('*')) return 'has a wildcard; redirect URIs are compared exactly'
+  if (/^[^/?]*:\/\/[^/?]*@/.test(uri)) return 'has user information'
+  if (url.protocol === 'https:') return undefined
   if (url.protocol === 'http:') {
-    if (!isLoopback(url.hostname)) refuse('is not https; plain http is for loopback only')
-    return
+    return isLoopback(url.hostname) ? undefined : 'is not https; plain http is for loopback only'
   }
-  if (type !== 'native') refuse('is neither https nor loopback http')
+  if (type !== 'native') return 'is neither https nor loopback http'
   // RFC 8252 §7.1: a private-use scheme is a domain name under the app's control, reversed.
-  if (!/^[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:$/.test(url.protocol)) refuse('is not a private-use scheme in reverse-domain form')
+  const reversedDomain = /^[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:$/.test(url.protocol)
+  return reversedDomain ? undefined : 'is not a private-use scheme in reverse-domain form'
 }
 
 function checkWebAddress(field: string, uri: string): void {
   const url = URL.parse(uri)
   const web = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
   if (!url || !web || url.username || uri.length > 1000) {
-    throw new InvalidMetadata(field, `${JSON.stringify(uri.slice(0, 200))} is not an https address, e.g. https://app.example/`)
+    throw new InvalidMetadata(
+      field,
+      `${JSON.stringify(uri.slice(0, 200))} is not an https address, e.g. https://app.example/`,
+    )
   }
 }
 

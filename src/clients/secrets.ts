@@ -49,7 +49,11 @@ export function rotateSecret(
           where client_id = ${client_id} and revoked_at is null`,
     )
     const secret = await addSecret(t, client_id)
-    await record(t, { type: 'client.secret_rotated', client_id, secret_prefix: secret.slice(0, PREFIX_LENGTH) }, by)
+    await record(
+      t,
+      { type: 'client.secret_rotated', client_id, secret_prefix: secret.slice(0, PREFIX_LENGTH) },
+      by,
+    )
     return secret
   })
 }
@@ -59,6 +63,9 @@ export function matchesSecret(stored: readonly StoredSecret[], presented: string
   const hash = digest(presented)
   const now = Date.now()
   return stored
-    .map((secret) => timingSafeEqual(secret.hash, hash) && (!secret.expires_at || secret.expires_at.getTime() > now))
+    .map(
+      (secret) =>
+        timingSafeEqual(secret.hash, hash) && (!secret.expires_at || secret.expires_at.getTime() > now),
+    )
     .includes(true)
 }

@@ -3,7 +3,15 @@ import { randomBytes } from 'node:crypto'
 import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
-import { type ClientInput, type ClientMetadata, type ClientType, InvalidMetadata, OPENID_SCOPES, validMetadata } from './metadata.ts'
+import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
+import {
+  type ClientInput,
+  type ClientMetadata,
+  type ClientType,
+  InvalidMetadata,
+  OPENID_SCOPES,
+  validMetadata,
+} from './metadata.ts'
 import { addSecret } from './secrets.ts'
 
 /** A registered client. */
@@ -25,7 +33,8 @@ export function createClient(
 ): Promise<{ client: Client; secret: string | undefined }> {
   const { id = newClientId(), ...rest } = input
   const m = validMetadata(rest)
-  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id)) throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only')
+  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id))
+    throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only')
   return tx(db, async (t) => {
     await checkScopes(t, m.scopes)
     const client = await insertClient(
@@ -82,20 +91,50 @@ export function listClients(db: Db, page: { limit?: number; after?: string } = {
 
 /** Suspends a client: every token of it is dead from this moment. @returns whether anything changed. */
 export function suspendClient(db: Db, id: string, by: Actor): Promise<boolean> {
-  return mark(db, sql`update clients set suspended_at = now()
-                      where id = ${id} and suspended_at is null and deleted_at is null`, 'client.suspended', id, by)
+  return mark(
+    db,
+    sql`update clients set suspended_at = now()
+                      where id = ${id} and suspended_at is null and deleted_at is null`,
+    'client.suspended',
+    id,
+    by,
+  )
 }
 
 /** Lets a suspended client work again; tokens that have not expired meanwhile live again. @returns whether anything changed. */
 export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
-  return mark(db, sql`update clients set suspended_at = null
-                      where id = ${id} and suspended_at is not null and deleted_at is null`, 'client.resumed', id, by)
+  return mark(
+    db,
+    sql`update clients set suspended_at = null
+                      where id = ${id} and suspended_at is not null and deleted_at is null`,
+    'client.resumed',
+    id,
+    by,
+  )
 }
 
 /** Deletes a client: its tokens are dead from this moment; the sweeper takes the rows away later. */
 export function deleteClient(db: Db, id: string, by: Actor): Promise<boolean> {
-  return mark(db, sql`update clients set deleted_at = now() where id = ${id} and deleted_at is null`, 'client.deleted', id, by)
+  return mark(
+    db,
+    sql`update clients set deleted_at = now() where id = ${id} and deleted_at is null`,
+    'client.deleted',
+    id,
+    by,
+  )
 }
+
+/** Clients deleted long ago, once nothing hangs on them any more. */
+export const sweepClients: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from clients where id = any(array(
+          select id from clients c
+          where deleted_at < now() - make_interval(days => ${KEPT_DAYS})
+            and not exists (select from tokens where client_id = c.id and expires_at > now())
+            and not exists (select from grants where client_id = c.id)
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )
 
 /** Kinds that can keep a secret. */
 export function isConfidential(type: ClientType): boolean {
@@ -117,10 +156,16 @@ async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Clie
 
 async function checkScopes(db: Db, scopes: string[]): Promise<void> {
   const wanted = scopes.filter((scope) => !(OPENID_SCOPES as readonly string[]).includes(scope))
-  const known = await many<{ name: string }>(db, sql`select name from resource_scopes where name = any(${wanted})`)
+  const known = await many<{ name: string }>(
+    db,
+    sql`select name from resource_scopes where name = any(${wanted})`,
+  )
   const unknown = wanted.filter((scope) => !known.some(({ name }) => name === scope))
   if (unknown.length > 0) {
-    throw new InvalidMetadata('scopes', `${JSON.stringify(unknown[0])} belongs to no API; e.g. openid, or a scope of a resource`)
+    throw new InvalidMetadata(
+      'scopes',
+      `${JSON.stringify(unknown[0])} belongs to no API; e.g. openid, or a scope of a resource`,
+    )
   }
 }
 

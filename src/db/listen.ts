@@ -28,7 +28,11 @@ export async function listen(
   let retry: NodeJS.Timeout | undefined
 
   const connect = async (): Promise<void> => {
-    const attempt = new pg.Client({ ...pool.pg.options, application_name: 'valetkey listen', keepAlive: true })
+    const attempt = new pg.Client({
+      ...pool.pg.options,
+      application_name: 'valetkey listen',
+      keepAlive: true,
+    })
     attempt.on('notification', ({ payload }) => onMessage(payload ?? ''))
     attempt.on('error', () => {})
     attempt.on('end', () => {

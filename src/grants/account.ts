@@ -1,5 +1,5 @@
 // Apps with access, as their owner sees and removes them.
-import { appView, type AppFacts } from '../clients/view.ts'
+import { type AppFacts, appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import type { SignedIn } from '../guards.ts'
 import { openidWords } from '../oidc/scopes.ts'
@@ -9,14 +9,29 @@ import { NotFound } from '../web/errors.ts'
 import { seeOther, takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
-import { type AppWithAccess, listApps, type Receipt, revokeAllApps, revokeApp, revokeDevice } from './store.ts'
+import {
+  type AppWithAccess,
+  listApps,
+  type Receipt,
+  revokeAllApps,
+  revokeApp,
+  revokeDevice,
+} from './store.ts'
 
 const UNUSED_DAYS = 90
 const GONE = 'That app has no access to your account.'
 const KEEPS = (name: string) => `${name} keeps what it has copied already. Ask it to delete that.`
 
 /** Handlers of /account/apps and below. */
-export function appPages({ db, resources, render }: { db: Pool; resources: ResourceDirectory; render: Render }) {
+export function appPages({
+  db,
+  resources,
+  render,
+}: {
+  db: Pool
+  resources: ResourceDirectory
+  render: Render
+}) {
   const find = async (ctx: SignedIn): Promise<AppWithAccess> => {
     const [app] = await listApps(db, ctx.state.user.id, String(ctx.params.client_id))
     if (!app) throw new NotFound(GONE)
@@ -57,7 +72,10 @@ export function appPages({ db, resources, render }: { db: Pool; resources: Resou
       const receipt = await revokeApp(db, ctx.state.user.id, String(ctx.params.client_id), by(ctx))
       if (!receipt) throw new NotFound(GONE)
       const { client_name: name } = receipt
-      seeOther(ctx, '/account/apps', { heading: `${name} has no access any more.`, lines: [ended(receipt), KEEPS(name)] })
+      seeOther(ctx, '/account/apps', {
+        heading: `${name} has no access any more.`,
+        lines: [ended(receipt), KEEPS(name)],
+      })
     },
 
     async confirmRemoveDevice(ctx: SignedIn): Promise<void> {
@@ -67,7 +85,9 @@ export function appPages({ db, resources, render }: { db: Pool; resources: Resou
       confirm(ctx, {
         heading: `Remove access for ${app.client_name} on ${device.name}?`,
         app: appView(factsOf(app)),
-        will: [`${app.client_name} can no longer use your account on ${device.name}, from the moment you press the button.`],
+        will: [
+          `${app.client_name} can no longer use your account on ${device.name}, from the moment you press the button.`,
+        ],
         will_not: [
           app.devices.length > 1
             ? 'On your other devices it goes on.'
@@ -79,9 +99,17 @@ export function appPages({ db, resources, render }: { db: Pool; resources: Resou
 
     async removeDevice(ctx: SignedIn): Promise<void> {
       const app = await find(ctx)
-      const receipt = await revokeDevice(db, ctx.state.user.id, app.client_id, String(ctx.params.device), by(ctx))
+      const receipt = await revokeDevice(
+        db,
+        ctx.state.user.id,
+        app.client_id,
+        String(ctx.params.device),
+        by(ctx),
+      )
       if (!receipt) throw new NotFound('That app has no access on that device.')
-      seeOther(ctx, '/account/apps', { heading: `${app.client_name} has no access on ${receipt.device} any more.` })
+      seeOther(ctx, '/account/apps', {
+        heading: `${app.client_name} has no access on ${receipt.device} any more.`,
+      })
     },
 
     async confirmRemoveAll(ctx: SignedIn): Promise<void> {
@@ -127,7 +155,9 @@ export function appPages({ db, resources, render }: { db: Pool; resources: Resou
   }
 
   async function sentencesOf(scopes: string[]): Promise<string[]> {
-    const openid = openidWords(new Set(scopes)).map(({ sentence, detail }) => `${sentence}: ${lowerFirst(detail)}`)
+    const openid = openidWords(new Set(scopes)).map(
+      ({ sentence, detail }) => `${sentence}: ${lowerFirst(detail)}`,
+    )
     const found = await Promise.all(scopes.map((scope) => resources.findScope(scope)))
     return [...openid, ...found.flatMap((scope) => scope?.sentence ?? [])]
   }
@@ -160,4 +190,3 @@ function unusedFor(lastUsed: Date): string | undefined {
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1)
 }
-

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { Actor, RevocationReason } from '../audit/events.ts'
 import { record, recordAll } from '../audit/store.ts'
 import { type Db, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 
 /** Which scopes a grant holds, per API; `rejected` ones were asked for and not allowed. The provider's own shape. */
 export interface GrantedScopes {
@@ -68,7 +69,10 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
               expires_at = excluded.expires_at, updated_at = now()
           returning id`,
     )
-    await run(t, sql`update grants set ends_at = ${expires_at} where consent_id = ${consent.id} and revoked_at is null`)
+    await run(
+      t,
+      sql`update grants set ends_at = ${expires_at} where consent_id = ${consent.id} and revoked_at is null`,
+    )
     const grant_id = await insertGrant(t, consent.id, decision.granted, decision.device)
     await record(t, { type: 'consent.given', user_id, client_id: client.id, scopes, rejected_scopes }, by)
     return grant_id!
@@ -79,7 +83,12 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
  * Makes the grant of one more device out of a decision that stands. The consent row is locked, so that a removal under way
  * either sees this grant or prevents it. @returns undefined when the consent has ended meanwhile.
  */
-export function addGrant(db: Db, consent_id: string, granted: GrantedScopes, device: Device): Promise<string | undefined> {
+export function addGrant(
+  db: Db,
+  consent_id: string,
+  granted: GrantedScopes,
+  device: Device,
+): Promise<string | undefined> {
   return insertGrant(db, consent_id, granted, device)
 }
 
@@ -180,7 +189,12 @@ export interface Receipt {
  * Ends an app's access to an account: the consent and its grants are marked, with the audit row, in one transaction.
  * Tokens are not touched; every read of one joins the mark. @returns what ended, or undefined when there was nothing.
  */
-export async function revokeApp(db: Db, user_id: string, client_id: string, by: Actor): Promise<Receipt | undefined> {
+export async function revokeApp(
+  db: Db,
+  user_id: string,
+  client_id: string,
+  by: Actor,
+): Promise<Receipt | undefined> {
   const [receipt] = await endConsents(db, user_id, client_id, by)
   return receipt
 }
@@ -249,7 +263,13 @@ export function revokeDevice(
     )
     await recordAll(
       t,
-      ended.map(({ id }) => ({ type: 'grant.revoked', user_id, client_id, grant_id: id, reason: 'removed_by_user' })),
+      ended.map(({ id }) => ({
+        type: 'grant.revoked',
+        user_id,
+        client_id,
+        grant_id: id,
+        reason: 'removed_by_user',
+      })),
       by,
     )
     return ended[0]
@@ -319,10 +339,37 @@ export function noteUse(db: Db, grant_ids: string[]): Promise<number> {
   )
 }
 
+/** Grants that ended long ago and hold no token any more: a batch of them must not take a million tokens along. */
+export const sweepGrants: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from grants where id = any(array(
+          select id from grants g
+          where expires_at < now() - make_interval(days => ${KEPT_DAYS})
+            and not exists (select from tokens where grant_id = g.id)
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )
+
+/** Consents that were taken back long ago, once their grants are gone. */
+export const sweepConsents: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from consents where id = any(array(
+          select id from consents s
+          where revoked_at < now() - make_interval(days => ${KEPT_DAYS})
+            and not exists (select from grants where consent_id = s.id)
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )
+
 // A new grant lives until its first tokens say for how long; ten minutes is more than a code needs to be redeemed.
 const UNREDEEMED_MINUTES = 10
 
-async function insertGrant(db: Db, consent_id: string, granted: GrantedScopes, device: Device): Promise<string | undefined> {
+async function insertGrant(
+  db: Db,
+  consent_id: string,
+  granted: GrantedScopes,
+  device: Device,
+): Promise<string | undefined> {
   const id = randomBytes(16).toString('base64url')
   const inserted = await run(
     db,

@@ -1,6 +1,6 @@
 // When a grant was last used, for the person who looks at the list: collected, and written a few times a minute, so that
 // reading a token never waits for a write.
-import { type Db } from '../db/pool.ts'
+import type { Db } from '../db/pool.ts'
 import { noteUse } from './store.ts'
 
 /** Collects which grants are used. */

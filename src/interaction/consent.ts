@@ -1,6 +1,7 @@
 // Deciding about an app, where an authorization request stops for it.
 import type { Context } from 'koa'
 import { z } from 'zod'
+import { hostOf } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { deviceName } from '../grants/device.ts'
 import { findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
@@ -12,10 +13,14 @@ import { findUser } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import { NotFound } from '../web/errors.ts'
 import { readForm } from '../web/form.ts'
-import { hostOf } from '../clients/view.ts'
 import type { Step } from './step.ts'
 
-const KEEP = { always: 'Until I remove it', year: 'For a year', month: 'For 30 days', day: 'For a day' } as const
+const KEEP = {
+  always: 'Until I remove it',
+  year: 'For a year',
+  month: 'For 30 days',
+  day: 'For a day',
+} as const
 const KEEP_DAYS = { always: null, year: 365, month: 30, day: 1 } as const
 
 const form = z.object({
@@ -48,7 +53,11 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
             // What was allowed stays ticked, what was refused stays unticked; danger is never ticked in advance.
             checked: decided.has(scope.name) ? allowed.has(scope.name) : !scope.dangerous,
           })),
-          keep: Object.entries(KEEP).map(([value, label]) => ({ value, label, selected: value === 'always' })),
+          keep: Object.entries(KEEP).map(([value, label]) => ({
+            value,
+            label,
+            selected: value === 'always',
+          })),
           redirect_host: hostOf(step.redirectUri),
           errors,
         },
@@ -71,7 +80,11 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
         db,
         {
           user_id: step.user_id!,
-          client: { id: step.client_id, name: step.app?.name ?? step.client_id, host: hostOf(step.redirectUri) },
+          client: {
+            id: step.client_id,
+            name: step.app?.name ?? step.client_id,
+            host: hostOf(step.redirectUri),
+          },
           scopes: [...allowed],
           rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),
           expires_at: days === null ? null : new Date(Date.now() + days * 86_400_000),

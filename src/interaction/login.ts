@@ -30,9 +30,23 @@ export function signIn({ db }: { db: Pool }) {
   // By account and address, so that nobody can lock a stranger out from elsewhere; by account, so that many addresses
   // together cannot guess on; by address, so that one cannot try one password on everybody (ASVS 6.3.1).
   const limits = [
-    { throttle: throttle(db, { name: 'sign-in', attempts: 5, seconds: QUARTER, message: MESSAGE }), key: pair },
-    { throttle: throttle(db, { name: 'sign-in-account', attempts: 50, seconds: QUARTER * 4, message: MESSAGE }), key: account },
-    { throttle: throttle(db, { name: 'sign-in-address', attempts: 50, seconds: QUARTER, message: MESSAGE }), key: address },
+    {
+      throttle: throttle(db, { name: 'sign-in', attempts: 5, seconds: QUARTER, message: MESSAGE }),
+      key: pair,
+    },
+    {
+      throttle: throttle(db, {
+        name: 'sign-in-account',
+        attempts: 50,
+        seconds: QUARTER * 4,
+        message: MESSAGE,
+      }),
+      key: account,
+    },
+    {
+      throttle: throttle(db, { name: 'sign-in-address', attempts: 50, seconds: QUARTER, message: MESSAGE }),
+      key: address,
+    },
   ]
 
   return {

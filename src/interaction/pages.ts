@@ -60,7 +60,10 @@ export function interactionPages(parts: InteractionParts) {
 
   async function showOver(ctx: Context): Promise<void> {
     const over = await throughStorage(() => findState(db, 'interaction', String(ctx.params.uid)))
-    const { client_id, params } = (over?.payload ?? {}) as { client_id?: string; params?: { client_id?: string } }
+    const { client_id, params } = (over?.payload ?? {}) as {
+      client_id?: string
+      params?: { client_id?: string }
+    }
     const client = await clients.find(client_id ?? params?.client_id ?? '')
     const app = client && appView(client)
     const home = client?.homepage_uri
@@ -112,7 +115,9 @@ export function interactionPages(parts: InteractionParts) {
     switch: withForm(undefined, async (ctx, step) => {
       await endSession(parts.provider(), db, ctx)
       const query = new URLSearchParams(
-        Object.entries(step.params).flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, String(one)])),
+        Object.entries(step.params).flatMap(([name, value]) =>
+          [value].flat().map((one): [string, string] => [name, String(one)]),
+        ),
       )
       ctx.status = 303
       ctx.redirect(`/auth?${query}`)

@@ -62,7 +62,9 @@ export function stepOf(
     },
     checkForm: (ctx) => checkForm(ctx, secrets, uid),
     async finish(ctx, result) {
-      const returnTo = await provider.interactionResult(ctx.req, ctx.res, result, { mergeWithLastSubmission: false })
+      const returnTo = await provider.interactionResult(ctx.req, ctx.res, result, {
+        mergeWithLastSubmission: false,
+      })
       ctx.status = 303
       ctx.redirect(returnTo)
     },

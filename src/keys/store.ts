@@ -4,6 +4,7 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jo
 import { type Actor, SYSTEM } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, many, maybe, run, sql, tx } from '../db/pool.ts'
+import type { Sweep } from '../db/sweep.ts'
 import type { Secrets } from '../secrets.ts'
 
 /** Algorithms that ID tokens are signed with; the first is the default. */
@@ -64,7 +65,9 @@ export async function ensureKeys(db: Db, secrets: Secrets): Promise<void> {
       t,
       sql`select kid, private_jwk_encrypted from signing_keys`,
     )
-    for (const { kid, private_jwk_encrypted } of rows.filter((row) => secrets.isSealedByOldKey(row.private_jwk_encrypted))) {
+    for (const { kid, private_jwk_encrypted } of rows.filter((row) =>
+      secrets.isSealedByOldKey(row.private_jwk_encrypted),
+    )) {
       const sealed = secrets.encrypt(secrets.decrypt(private_jwk_encrypted))
       await run(t, sql`update signing_keys set private_jwk_encrypted = ${sealed} where kid = ${kid}`)
     }
@@ -79,8 +82,11 @@ export function rotateKeys(db: Db, secrets: Secrets, by: Actor): Promise<Signing
   return tx(db, async (t) => {
     await lockKeys(t)
     for (const alg of SIGNING_ALGS) {
-      await run(t, sql`update signing_keys set state = 'retired', retired_at = now()
-                       where alg = ${alg} and state = 'current'`)
+      await run(
+        t,
+        sql`update signing_keys set state = 'retired', retired_at = now()
+                       where alg = ${alg} and state = 'current'`,
+      )
       const activated = await maybe<{ kid: string }>(
         t,
         sql`update signing_keys set state = 'current', activated_at = now()
@@ -94,21 +100,26 @@ export function rotateKeys(db: Db, secrets: Secrets, by: Actor): Promise<Signing
   })
 }
 
-/** Takes keys away that have been retired for longer than anybody needs them. @returns how many. */
-export function sweepKeys(db: Db): Promise<number> {
-  return run(
+/** Keys that have been retired for longer than anybody needs them. */
+export const sweepKeys: Sweep = (db) =>
+  run(
     db,
     sql`delete from signing_keys
         where state = 'retired' and retired_at < now() - make_interval(days => ${RETIRED_DAYS * 2})`,
   )
-}
 
 // Two nodes starting together, or an administrator rotating twice at once, take turns.
 async function lockKeys(db: Db): Promise<void> {
   await run(db, sql`select pg_advisory_xact_lock(hashtext('valetkey signing keys'))`)
 }
 
-async function createKey(db: Db, secrets: Secrets, alg: Alg, state: 'current' | 'next', by: Actor): Promise<string> {
+async function createKey(
+  db: Db,
+  secrets: Secrets,
+  alg: Alg,
+  state: 'current' | 'next',
+  by: Actor,
+): Promise<string> {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
   const [publicJwk, privateJwk] = await Promise.all([exportJWK(publicKey), exportJWK(privateKey)])
   const kid = await calculateJwkThumbprint(publicJwk)

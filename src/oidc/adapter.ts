@@ -1,6 +1,6 @@
 // Storage as oidc-provider asks for it: one small adapter a model, over the stores. It adds what the provider leaves to
 // storage: values kept as digests, single use that holds under races, and one transaction for consuming and issuing.
-import { type Adapter as ProviderAdapter, type AdapterPayload, errors } from 'oidc-provider'
+import { type AdapterPayload, errors, type Adapter as ProviderAdapter } from 'oidc-provider'
 import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import type { ClientDirectory } from '../clients/directory.ts'
@@ -11,8 +11,16 @@ import { findGrant, type GrantedScopes, revokeGrant } from '../grants/store.ts'
 import { createSession, destroySession, findSession, renewSession } from '../users/sessions.ts'
 import { actorOf } from '../web/actor.ts'
 import { providerMetadata } from './clients.ts'
+import {
+  consumeState,
+  destroyState,
+  findState,
+  type StateId,
+  type StateKind,
+  saveNewState,
+  saveState,
+} from './state.ts'
 import { storable, throughStorage } from './storage.ts'
-import { consumeState, destroyState, findState, type StateId, type StateKind, saveNewState, saveState } from './state.ts'
 import type { NewToken, TokenKind, TokenRow, TokenStore } from './tokens.ts'
 import { currentContext, currentUnit, type Unit } from './unit.ts'
 
@@ -79,7 +87,8 @@ function tokenAdapter({ db, tokens }: AdapterParts, model: string, kind: TokenKi
     async consume(value) {
       const writes = currentUnit()?.writes
       if (writes) writes.consume = digest(value)
-      else if (!(await tokens.consume(digest(value)))) throw new errors.InvalidGrant(`${kind} was used already`)
+      else if (!(await tokens.consume(digest(value))))
+        throw new errors.InvalidGrant(`${kind} was used already`)
     },
     destroy: (value) => tokens.destroy(digest(value)),
     revokeByGrantId: (grant_id) => endGrant(db, grant_id),
@@ -209,11 +218,18 @@ function pushedRequestAdapter({ db }: AdapterParts): Adapter {
     async find(id) {
       const row = await findState(db, kind, named(id))
       if (!row) return undefined
-      return { ...row.payload, kind: 'PushedAuthorizationRequest', jti: id, consumed: row.consumed } as AdapterPayload
+      return {
+        ...row.payload,
+        kind: 'PushedAuthorizationRequest',
+        jti: id,
+        consumed: row.consumed,
+      } as AdapterPayload
     },
-    upsert: (id, { jti: _jti, kind: _kind, ...payload }, expiresIn) => saveState(db, kind, id, storable(payload), expiresIn),
+    upsert: (id, { jti: _jti, kind: _kind, ...payload }, expiresIn) =>
+      saveState(db, kind, id, storable(payload), expiresIn),
     async consume(id) {
-      if (!(await consumeState(db, kind, named(id)))) throw new errors.InvalidRequestUri('request_uri was used already')
+      if (!(await consumeState(db, kind, named(id))))
+        throw new errors.InvalidRequestUri('request_uri was used already')
     },
     destroy: (id) => destroyState(db, kind, named(id)),
   }
@@ -252,7 +268,11 @@ export async function endGrant(db: Db, grant_id: string, ctx = currentContext())
     const grant = await findGrant(t, grant_id)
     if (!(await revokeGrant(t, grant_id, 'replay', by)) || !grant) return
     const { user_id, client_id } = grant
-    await record(t, { type: 'token.reuse_detected', user_id, client_id, grant_id, kind: replayedKind(ctx) }, by)
+    await record(
+      t,
+      { type: 'token.reuse_detected', user_id, client_id, grant_id, kind: replayedKind(ctx) },
+      by,
+    )
   })
 }
 
@@ -265,7 +285,17 @@ function clientActor(ctx: NonNullable<ReturnType<typeof currentContext>>): Actor
 }
 
 function newToken(value: string, kind: TokenKind, payload: AdapterPayload, expiresIn: number): NewToken {
-  const { jti: _jti, kind: _kind, iat: _iat, exp, clientId, grantId, accountId: _accountId, consumed: _c, ...rest } = payload
+  const {
+    jti: _jti,
+    kind: _kind,
+    iat: _iat,
+    exp,
+    clientId,
+    grantId,
+    accountId: _accountId,
+    consumed: _c,
+    ...rest
+  } = payload
   return {
     hash: digest(value),
     kind,
@@ -307,7 +337,12 @@ function grantPayload(id: string, row: GrantPart): AdapterPayload {
 
 function rememberUser({ user_id, email, email_verified, name }: TokenRow): void {
   if (user_id === null) return
-  currentUnit()?.users.set(user_id, { id: user_id, email: email!, email_verified: email_verified!, name: name! })
+  currentUnit()?.users.set(user_id, {
+    id: user_id,
+    email: email!,
+    email_verified: email_verified!,
+    name: name!,
+  })
 }
 
 // An interaction must not keep the id of a pushed request, which is a credential while it lives. It keeps the digest, and

@@ -73,7 +73,8 @@ export function askedScopes(ctx: Context): GrantedScopes {
   const requested = new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))
   const openid = [...requested].filter((scope) => (OPENID_SCOPES as readonly string[]).includes(scope))
   const resources = Object.entries((ctx.oidc.resourceServers ?? {}) as ResourceServers).map(
-    ([identifier, { scopes }]) => [identifier, [...requested].filter((s) => scopes.has(s)).join(' ')] as const,
+    ([identifier, { scopes }]) =>
+      [identifier, [...requested].filter((s) => scopes.has(s)).join(' ')] as const,
   )
   return {
     ...(openid.length > 0 ? { openid: { scope: openid.join(' ') } } : {}),
@@ -99,7 +100,9 @@ export function split(asked: GrantedScopes, allowed: ReadonlySet<string>): Grant
 
 /** Every scope that is asked, whatever it belongs to. */
 export function all(asked: GrantedScopes): string[] {
-  return [asked.openid?.scope ?? '', ...Object.values(asked.resources ?? {})].flatMap((s) => s.split(' ')).filter(Boolean)
+  return [asked.openid?.scope ?? '', ...Object.values(asked.resources ?? {})]
+    .flatMap((s) => s.split(' '))
+    .filter(Boolean)
 }
 
 function covers(grant: Grant, asked: GrantedScopes): boolean {

@@ -23,8 +23,11 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
           410,
         )
       }
-      const status = ctx.status >= 400 ? ctx.status : 400
-      log.info({ request_id: ctx.state.requestId, error: out.error, detail: out.error_description }, 'request refused')
+      const status = Math.max(ctx.status, 400)
+      log.info(
+        { request_id: ctx.state.requestId, error: out.error, detail: out.error_description },
+        'request refused',
+      )
       answer(ctx, render, new HttpError(status, out.error, wordsFor(out.error, out.error_description)))
     },
 
@@ -33,7 +36,7 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
       allowFormTo(ctx, oidc.params?.post_logout_redirect_uri as string | undefined)
       render(ctx, 'interaction/logout', {
         action: '/session/end/confirm',
-        xsrf: (oidc.session?.state as { secret: string }).secret,
+        xsrf: (oidc.session!.state as { secret: string }).secret,
         app_name: oidc.client?.clientName,
       })
     },

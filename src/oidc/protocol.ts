@@ -38,7 +38,8 @@ export function protocol({ db, tokens, use, provider }: ProtocolParts): Middlewa
     if (!allowed.split(', ').includes(ctx.method)) throw new MethodNotAllowed(allowed)
 
     const current = provider()
-    const run = mounted.get(current) ?? compose((current as unknown as { middleware: Middleware[] }).middleware)
+    const run =
+      mounted.get(current) ?? compose((current as unknown as { middleware: Middleware[] }).middleware)
     mounted.set(current, run)
 
     const unit = beginUnit(ctx, ctx.path === '/token')
@@ -52,7 +53,11 @@ export function protocol({ db, tokens, use, provider }: ProtocolParts): Middlewa
 
 // Consuming and issuing are one statement (RFC 9700 §4.14.2, RFC 6749 §4.1.2). Whoever loses the race for it gets
 // invalid_grant, whatever the provider was about to answer; and who lost it to a replay ends the grant.
-async function commit(ctx: Context, { db, tokens }: { db: Db; tokens: TokenStore }, unit: Unit): Promise<void> {
+async function commit(
+  ctx: Context,
+  { db, tokens }: { db: Db; tokens: TokenStore },
+  unit: Unit,
+): Promise<void> {
   const { consume, issue } = unit.writes!
   try {
     if (!consume) {

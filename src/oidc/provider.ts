@@ -79,12 +79,19 @@ function settings(parts: ProviderParts): Configuration {
     cookies: {
       keys: secrets.cookieKeys,
       // __Host- pins a cookie to this very host and to https; the interaction's cookies need a path of their own.
-      names: { session: https ? '__Host-session' : '_session', interaction: '_interaction', resume: '_resume' },
+      names: {
+        session: https ? '__Host-session' : '_session',
+        interaction: '_interaction',
+        resume: '_resume',
+      },
       long: cookie,
       short: cookie,
     },
     // The built-in client's response_type none is nobody else's.
-    discovery: { response_types_supported: ['code'], scopes_supported: [...OPENID_SCOPES, ...parts.resourceScopes] },
+    discovery: {
+      response_types_supported: ['code'],
+      scopes_supported: [...OPENID_SCOPES, ...parts.resourceScopes],
+    },
     enabledJWA: {
       idTokenSigningAlgValues: ['RS256', 'ES256'],
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'RS256', 'PS256'],
@@ -99,7 +106,10 @@ function settings(parts: ProviderParts): Configuration {
       introspection: { enabled: true, allowedPolicy: (_ctx, client, token) => maySeeToken(client, token) },
       pushedAuthorizationRequests: { enabled: true },
       resourceIndicators: resourceIndicators(parts.resources),
-      revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+      },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx) => pages.logout(ctx),
@@ -190,7 +200,9 @@ function issuePrefixedValues(provider: Provider): void {
 }
 
 function compareSecretDigests(provider: Provider, clients: ClientDirectory): void {
-  const prototype = provider.Client.prototype as unknown as { compareClientSecret(actual: string): Promise<boolean> }
+  const prototype = provider.Client.prototype as unknown as {
+    compareClientSecret(actual: string): Promise<boolean>
+  }
   prototype.compareClientSecret = async function (this: Client, actual: string) {
     const registration = await throughStorage(() => clients.find(this.clientId))
     return registration !== undefined && matchesSecret(registration.secrets, actual)

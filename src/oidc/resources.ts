@@ -17,7 +17,8 @@ export function resourceIndicators(resources: ResourceDirectory) {
       const identifiers = new Set<string>()
       for (const scope of requestedScopes(ctx)) {
         const found = await throughStorage(() => resources.findScope(scope))
-        if (!found || !maySee(client, scope)) throw new errors.InvalidScope('requested scope is not allowed', scope)
+        if (!found || !maySee(client, scope))
+          throw new errors.InvalidScope('requested scope is not allowed', scope)
         identifiers.add(found.resource)
       }
       return identifiers.size > 1 ? [...identifiers] : ([...identifiers][0] as string)

@@ -16,7 +16,10 @@ export function openidWords(scopes: ReadonlySet<string>): ScopeWords[] {
   if (scopes.has('openid') || told.length > 0) {
     words.push({
       sentence: 'Know who you are',
-      detail: told.length > 0 ? `Your ${told.join(' and ')}` : 'That it is you again, but not your name or email address',
+      detail:
+        told.length > 0
+          ? `Your ${told.join(' and ')}`
+          : 'That it is you again, but not your name or email address',
     })
   }
   if (scopes.has('offline_access')) {

@@ -1,6 +1,7 @@
 // The provider's short-lived state: interactions, pushed authorization requests, seen proofs. Ids are kept as SHA-256 only.
 import { digest } from '../credentials.ts'
 import { type Db, maybe, run, sql } from '../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 
 /** What a row of provider_state is. */
 export type StateKind = 'interaction' | 'pushed_authorization_request' | 'replay_detection'
@@ -25,7 +26,13 @@ export function findState(db: Db, kind: StateKind, id: StateId): Promise<StateRo
 }
 
 /** Stores a state, or replaces what is stored. */
-export async function saveState(db: Db, kind: StateKind, id: StateId, payload: string, expiresIn: number): Promise<void> {
+export async function saveState(
+  db: Db,
+  kind: StateKind,
+  id: StateId,
+  payload: string,
+  expiresIn: number,
+): Promise<void> {
   await run(
     db,
     sql`insert into provider_state (hash, kind, payload, expires_at)
@@ -67,7 +74,14 @@ export async function destroyState(db: Db, kind: StateKind, id: StateId): Promis
   await run(db, sql`delete from provider_state where hash = ${hashOf(id)} and kind = ${kind}`)
 }
 
-/** SHA-256 of an id. */
-export function hashOf(id: StateId): Buffer {
+/** Expired states. */
+export const sweepState: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from provider_state where ctid = any(array(
+          select ctid from provider_state where expires_at < now() limit ${SWEEP_BATCH} for update skip locked))`,
+  )
+
+function hashOf(id: StateId): Buffer {
   return typeof id === 'string' ? digest(id) : id
 }

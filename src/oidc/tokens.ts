@@ -1,8 +1,9 @@
 // The table of codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
 // and the one statement that uses a code or refresh token up and issues its successors.
-import type { GrantedScopes } from '../grants/store.ts'
 import { batched } from '../db/batch.ts'
 import { type Db, many, maybe, named, one, run, sql } from '../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
+import type { GrantedScopes } from '../grants/store.ts'
 
 /** What a row of tokens is. */
 export type TokenKind = 'authorization_code' | 'access_token' | 'refresh_token' | 'client_credentials'
@@ -70,6 +71,14 @@ export function tokenStore(db: Db): TokenStore {
     },
   }
 }
+
+/** Expired tokens; a consumed one stays until it expires, so that a replay is recognized. */
+export const sweepTokens: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from tokens where hash = any(array(
+          select hash from tokens where expires_at < now() limit ${SWEEP_BATCH} for update skip locked))`,
+  )
 
 async function readTokens(db: Db, hashes: Buffer[]): Promise<(TokenRow | undefined)[]> {
   const rows = await many<TokenRow & { hash: Buffer }>(

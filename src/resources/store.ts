@@ -47,7 +47,11 @@ export async function createResource(
               as scope (name text, sentence text, detail text, dangerous boolean)`,
       )
       const { client, secret } = await createResourceServerClient(t, identifier, name, by)
-      await record(t, { type: 'resource.created', resource: identifier, scopes: scopes.map((s) => s.name) }, by)
+      await record(
+        t,
+        { type: 'resource.created', resource: identifier, scopes: scopes.map((s) => s.name) },
+        by,
+      )
       return { resource: { identifier, name, scopes }, client, secret }
     })
   } catch (error) {
@@ -76,20 +80,29 @@ export function listResources(db: Db): Promise<Resource[]> {
 function checkResource({ identifier, name, scopes }: NewResource): void {
   const url = URL.parse(identifier)
   if (!url || identifier.includes('#') || /\s/.test(identifier)) {
-    throw new InvalidMetadata('identifier', 'must be an absolute URI without a fragment (RFC 8707), e.g. https://photos.example')
+    throw new InvalidMetadata(
+      'identifier',
+      'must be an absolute URI without a fragment (RFC 8707), e.g. https://photos.example',
+    )
   }
   if (!name.trim()) throw new InvalidMetadata('name', 'is missing, e.g. "Photos"')
   if (scopes.length === 0) throw new InvalidMetadata('scopes', 'is empty, e.g. photos.read')
   for (const scope of scopes) {
     if ((OPENID_SCOPES as readonly string[]).includes(scope.name)) {
-      throw new InvalidMetadata('scopes', `${scope.name} belongs to OpenID Connect; choose another, e.g. photos.read`)
+      throw new InvalidMetadata(
+        'scopes',
+        `${scope.name} belongs to OpenID Connect; choose another, e.g. photos.read`,
+      )
     }
     // RFC 6749 §3.3: scope-token
     if (!/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/.test(scope.name)) {
       throw new InvalidMetadata('scopes', `${JSON.stringify(scope.name)} is not a scope, e.g. photos.read`)
     }
     if (!scope.sentence.trim()) {
-      throw new InvalidMetadata('scopes', `${scope.name} needs a sentence for the consent page, e.g. "Look at your photos"`)
+      throw new InvalidMetadata(
+        'scopes',
+        `${scope.name} needs a sentence for the consent page, e.g. "Look at your photos"`,
+      )
     }
   }
 }

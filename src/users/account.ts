@@ -4,14 +4,18 @@ import type { Pool } from '../db/pool.ts'
 import type { SignedIn } from '../guards.ts'
 import { actorOf } from '../web/actor.ts'
 import { readForm, sentText } from '../web/form.ts'
-import type { Render } from '../web/render.ts'
 import { seeOther, takeNotice } from '../web/notice.ts'
+import type { Render } from '../web/render.ts'
 import { throttle } from '../web/throttle.ts'
 import { passwordProblem, verifyPassword } from './password.ts'
 import { findCredentials, renameUser, setPassword } from './store.ts'
 
 const nameForm = z.object({
-  name: z.string('Enter your name.').trim().min(1, 'Enter your name.').max(200, 'Use at most 200 characters.'),
+  name: z
+    .string('Enter your name.')
+    .trim()
+    .min(1, 'Enter your name.')
+    .max(200, 'Use at most 200 characters.'),
 })
 
 const passwordForm = z.object({
@@ -58,7 +62,9 @@ export function profilePages({ db, render }: { db: Pool; render: Render }) {
       }
       await setPassword(db, user.id, values.new_password, { ...actorOf(ctx), id: user.id }, sessionUid)
       await attempts.reset(user.id)
-      seeOther(ctx, '/account', { heading: 'Your password was changed. You were signed out everywhere else.' })
+      seeOther(ctx, '/account', {
+        heading: 'Your password was changed. You were signed out everywhere else.',
+      })
     },
   }
 }

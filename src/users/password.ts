@@ -1,8 +1,12 @@
 // Password rules and hashing (OWASP ASVS 5.0 V6.2, argon2id). It knows no table.
+import { dictionary } from '@zxcvbn-ts/language-common'
 import argon2 from 'argon2'
 
 // OWASP's first choice for argon2id: 19 MiB, two passes, one lane.
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
+
+// Tens of thousands of passwords that everybody tries first (ASVS 6.2.4 wants the first three thousand).
+const COMMON = new Set(dictionary['passwords-common'] as string[])
 
 const MIN_CHARACTERS = 8
 const MAX_CHARACTERS = 256
@@ -12,6 +16,8 @@ export function passwordProblem(password: string): string | undefined {
   const length = [...password.normalize('NFC')].length
   if (length < MIN_CHARACTERS) return `Use at least ${MIN_CHARACTERS} characters.`
   if (length > MAX_CHARACTERS) return `Use at most ${MAX_CHARACTERS} characters.`
+  if (COMMON.has(password.normalize('NFC').toLowerCase()))
+    return 'Too many people use this password. Choose another.'
   return undefined
 }
 

@@ -3,6 +3,7 @@ import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
 import { type Db, maybe, named, run, sql, tx } from '../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import type { User } from './store.ts'
 
 /** A session that lives, with its user when somebody is signed in. */
@@ -12,7 +13,10 @@ export interface SessionRow {
 }
 
 /** Finds a session by its id or its uid; a disabled user has none. */
-export async function findSession(db: Db, by: { id: string } | { uid: string }): Promise<SessionRow | undefined> {
+export async function findSession(
+  db: Db,
+  by: { id: string } | { uid: string },
+): Promise<SessionRow | undefined> {
   const row = await maybe<{ payload: Record<string, unknown>; user_id: string | null } & User>(
     db,
     'id' in by
@@ -83,8 +87,20 @@ export function destroySession(db: Db, id: string, signOut?: Actor): Promise<boo
       sql`delete from sessions where hash = ${digest(id)} returning user_id`,
     )
     if (signOut && ended?.user_id) {
-      await record(t, { type: 'sign_out', user_id: ended.user_id }, { ...signOut, type: 'user', id: ended.user_id })
+      await record(
+        t,
+        { type: 'sign_out', user_id: ended.user_id },
+        { ...signOut, type: 'user', id: ended.user_id },
+      )
     }
     return ended !== undefined
   })
 }
+
+/** Expired sessions. */
+export const sweepSessions: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from sessions where hash = any(array(
+          select hash from sessions where expires_at < now() limit ${SWEEP_BATCH} for update skip locked))`,
+  )

@@ -12,8 +12,15 @@ import { passwordProblem } from './password.ts'
 import { EmailTaken, isSetupLinkOpen, redeemSetupLink } from './store.ts'
 
 const form = z.object({
-  name: z.string('Enter your name.').trim().min(1, 'Enter your name.').max(200, 'Use at most 200 characters.'),
-  email: z.string('Enter your email address.').trim().pipe(z.email('Enter an email address, e.g. you@example.com.').max(320)),
+  name: z
+    .string('Enter your name.')
+    .trim()
+    .min(1, 'Enter your name.')
+    .max(200, 'Use at most 200 characters.'),
+  email: z
+    .string('Enter your email address.')
+    .trim()
+    .pipe(z.email('Enter an email address, e.g. you@example.com.').max(320)),
   password: z.string('Choose a password.').superRefine((password, issues) => {
     const message = passwordProblem(password)
     if (message) issues.addIssue({ code: 'custom', message })
@@ -51,7 +58,8 @@ export function setupPages({ db, secrets, render }: { db: Pool; secrets: Secrets
   }
 }
 
-const OVER = 'This link was used already, or it is too old. The server prints a new one when it starts without an administrator.'
+const OVER =
+  'This link was used already, or it is too old. The server prints a new one when it starts without an administrator.'
 
 function secretOf(ctx: Context): string {
   return String(ctx.params.secret)

@@ -4,6 +4,7 @@ import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
 import { type Db, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import type { Sweep } from '../db/sweep.ts'
 import { hashPassword } from './password.ts'
 
 /** An account, without its password hash. */
@@ -114,7 +115,10 @@ export async function hasAdministrator(db: Db): Promise<boolean> {
 /** Disables an account: its sessions, grants and tokens are dead from this moment. @returns whether anything changed. */
 export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
-    const changed = await run(t, sql`update users set disabled_at = now() where id = ${id} and disabled_at is null`)
+    const changed = await run(
+      t,
+      sql`update users set disabled_at = now() where id = ${id} and disabled_at is null`,
+    )
     if (!changed) return false
     await run(t, sql`delete from sessions where user_id = ${id}`)
     await record(t, { type: 'user.disabled', user_id: id }, by)
@@ -134,7 +138,10 @@ export function enableUser(db: Db, id: string, by: Actor): Promise<boolean> {
           where user_id = ${id} and revoked_at is null
             and exists (select from users where id = ${id} and disabled_at is not null)`,
     )
-    const changed = await run(t, sql`update users set disabled_at = null where id = ${id} and disabled_at is not null`)
+    const changed = await run(
+      t,
+      sql`update users set disabled_at = null where id = ${id} and disabled_at is not null`,
+    )
     if (!changed) return false
     await record(t, { type: 'user.enabled', user_id: id }, by)
     return true
@@ -217,7 +224,12 @@ export async function isSetupLinkOpen(db: Db, secret: string): Promise<boolean> 
 }
 
 /** Uses a set-up link up and makes the administrator, both or neither. @returns undefined when the link is over. */
-export function redeemSetupLink(db: Db, secret: string, input: NewUser, by: Actor): Promise<User | undefined> {
+export function redeemSetupLink(
+  db: Db,
+  secret: string,
+  input: NewUser,
+  by: Actor,
+): Promise<User | undefined> {
   return tx(db, async (t) => {
     const consumed = await run(
       t,
@@ -227,3 +239,6 @@ export function redeemSetupLink(db: Db, secret: string, input: NewUser, by: Acto
     return consumed ? createUser(t, { ...input, role: 'admin' }, by) : undefined
   })
 }
+
+/** One-time links that are over. */
+export const sweepLinks: Sweep = (db) => run(db, sql`delete from user_links where expires_at < now()`)

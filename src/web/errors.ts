@@ -79,10 +79,23 @@ export function answer(ctx: Context, render: Render, { status, code, message, he
   ctx.set(headers)
   const request_id = ctx.state.requestId as string
   if (ctx.accepts('json', 'html') === 'html') {
-    return render(ctx, 'error', { status, heading: HEADINGS[status] ?? HEADINGS[500], text: message, code, request_id }, status)
+    render(
+      ctx,
+      'error',
+      { status, heading: HEADINGS[status] ?? HEADINGS[500], text: message, code, request_id },
+      status,
+    )
+    return
   }
   ctx.status = status
-  ctx.body = JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail: message, code, request_id })
+  ctx.body = JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    detail: message,
+    code,
+    request_id,
+  })
   ctx.type = 'application/problem+json'
   ctx.set('Cache-Control', 'no-store')
 }
@@ -103,7 +116,11 @@ function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
   if (error instanceof HttpError) return error
   if (error instanceof DatabaseUnavailable) {
     log.error({ request_id: ctx.state.requestId, err: error.cause }, 'database unavailable')
-    return new HttpError(503, 'temporarily_unavailable', 'Nothing was lost. Please try again in a few seconds.')
+    return new HttpError(
+      503,
+      'temporarily_unavailable',
+      'Nothing was lost. Please try again in a few seconds.',
+    )
   }
   // Koa and the body parser refuse with a status of their own (too large, wrong content type, malformed address).
   const { status, expose } = error as { status?: number; expose?: boolean }
@@ -111,5 +128,9 @@ function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
     return new HttpError(status, 'bad_request', 'The request could not be read. Go back and try again.')
   }
   log.error({ request_id: ctx.state.requestId, err: error }, 'unexpected error')
-  return new HttpError(500, 'internal_error', 'It is not your doing. Please try again; if it stays, ask for help.')
+  return new HttpError(
+    500,
+    'internal_error',
+    'It is not your doing. Please try again; if it stays, ask for help.',
+  )
 }

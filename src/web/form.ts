@@ -16,7 +16,9 @@ export function formBody(): Middleware {
 }
 
 /** A form that was right, or what is wrong with each field. */
-export type Form<T> = { values: T; errors?: undefined } | { values?: undefined; errors: Record<string, string> }
+export type Form<T> =
+  | { values: T; errors?: undefined }
+  | { values?: undefined; errors: Record<string, string> }
 
 /** Checks the body of a form post. @throws BadRequest for text that no form of ours can send (NUL, half a surrogate). */
 export function readForm<T extends z.ZodType>(ctx: Context, schema: T): Form<z.output<T>> {

@@ -1,14 +1,17 @@
 // What is believed of a request's headers, and what every answer says about itself.
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
-import helmet from 'koa-helmet'
 import type { Context, Middleware } from 'koa'
+import helmet from 'koa-helmet'
 
 /**
  * Rewrites the headers that say who asks and under which name, before anything reads them: the host and scheme are those of
  * the issuer, whatever the request claims, and the address is the last one in X-Forwarded-For that is not a trusted proxy.
  */
-export function believedHeaders(issuer: URL, trustedProxies: readonly string[]): (req: IncomingMessage) => void {
+export function believedHeaders(
+  issuer: URL,
+  trustedProxies: readonly string[],
+): (req: IncomingMessage) => void {
   const trusted = new BlockList()
   for (const entry of trustedProxies) {
     const [address = '', prefix] = entry.split('/')
@@ -61,7 +64,10 @@ export function allowFormTo(ctx: Context, uri: string | undefined): void {
   if (!url) return
   const source = url.protocol === 'https:' || url.protocol === 'http:' ? url.origin : url.protocol
   const policy = ctx.response.get('content-security-policy')
-  ctx.set('Content-Security-Policy', policy.replace(/form-action [^;]*/, (directive) => `${directive} ${source}`))
+  ctx.set(
+    'Content-Security-Policy',
+    policy.replace(/form-action [^;]*/, (directive) => `${directive} ${source}`),
+  )
 }
 
 function plainAddress(address: string): string {

@@ -1,6 +1,7 @@
 // Limits that all nodes share: counters in Postgres, kept by rate-limiter-flexible. It knows no noun of ours.
 import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
-import { asDatabaseError, type Pool } from '../db/pool.ts'
+import { asDatabaseError, type Pool, run, sql } from '../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { TooManyRequests } from './errors.ts'
 
 /** Counts attempts under a key. */
@@ -49,6 +50,15 @@ export function throttle(
     },
   }
 }
+
+/** Counters whose window has passed. */
+export const sweepCounters: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from rate_limits where key = any(array(
+          select key from rate_limits where expire < extract(epoch from now()) * 1000
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )
 
 function inWords(seconds: number): string {
   if (seconds <= 90) return `${seconds} seconds`

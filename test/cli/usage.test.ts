@@ -1,7 +1,9 @@
 // The command line as a whole: help, one clear line for every kind of failure, and the exit codes.
 
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure, SECRET_KEYS, valetkey } from './run.ts'
@@ -51,6 +53,15 @@ describe('help', () => {
       expect(stdout).toContain('--json')
     },
   )
+
+  test('docs/cli.md has an example of every command', async () => {
+    const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'cli.md'), 'utf8')
+
+    const missing = EVERY_COMMAND.map((words) => words.join(' ')).filter(
+      (words) => !new RegExp(`^\\$ .*valetkey ${words}\\b`, 'm').test(page),
+    )
+    expect(missing).toEqual([])
+  })
 
   test('--version says which one', async () => {
     expect((await valetkey(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)

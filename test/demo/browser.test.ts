@@ -210,7 +210,11 @@ async function removeFromAccount(page: Page, app: string): Promise<void> {
 }
 
 async function press(page: Page, name: string): Promise<void> {
-  await page.getByRole('button', { name, exact: true }).click()
+  try {
+    await page.getByRole('button', { name, exact: true }).click()
+  } catch (cause) {
+    throw new Error(`no “${name}” at ${page.url()}:\n${await read(page)}`, { cause })
+  }
 }
 
 /** What a person can see of the page. */
