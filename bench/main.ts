@@ -40,6 +40,7 @@ async function main(): Promise<void> {
   if (options.rows) databases.push({ name: 'full', url: await createDatabase(embedded.url, 'valetkey_full') })
   const sites: Site[] = []
   let postgres = ''
+  let tokens: number | undefined
   for (const { name, url } of databases) {
     const db = openPool(url, 2)
     cleanups.push(() => db.close())
@@ -51,6 +52,7 @@ async function main(): Promise<void> {
   if (options.rows) {
     console.log(`Adding ${options.rows.toLocaleString('en')} live tokens …`)
     await fill(sites[1]!.db!, sites[1]!.target.clients, options.rows)
+    tokens = await countTokens(sites[1]!.db!)
   } else {
     const ceiling = await startCeiling(sites[0]!.alg)
     cleanups.push(() => ceiling.stop())
@@ -67,7 +69,6 @@ async function main(): Promise<void> {
   let sizes: Sizes | undefined
   if (options.rows && !options.only) sizes = await removalsBySize(sites[1]!, options.quick ? 1000 : 100_000)
 
-  const tokens = options.rows ? await countTokens(sites[1]!.db!) : undefined
   const text = report(describeRun({ ...options, postgres, tokens, alg: sites[0]!.alg }), comparisons, sizes)
   console.log(`\n${text}`)
   if (!options.only && !options.quick) {

@@ -75,7 +75,9 @@ export function report(description: string, comparisons: Comparison[], sizes?: S
     lines.push(`| ${cells.join(' | ')} |`)
   }
   lines.push('', 'In parentheses the lowest and highest ratio of a pair of rounds.', '')
-  lines.push('What limits each, with the share of one core that each process used while the clock ran, and what that is for each piece of work:')
+  lines.push(
+    'What limits each, with the share of one core that each process used while the clock ran, and what that is for each piece of work:',
+  )
   for (const { row, results } of comparisons) {
     lines.push(`- **${row.name}**: ${row.limit} (${results.map(shares).join('; ')})`)
   }

@@ -1,20 +1,30 @@
 // What Photo Printer's page looks like: its words and its style, in a look of its own. No rules here.
 import type { Photo } from './album.ts'
+import type { Account } from './connection.ts'
 import { type Html, html } from './html.ts'
-import type { Notice, PrinterSession } from './photo-printer.ts'
 import { beginning } from './trace.ts'
+
+/** What the app tells the person about what just happened. */
+export interface Notice {
+  tone: 'good' | 'bad'
+  heading: string
+  text: string
+}
 
 /** What the page shows. */
 export interface PrinterView {
-  session: PrinterSession | undefined
+  account: Account | undefined
+  photos: { list: Photo[]; fetched: Date } | undefined
+  /** Titles of the photos that were ordered. */
+  printed: string[]
   notice: Notice | undefined
   brand: string
   issuer: string
 }
 
 /** The app's only page, as a document. */
-export function printerPage({ session, notice, brand, issuer }: PrinterView): string {
-  const account = session?.account
+export function printerPage(view: PrinterView): string {
+  const { account, notice, brand } = view
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -37,7 +47,7 @@ ${
 </header>
 <main>
 ${notice && notePart(notice)}
-${account && session ? album(session, brand, issuer) : welcome(brand)}
+${account ? album(account, view) : welcome(brand)}
 </main>
 <footer><p>A sample app. It never sees your ${brand} password.</p></footer>
 </body>
@@ -60,13 +70,13 @@ function welcome(brand: string): Html {
 </section>`
 }
 
-function album({ account, photos, printed }: PrinterSession, brand: string, issuer: string): Html {
-  const first = account!.name.split(' ')[0]!
+function album(account: Account, { photos, printed, brand, issuer }: PrinterView): Html {
+  const first = account.name.split(' ')[0]!
   return html`<section>
 <h1>Hello, ${first}</h1>
 <dl class="facts">
-<div><dt>Name</dt><dd>${account!.name}</dd></div>
-<div><dt>E-mail</dt><dd>${account!.email}</dd></div>
+<div><dt>Name</dt><dd>${account.name}</dd></div>
+<div><dt>E-mail</dt><dd>${account.email}</dd></div>
 <div><dt>Photos</dt><dd>${photos ? `${photos.list.length}, fetched at ${clock(photos.fetched)}` : 'none here'}</dd></div>
 </dl>
 <div class="actions">
@@ -75,7 +85,7 @@ function album({ account, photos, printed }: PrinterSession, brand: string, issu
 </div>
 </section>
 ${photos && html`<ul class="photos">${photos.list.map((photo) => photoPart(photo, printed))}</ul>`}
-${access(account!, brand, issuer)}`
+${access(account, brand, issuer)}`
 }
 
 function photoPart({ id, title, taken, svg }: Photo, printed: string[]): Html {
@@ -89,11 +99,7 @@ function photoPart({ id, title, taken, svg }: Photo, printed: string[]): Html {
 </li>`
 }
 
-function access(
-  { scopes, accessToken, ends, renewals }: PrinterSession['account'] & {},
-  brand: string,
-  issuer: string,
-) {
+function access({ scopes, accessToken, ends, renewals }: Account, brand: string, issuer: string) {
   const may = (scope: string) => scopes.includes(scope)
   return html`<section class="access">
 <h2>What we may do</h2>

@@ -4,7 +4,7 @@ import Router from '@koa/router'
 import Koa, { type Context } from 'koa'
 import type { Photo } from './album.ts'
 import { AccessRemoved, type Account, createConnection, type Pending, SignInFailed } from './connection.ts'
-import { printerPage, printerStyle } from './photo-printer-page.ts'
+import { type Notice, printerPage, printerStyle } from './photo-printer-page.ts'
 import { createSessions } from './sessions.ts'
 import type { Trace } from './trace.ts'
 
@@ -21,7 +21,7 @@ export interface PhotoPrinterParts {
 }
 
 /** What the app remembers about one browser. */
-export interface PrinterSession {
+interface PrinterSession {
   /** Sign-ins under way: one a tab. */
   pending: Pending[]
   account?: Account
@@ -30,13 +30,6 @@ export interface PrinterSession {
   printed: string[]
   /** Shown once, on the next page. */
   notice?: Notice
-}
-
-/** What the app tells the person about what just happened. */
-export interface Notice {
-  tone: 'good' | 'bad'
-  heading: string
-  text: string
 }
 
 /** The app: `/` is its only page, everything else leads back to it. */
@@ -73,7 +66,8 @@ export function createPhotoPrinter({ origin, issuer, brand, client, api, trace }
     const notice = session?.notice
     if (session) session.notice = undefined
     ctx.type = 'html'
-    ctx.body = printerPage({ session, notice, brand, issuer })
+    const { account, photos, printed = [] } = session ?? {}
+    ctx.body = printerPage({ account, photos, printed, notice, brand, issuer })
   }
 
   function style(ctx: Context): void {

@@ -18,7 +18,7 @@ import { interactionPages } from './interaction/pages.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { loadKeySet, sweepKeys } from './keys/store.ts'
 import { providerPages } from './oidc/pages.ts'
-import { protocol } from './oidc/protocol.ts'
+import { isForPrograms, protocol } from './oidc/protocol.ts'
 import { createProvider, issuerOf } from './oidc/provider.ts'
 import { sweepState } from './oidc/state.ts'
 import { sweepTokens, tokenStore } from './oidc/tokens.ts'
@@ -111,7 +111,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   // Whatever is thrown outside of errorAnswers comes too late to be answered: a client that went away, mostly.
   app.on('error', (error) => log.debug({ err: error }, 'connection ended early'))
   app.use(requests(log))
-  app.use(securityHeaders(config.issuerUrl.protocol === 'https:'))
+  app.use(securityHeaders(config.issuerUrl.protocol === 'https:', isForPrograms))
   app.use(errorAnswers({ render, log }))
   app.use(wellFormedAddress)
   app.use(assets(config).middleware)
@@ -170,6 +170,7 @@ function requests(log: Logger): Middleware {
 
 // NUL and broken percent-encoding mean nothing anywhere; refused here, nothing behind has to think of them.
 const wellFormedAddress: Middleware = (ctx, next) => {
+  if (!ctx.url.includes('%')) return next()
   let decoded: string
   try {
     decoded = decodeURIComponent(ctx.url.replaceAll('+', ' '))

@@ -23,7 +23,8 @@ export async function runCli(args: string[]): Promise<number> {
   }
 }
 
-function program(): Command {
+/** All commands, for {@link runCli} and for those who list them. */
+export function program(): Command {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
   const valetkey = new Command('valetkey')
     .description('A standalone OAuth 2.0 and OpenID Connect authorization server.')

@@ -1,5 +1,5 @@
 // Values that are handed out once and stored as SHA-256 only: their prefixes, their check digits, their digests.
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomFillSync } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
 /** What a prefixed value is, by its prefix. */
@@ -20,7 +20,7 @@ const CHECK_LENGTH = 6
 
 /** A new random value of 256 bits: prefix, 43 characters of base64url, 6 check characters. */
 export function newCredential(kind: Credential): string {
-  const value = PREFIX[kind] + randomBytes(RANDOM_BYTES).toString('base64url')
+  const value = PREFIX[kind] + randomText()
   return value + checksum(value)
 }
 
@@ -38,11 +38,27 @@ export function kindOf(value: string): Credential | undefined {
 
 /** SHA-256, the only form in which a value is kept. */
 export function digest(value: string): Buffer {
-  return createHash('sha256').update(value).digest()
+  return hash('sha256', value, 'buffer')
 }
 
 // The longer prefix first: one of them begins like another.
 const KINDS = (Object.keys(PREFIX) as Credential[]).sort((a, b) => PREFIX[b].length - PREFIX[a].length)
+
+// Random bytes are drawn for many values at once: each draw costs more than its bytes.
+const pool = Buffer.alloc(RANDOM_BYTES * 128)
+let drawn = pool.length
+
+function randomText(): string {
+  if (drawn === pool.length) {
+    randomFillSync(pool)
+    drawn = 0
+  }
+  const text = pool.toString('base64url', drawn, drawn + RANDOM_BYTES)
+  // What has been handed out must not be found in memory a second time.
+  pool.fill(0, drawn, drawn + RANDOM_BYTES)
+  drawn += RANDOM_BYTES
+  return text
+}
 
 function checksum(text: string): string {
   return crc32(text).toString(36).padStart(7, '0').slice(-CHECK_LENGTH)

@@ -31,13 +31,13 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
   async function startOne(task: Task): Promise<void> {
     const worker = cluster.fork()
     workers.add(worker)
-    const exited = once(worker, 'exit').then(([code, signal]) => {
-      workers.delete(worker)
-      return (signal ?? code) as string | number
-    })
+    // A connection that is handed to a dying worker is an error of the worker; its exit is what counts.
     worker.on('error', (error) => log.debug({ err: error }, 'a message to a worker was lost'))
+    const exited = exitOf(worker)
+    void exited.then(() => workers.delete(worker))
     worker.send({ task })
-    const reason = await Promise.race([once(worker, 'listening').then(() => undefined), exited])
+    const listening = new Promise<undefined>((resolve) => worker.once('listening', () => resolve(undefined)))
+    const reason = await Promise.race([listening, exited])
     if (reason !== undefined) throw new WorkerFailed('A worker ended before it could serve.')
     void exited.then((reason) => replace(task, worker, reason))
   }
@@ -62,7 +62,7 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
     }, plan.stopSeconds * 1000)
     await Promise.all(
       [...workers].map(async (worker) => {
-        const exited = once(worker, 'exit')
+        const exited = exitOf(worker)
         if (worker.isConnected()) worker.send('stop')
         if (!worker.isDead()) await exited
       }),
@@ -77,6 +77,11 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
     throw error
   }
   return { stop }
+}
+
+/** Why it ended. Not events.once, which would take an error of the channel for the end. */
+function exitOf(worker: Worker): Promise<string | number> {
+  return new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal ?? code)))
 }
 
 /** Whether this process is a worker of {@link startWorkers}. */

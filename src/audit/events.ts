@@ -53,6 +53,3 @@ export type AuditEvent =
 
 /** Why a grant ended. */
 export type RevocationReason = 'removed_by_user' | 'revoked_by_client' | 'revoked_by_admin' | 'replay'
-
-/** The name of an event. */
-export type AuditEventType = AuditEvent['type']

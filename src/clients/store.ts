@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
-import { type Db, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { type Db, fragment, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import {
   type ClientInput,
@@ -25,6 +25,9 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   suspended_at: Date | null
 }
 
+const COLUMNS = fragment`id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
+  first_party, verified_at, pkce_required, resource, created_at, suspended_at`
+
 /** Registers a client; web and service clients get a secret, which is never shown again. @throws InvalidMetadata */
 export function createClient(
   db: Db,
@@ -43,7 +46,7 @@ export function createClient(
                                first_party, pkce_required)
           values (${id}, ${m.name}, ${m.type}, ${m.redirect_uris}, ${m.post_logout_redirect_uris}, ${m.scopes},
                   ${m.homepage_uri}, ${m.logo_uri}, ${m.first_party}, ${m.pkce_required})
-          returning *`,
+          returning ${COLUMNS}`,
     )
     const secret = isConfidential(client.type) ? await addSecret(t, id) : undefined
     await record(t, { type: 'client.created', client_id: id, client_type: client.type }, by)
@@ -63,7 +66,7 @@ export function createResourceServerClient(
     const client = await insertClient(
       t,
       sql`insert into clients (id, name, type, resource) values (${id}, ${name}, 'resource_server', ${resource})
-          returning *`,
+          returning ${COLUMNS}`,
     )
     const secret = await addSecret(t, id)
     await record(t, { type: 'client.created', client_id: id, client_type: client.type }, by)
@@ -73,14 +76,14 @@ export function createResourceServerClient(
 
 /** A client by id, a suspended one too; a deleted one is gone. */
 export function findClient(db: Db, id: string): Promise<Client | undefined> {
-  return maybe<Client>(db, sql`select * from clients where id = ${id} and deleted_at is null`)
+  return maybe<Client>(db, sql`select ${COLUMNS} from clients where id = ${id} and deleted_at is null`)
 }
 
 /** Clients, oldest first. @param page.after the id of the last one already seen. */
 export function listClients(db: Db, page: { limit?: number; after?: string } = {}): Promise<Client[]> {
   return many<Client>(
     db,
-    sql`select * from clients
+    sql`select ${COLUMNS} from clients
         where deleted_at is null
           and (${page.after ?? null}::text is null
                or (created_at, id) > (select created_at, id from clients where id = ${page.after ?? null}))

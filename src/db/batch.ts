@@ -7,7 +7,7 @@
  */
 export function batched<Key, Result>(
   load: (keys: Key[]) => Promise<Result[]>,
-  { inFlight = 2, size = 128 }: { inFlight?: number; size?: number } = {},
+  { inFlight = 1, size = 128 }: { inFlight?: number; size?: number } = {},
 ): (key: Key) => Promise<Result> {
   interface Waiting {
     key: Key

@@ -32,9 +32,29 @@ export class DatabaseUnavailable extends Error {
   override name = 'DatabaseUnavailable'
 }
 
-/** Builds a statement; every `${value}` becomes a parameter, never text. */
+/** Builds a statement; every `${value}` becomes a parameter, never text. A {@link Fragment} is put in as it stands. */
 export function sql(strings: TemplateStringsArray, ...values: unknown[]): Query {
-  return { text: strings.reduce((text, part, i) => `${text}$${i}${part}`), values }
+  const parameters: unknown[] = []
+  let text = strings[0]!
+  values.forEach((value, i) => {
+    text += value instanceof Fragment ? value.text : `$${parameters.push(value)}`
+    text += strings[i + 1]
+  })
+  return { text, values: parameters }
+}
+
+/** A piece of a statement that several share, a list of columns for instance. It is written in the code and holds no value. */
+export function fragment(strings: TemplateStringsArray): Fragment {
+  return new Fragment(strings[0]!)
+}
+
+/** See {@link fragment}. */
+export class Fragment {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
 }
 
 /** Gives a statement of the hot path a name, so that each connection prepares it once. */

@@ -370,7 +370,7 @@ async function insertGrant(
   granted: GrantedScopes,
   device: Device,
 ): Promise<string | undefined> {
-  const id = randomBytes(16).toString('base64url')
+  const id = `g_${randomBytes(16).toString('base64url')}`
   const inserted = await run(
     db,
     sql`with consent as (

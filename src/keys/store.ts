@@ -8,7 +8,7 @@ import type { Sweep } from '../db/sweep.ts'
 import type { Secrets } from '../secrets.ts'
 
 /** Algorithms that ID tokens are signed with; the first is the default. */
-export const SIGNING_ALGS = ['ES256', 'RS256'] as const
+const SIGNING_ALGS = ['ES256', 'RS256'] as const
 
 type Alg = (typeof SIGNING_ALGS)[number]
 

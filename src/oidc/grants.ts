@@ -69,7 +69,7 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
 }
 
 /** The scopes of an authorization request, by API, as the provider has resolved them. */
-export function askedScopes(ctx: Context): GrantedScopes {
+function askedScopes(ctx: Context): GrantedScopes {
   const requested = new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))
   const openid = [...requested].filter((scope) => (OPENID_SCOPES as readonly string[]).includes(scope))
   const resources = Object.entries((ctx.oidc.resourceServers ?? {}) as ResourceServers).map(

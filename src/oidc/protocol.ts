@@ -20,6 +20,22 @@ export interface ProtocolParts {
   provider(): Provider
 }
 
+/** Whether only programs talk to this address: what it answers is never shown as a page. */
+export function isForPrograms(path: string): boolean {
+  return PROGRAMS.has(path)
+}
+
+const PROGRAMS = new Set([
+  '/token',
+  '/introspect',
+  '/revoke',
+  '/par',
+  '/jwks',
+  '/userinfo',
+  '/healthz',
+  '/readyz',
+])
+
 const METHODS: [RegExp, string][] = [
   [/^\/(token|introspect|revoke|par)$/, 'POST, OPTIONS'],
   [/^\/(jwks|\.well-known\/(openid-configuration|oauth-authorization-server))$/, 'GET, HEAD, OPTIONS'],

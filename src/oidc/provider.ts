@@ -71,6 +71,7 @@ function settings(parts: ProviderParts): Configuration {
         redirect_uris: [`${issuerOf(config)}/account/signed-in`],
         response_types: ['none'],
         grant_types: [],
+        scope: 'openid',
         token_endpoint_auth_method: 'none',
       },
     ],
@@ -190,11 +191,10 @@ function issuePrefixedValues(provider: Provider): void {
   ] as const
   for (const [Model, kind] of models) {
     const prototype = Model.prototype as unknown as { generateTokenId(): string; format?: string }
-    const original = prototype.generateTokenId
     prototype.generateTokenId = function () {
-      // The original also decides the format; a structured token's id is none of our values.
-      const id = original.call(this)
-      return this.format === 'jwt' ? id : newCredential(kind)
+      // The provider decides the format together with the id; every token of ours is opaque.
+      this.format = 'opaque'
+      return newCredential(kind)
     }
   }
 }

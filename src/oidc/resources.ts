@@ -15,6 +15,7 @@ export function resourceIndicators(resources: ResourceDirectory) {
       // At the token endpoint a token has one audience; a request that named several gets the first.
       if (oneOf) return oneOf[0]!
       const identifiers = new Set<string>()
+      checkOpenidScopes(ctx, client)
       for (const scope of requestedScopes(ctx)) {
         const found = await throughStorage(() => resources.findScope(scope))
         if (!found || !maySee(client, scope))
@@ -27,6 +28,7 @@ export function resourceIndicators(resources: ResourceDirectory) {
     async getResourceServerInfo(ctx: Context, identifier: string, client: Client): Promise<ResourceServer> {
       const resource = await throughStorage(() => resources.find(identifier))
       if (!resource) throw new errors.InvalidTarget()
+      checkOpenidScopes(ctx, client)
       for (const scope of requestedScopes(ctx)) {
         if (!maySee(client, scope)) throw new errors.InvalidScope('requested scope is not allowed', scope)
       }
@@ -38,9 +40,22 @@ export function resourceIndicators(resources: ResourceDirectory) {
   }
 }
 
+// The provider checks them itself, but takes a client that has none of them for one that may ask for all.
+function checkOpenidScopes(ctx: Context, client: Client): void {
+  const forbidden = client.scope ? undefined : allRequested(ctx).find(isOpenid)
+  if (forbidden) throw new errors.InvalidScope('requested scope is not allowed', forbidden)
+}
+
 function requestedScopes(ctx: Context): string[] {
-  const requested = new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))
-  return [...requested].filter((scope) => !(OPENID_SCOPES as readonly string[]).includes(scope))
+  return allRequested(ctx).filter((scope) => !isOpenid(scope))
+}
+
+function allRequested(ctx: Context): string[] {
+  return [...new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))]
+}
+
+function isOpenid(scope: string): boolean {
+  return (OPENID_SCOPES as readonly string[]).includes(scope)
 }
 
 function maySee(client: Client, scope: string): boolean {

@@ -3,7 +3,7 @@ import { errors } from 'oidc-provider'
 import { DatabaseUnavailable } from '../db/pool.ts'
 
 /** The database cannot be reached: 503 temporarily_unavailable. */
-export class StorageUnavailable extends errors.OIDCProviderError {
+class StorageUnavailable extends errors.OIDCProviderError {
   constructor(cause: Error) {
     super(503, 'temporarily_unavailable')
     this.cause = cause

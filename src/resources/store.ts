@@ -85,6 +85,8 @@ function checkResource({ identifier, name, scopes }: NewResource): void {
       'must be an absolute URI without a fragment (RFC 8707), e.g. https://photos.example',
     )
   }
+  if (identifier.length > 2000) throw new InvalidMetadata('identifier', 'has more than 2000 characters')
+  if (name.length > 200) throw new InvalidMetadata('name', 'has more than 200 characters')
   if (!name.trim()) throw new InvalidMetadata('name', 'is missing, e.g. "Photos"')
   if (scopes.length === 0) throw new InvalidMetadata('scopes', 'is empty, e.g. photos.read')
   for (const scope of scopes) {
@@ -97,6 +99,12 @@ function checkResource({ identifier, name, scopes }: NewResource): void {
     // RFC 6749 §3.3: scope-token
     if (!/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/.test(scope.name)) {
       throw new InvalidMetadata('scopes', `${JSON.stringify(scope.name)} is not a scope, e.g. photos.read`)
+    }
+    if (scope.sentence.length > 200 || (scope.detail ?? '').length > 400) {
+      throw new InvalidMetadata(
+        'scopes',
+        `${scope.name} says too much: a sentence has at most 200 characters, its detail 400`,
+      )
     }
     if (!scope.sentence.trim()) {
       throw new InvalidMetadata(

@@ -2,7 +2,7 @@
 import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
-import { type Db, maybe, named, run, sql, tx } from '../db/pool.ts'
+import { type Db, fragment, maybe, named, run, sql, tx } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import type { User } from './store.ts'
 
@@ -11,6 +11,10 @@ export interface SessionRow {
   payload: Record<string, unknown>
   user: User | null
 }
+
+const SESSION_AND_USER = fragment`
+  select s.payload, s.user_id, u.id, u.email, u.email_verified, u.name, u.role, u.created_at, u.last_sign_in_at, u.disabled_at
+  from sessions s left join users u on u.id = s.user_id`
 
 /** Finds a session by its id or its uid; a disabled user has none. */
 export async function findSession(
@@ -22,16 +26,12 @@ export async function findSession(
     'id' in by
       ? named(
           'session by id',
-          sql`select s.payload, s.user_id, u.id, u.email, u.email_verified, u.name, u.role, u.created_at,
-                     u.last_sign_in_at, u.disabled_at
-              from sessions s left join users u on u.id = s.user_id
+          sql`${SESSION_AND_USER}
               where s.hash = ${digest(by.id)} and s.expires_at > now() and u.disabled_at is null`,
         )
       : named(
           'session by uid',
-          sql`select s.payload, s.user_id, u.id, u.email, u.email_verified, u.name, u.role, u.created_at,
-                     u.last_sign_in_at, u.disabled_at
-              from sessions s left join users u on u.id = s.user_id
+          sql`${SESSION_AND_USER}
               where s.uid = ${by.uid} and s.expires_at > now() and u.disabled_at is null`,
         ),
   )

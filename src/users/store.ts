@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
-import { type Db, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { type Db, fragment, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import type { Sweep } from '../db/sweep.ts'
 import { hashPassword } from './password.ts'
 
@@ -33,6 +33,8 @@ export class EmailTaken extends Error {
   override name = 'EmailTaken'
 }
 
+const COLUMNS = fragment`id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at`
+
 /** The form in which an address is stored and compared: trimmed, lower case. */
 export function normalEmail(email: string): string {
   return email.trim().toLowerCase()
@@ -48,7 +50,7 @@ export async function createUser(db: Db, input: NewUser, by: Actor): Promise<Use
         t,
         sql`insert into users (email, name, role, email_verified, password_hash)
             values (${normalEmail(email)}, ${name}, ${role}, ${email_verified}, ${password_hash})
-            returning id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at`,
+            returning ${COLUMNS}`,
       )
       await record(t, { type: 'user.created', user_id: user.id, role }, by)
       return user
@@ -63,7 +65,7 @@ export async function createUser(db: Db, input: NewUser, by: Actor): Promise<Use
 export function findUser(db: Db, id: string): Promise<User | undefined> {
   return maybe<User>(
     db,
-    sql`select id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at
+    sql`select ${COLUMNS}
         from users where id = ${id}`,
   )
 }
@@ -72,7 +74,7 @@ export function findUser(db: Db, id: string): Promise<User | undefined> {
 export function findUserByEmail(db: Db, email: string): Promise<User | undefined> {
   return maybe<User>(
     db,
-    sql`select id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at
+    sql`select ${COLUMNS}
         from users where email = ${normalEmail(email)}`,
   )
 }
@@ -94,7 +96,7 @@ export function findCredentials(
 export function listUsers(db: Db, page: { limit?: number; after?: string } = {}): Promise<User[]> {
   return many<User>(
     db,
-    sql`select id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at
+    sql`select ${COLUMNS}
         from users
         where ${page.after ?? null}::uuid is null
            or (created_at, id) > (select created_at, id from users where id = ${page.after ?? null})

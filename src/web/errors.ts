@@ -59,7 +59,7 @@ export class TooManyRequests extends HttpError {
 }
 
 /** How long a client should wait for the database, in seconds. */
-export const RETRY_SECONDS = 5
+const RETRY_SECONDS = 5
 
 /** Answers what the handlers below throw, and what nobody answered. */
 export function errorAnswers({ render, log }: { render: Render; log: Logger }): Middleware {

@@ -36,15 +36,20 @@ export function believedHeaders(
   }
 }
 
-/** Security headers of every answer: no scripts but our own, no framing, nothing loaded from elsewhere but app logos. */
-export function securityHeaders(https: boolean): Middleware {
-  return helmet({
+/**
+ * Security headers of every answer. Pages: no scripts, no framing, nothing loaded from elsewhere but app logos. Answers for
+ * programs, which are many, get those that mean something there.
+ * @param isForPrograms whether nobody looks at what this path answers
+ */
+export function securityHeaders(https: boolean, isForPrograms: (path: string) => boolean): Middleware {
+  const pages = helmet({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
         defaultSrc: ["'none'"],
         styleSrc: ["'self'"],
-        imgSrc: ["'self'", 'https:'],
+        // data: for the ticks of the style sheet; an image cannot run anything.
+        imgSrc: ["'self'", 'https:', 'data:'],
         scriptSrc: ["'none'"],
         formAction: ["'self'"],
         frameAncestors: ["'none'"],
@@ -53,10 +58,18 @@ export function securityHeaders(https: boolean): Middleware {
     },
     crossOriginOpenerPolicy: false,
     referrerPolicy: { policy: 'no-referrer' },
-    strictTransportSecurity: https ? { maxAge: 31_536_000 } : false,
+    strictTransportSecurity: https ? { maxAge: HSTS_SECONDS } : false,
     xFrameOptions: { action: 'deny' },
   })
+  return (ctx, next) => {
+    if (!isForPrograms(ctx.path)) return pages(ctx, next)
+    ctx.res.setHeader('X-Content-Type-Options', 'nosniff')
+    if (https) ctx.res.setHeader('Strict-Transport-Security', `max-age=${HSTS_SECONDS}; includeSubDomains`)
+    return next()
+  }
 }
+
+const HSTS_SECONDS = 31_536_000
 
 /** Lets the forms of this answer lead on to `uri`: the chain of redirects after a consent ends at the app. */
 export function allowFormTo(ctx: Context, uri: string | undefined): void {

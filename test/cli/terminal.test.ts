@@ -8,6 +8,8 @@ import { createUser, findCredentials, findUserByEmail } from '../../src/users/st
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { BIN, SECRET_KEYS } from './run.ts'
 
+const SCRIPT = 'script'
+
 let database: TestDatabase
 beforeAll(async () => {
   database = await createTestDatabase()
@@ -18,7 +20,7 @@ afterAll(() => database.drop())
 function atTerminal(args: string[], answers: [question: string, keys: string][]) {
   const command = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ')
   const env = { PATH: process.env.PATH, DATABASE_URL: database.url, SECRET_KEYS }
-  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { env })
+  const child = spawn(SCRIPT, ['--quiet', '--return', '--command', command, '/dev/null'], { env })
   const left = [...answers]
   let shown = ''
   let seen = 0
@@ -36,7 +38,7 @@ function atTerminal(args: string[], answers: [question: string, keys: string][])
   })
 }
 
-const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux')
+const hasScript = spawnSync(SCRIPT, ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux')
 const onTerminal = hasScript ? describe : describe.skip
 
 onTerminal('a new password', () => {

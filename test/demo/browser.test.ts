@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { PEOPLE } from '../../demo/seed.ts'
 import { axe, openBrowser, screenshot } from '../support/browser.ts'
 import { type DemoProcess, startDemoProcess } from './process.ts'
@@ -82,12 +82,25 @@ describe.each([
     expect(await read(page)).toContain('We may not order prints for you')
 
     await page.getByRole('link', { name: 'ask me again' }).click()
-    await page.check('input[value="prints.order"]')
+    await page.getByText('Order prints for you').click()
     await press(page, 'Allow')
     await press(page, 'Print Pine ridge')
 
     expect(await read(page)).toContain('“Pine ridge” is being printed')
-    await removeFromAccount(page, 'Photo Printer')
+  })
+
+  test('who only signs in is known by name, and no photo is shown', async () => {
+    await using visit = await openPage({ javaScriptEnabled })
+    const { page } = visit
+    await signIn(page)
+
+    await page.getByText('Look at your photos').click()
+    await press(page, 'Allow')
+
+    expect(await read(page)).toContain('We may not look at your photos')
+    expect(await read(page)).toContain(person.name)
+    expect(await read(page)).toContain(person.email)
+    expect(await page.locator('.photos img').count()).toBe(0)
   })
 
   test('a person who does not allow it goes back to the app, which gets nothing', async () => {
@@ -123,6 +136,7 @@ test('the second app, on a port of its own choice, stands beside the first and i
   const { page } = visit
   await page.setViewportSize({ width: 720, height: 860 })
   await signIn(page)
+  expect(await read(page)).toContain('Photo Printer wants access to your account')
   await picture(page, 'consent')
   await press(page, 'Allow')
   await page.goto(slideshow)
@@ -132,6 +146,7 @@ test('the second app, on a port of its own choice, stands beside the first and i
 
   await page.setViewportSize({ width: 1180, height: 700 })
   await page.goto(`${demo.valetkey}/account/apps`)
+  expect(await page.getByRole('article').count()).toBe(2)
   await picture(page, 'apps')
   await removeFromAccount(page, 'Slideshow TV')
 
@@ -187,15 +202,31 @@ interface Visit extends AsyncDisposable {
   page: Page
 }
 
+/** A browser of one person. At the end all apps are removed, so that the next test begins with none. */
 async function openPage(options: Parameters<Browser['newContext']>[0]): Promise<Visit> {
-  const context: BrowserContext = await browser.newContext(options)
+  const context = await browser.newContext(options)
   context.setDefaultTimeout(15_000)
-  return { page: await context.newPage(), [Symbol.asyncDispose]: () => context.close() }
+  const page = await context.newPage()
+  return {
+    page,
+    [Symbol.asyncDispose]: async () => {
+      await page.goto(`${demo.valetkey}/account/apps`)
+      if (await page.getByLabel('Password').count()) await enterPassword(page)
+      for (const app of await page.getByRole('article').getByRole('heading').allInnerTexts()) {
+        await removeFromAccount(page, app)
+      }
+      await context.close()
+    },
+  }
 }
 
 async function signIn(page: Page): Promise<void> {
   await page.goto(demo.app)
   await page.getByRole('link', { name: 'Sign in with Valetkey' }).click()
+  await enterPassword(page)
+}
+
+async function enterPassword(page: Page): Promise<void> {
   await page.getByLabel('Email').fill(person.email)
   await page.getByLabel('Password').fill(person.password)
   await press(page, 'Sign in')

@@ -1,0 +1,121 @@
+// What the browser tests share: the served pages, an app on another origin to come from and go back to, and visits in a
+// real Chromium that note whatever the browser complains of.
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
+import type { ClientInput } from '../../src/clients/metadata.ts'
+import { openBrowser } from '../support/browser.ts'
+import { type App, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
+import { freePort } from '../support/server.ts'
+
+/** The server, a browser, and a place where an app would be. */
+export interface Theatre {
+  stage: Stage
+  browser: Browser
+  /** `http://localhost:…`: the app's own pages. Every address answers with a page that says where one is. */
+  site: string
+  /** Registers an app whose callback is on `site`; `Photo Printer` unless told otherwise. */
+  app(input?: Partial<ClientInput>): Promise<App>
+  close(): Promise<void>
+}
+
+/** Opens the theatre. @param page what `site` answers under a path, where it is not its usual page. */
+export async function openTheatre(page: (url: URL) => Answer | undefined = () => undefined): Promise<Theatre> {
+  const [stage, browser, site] = await Promise.all([startStage(), openBrowser(), serveSite(page)])
+  return {
+    stage,
+    browser,
+    site: site.origin,
+    app: (input) =>
+      stage.app({
+        redirect_uris: [`${site.origin}/callback`],
+        post_logout_redirect_uris: [`${site.origin}/bye`],
+        homepage_uri: site.origin,
+        ...input,
+      }),
+    async close() {
+      await browser.close()
+      await site.stop()
+      await stage.stop()
+    },
+  }
+}
+
+/** What a site answers: a page, or a redirect. */
+export interface Answer {
+  html?: string
+  location?: string
+}
+
+/** Serves a site of somebody else. @returns its origin under `localhost`; under 127.0.0.1 it is another site altogether */
+export async function serveSite(page: (url: URL) => Answer | undefined) {
+  const port = await freePort()
+  const origin = `http://localhost:${port}`
+  const server = createServer((req, res) => {
+    const url = new URL(req.url!, `http://${req.headers.host}`)
+    const { html, location } = page(url) ?? { html: `<h1>Photo Printer</h1><p>${url.pathname}</p>` }
+    res.writeHead(location ? 303 : 200, {
+      'Content-Type': 'text/html; charset=utf-8',
+      ...(location && { Location: location }),
+    })
+    res.end(`<!doctype html><html lang="en"><title>App</title><link rel="icon" href="data:,">${html ?? ''}`)
+  }).listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    origin,
+    async stop() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+/** A browser of its own, with one page open. */
+export interface Visit extends AsyncDisposable {
+  context: BrowserContext
+  page: Page
+  /** What the browser complained of, on any of its pages: errors, and everything a policy refused. */
+  complaints: string[]
+}
+
+/** Opens a browser that has never been here. */
+export async function visit({ browser }: Theatre, options: BrowserContextOptions = {}): Promise<Visit> {
+  const context = await browser.newContext(options)
+  context.setDefaultTimeout(10_000)
+  const complaints: string[] = []
+  context.on('weberror', (error) => complaints.push(String(error.error())))
+  context.on('console', (message) => {
+    // A page with a status of its own, e.g. 422 for a form that came back, is a resource that "failed to load".
+    if (message.text().startsWith('Failed to load resource: the server responded with a status of')) return
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  return { context, page: await context.newPage(), complaints, [Symbol.asyncDispose]: () => context.close() }
+}
+
+/** Presses a button with just this name. */
+export async function press(page: Page, name: string): Promise<void> {
+  try {
+    await page.getByRole('button', { name, exact: true }).click()
+  } catch (cause) {
+    throw new Error(`no “${name}” at ${page.url()}:\n${await read(page)}`, { cause })
+  }
+}
+
+/** Fills in the sign-in page, and sends it. */
+export async function signIn(page: Page, person: Person, password = PASSWORD): Promise<void> {
+  await page.getByLabel('Email').fill(person.email)
+  await page.getByLabel('Password').fill(password)
+  await press(page, 'Sign in')
+}
+
+/** What a person can see of the page. */
+export function read(page: Page): Promise<string> {
+  // biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen by anybody
+  return page.locator('body').innerText()
+}
+
+/** The page's main heading. */
+export function heading(page: Page): Promise<string> {
+  return page.getByRole('heading', { level: 1 }).innerText()
+}

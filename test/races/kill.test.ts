@@ -1,0 +1,191 @@
+// The power goes at the worst moment. Postgres is made to hold the very statement that matters, the process is killed,
+// and another process finds either everything or nothing.
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import pg from 'pg'
+import { many, one, sql } from '../../src/db/pool.ts'
+import { ensureKeys } from '../../src/keys/store.ts'
+import { secretsFrom } from '../../src/secrets.ts'
+import {
+  authUrl,
+  Browser,
+  isActive,
+  populate,
+  redeem,
+  refresh,
+  until,
+  type World,
+} from '../support/attack.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { freePort, SECRET_KEYS, startServer, type TestServer } from '../support/server.ts'
+
+let database: TestDatabase
+let world: World
+let issuer: string
+let survivor: TestServer
+let gate: pg.Client
+beforeAll(async () => {
+  database = await createTestDatabase()
+  const { db, url } = database
+  world = await populate(db)
+  await ensureKeys(db, secretsFrom([SECRET_KEYS]))
+  // A statement that inserts waits at the gate, inside of its transaction, while the gate is closed.
+  await db.pg.query(`
+    create function wait_at_gate() returns trigger language plpgsql as $$
+    begin
+      perform pg_advisory_xact_lock_shared(4711);
+      return new;
+    end $$;
+    create trigger gate before insert on tokens for each row execute function wait_at_gate();
+    create trigger gate before insert on sessions for each row execute function wait_at_gate();
+  `)
+  // The kernel tells Postgres at once that its client is gone; it looks this often while it waits.
+  const { name } = await one<{ name: string }>(db, sql`select current_database() as name`)
+  await db.pg.query(`alter database ${name} set client_connection_check_interval = '100ms'`)
+  gate = new pg.Client(url)
+  await gate.connect()
+  const port = await freePort()
+  issuer = `http://localhost:${port}`
+  survivor = await startServer({ databaseUrl: url, port, env: { PORT: String(port), LOG_LEVEL: 'error' } })
+})
+afterAll(async () => {
+  await gate?.end()
+  await survivor?.stop()
+  await database?.drop()
+})
+
+test('killed between using up a code and issuing tokens: the code is unused, and works at another process', async () => {
+  const alice = new Browser(issuer)
+  const code = await alice.code(authUrl(world.web), world.alice)
+  const before = await tokens()
+
+  await killWhile((node) => redeem(node, world.web, code))
+
+  expect(await tokens()).toEqual(before)
+  const redeemed = await redeem(survivor.origin, world.web, code)
+  expect(redeemed.status).toBe(200)
+  expect(await isActive(survivor.origin, world.web, String(redeemed.body.access_token))).toBe(true)
+})
+
+test('killed between using up a refresh token and issuing its successor: it works at another process', async () => {
+  const alice = new Browser(issuer)
+  const code = await alice.code(authUrl(world.web), world.alice)
+  const first = await redeem(survivor.origin, world.web, code)
+  const before = await tokens()
+
+  await killWhile((node) => refresh(node, world.web, String(first.body.refresh_token)))
+
+  expect(await tokens()).toEqual(before)
+  const refreshed = await refresh(survivor.origin, world.web, String(first.body.refresh_token))
+  expect(refreshed.status).toBe(200)
+  expect(await isActive(survivor.origin, world.web, String(refreshed.body.access_token))).toBe(true)
+})
+
+test('killed while somebody signs in: nobody is signed in, and signing in again works', async () => {
+  const alice = new Browser(issuer)
+  const page = await alice.open('/account')
+  const accepted = await alice.submit(page, 'Sign in', {
+    email: world.alice.email,
+    password: world.alice.password,
+  })
+  const before = await sessions()
+
+  await killWhile((node) => {
+    alice.node = node
+    return alice.get(accepted.next!)
+  })
+  alice.node = survivor.origin
+
+  expect(await sessions()).toEqual(before)
+  const again = await alice.open(accepted.next!)
+  expect(again.status).toBeLessThan(500)
+  expect(again.text).toContain('/account')
+  const profile = await alice.signIn(world.alice)
+  expect(profile.text).toContain(world.alice.email)
+})
+
+test('killed at any moment under load: every code is used with tokens, or unused without', async () => {
+  const alice = new Browser(issuer)
+  const codes: string[] = [await alice.code(authUrl(world.spa), world.alice)]
+  while (codes.length < 40) codes.push(await alice.code(authUrl(world.spa)))
+  const victim = await startVictim()
+
+  const replies = codes.map((code) => redeem(victim.origin, world.spa, code).catch(() => undefined))
+  await Promise.race(replies)
+  await victim.kill()
+  const answered = (await Promise.all(replies)).filter((reply) => reply !== undefined)
+  await idle()
+
+  const rows = await many<{ kind: string; consumed: boolean; count: number }>(
+    database.db,
+    sql`select kind, consumed_at is not null as consumed, count(*)::int as count from tokens
+        where client_id = ${world.spa.id} group by 1, 2`,
+  )
+  const count = (kind: string, consumed: boolean) =>
+    rows.find((row) => row.kind === kind && row.consumed === consumed)?.count ?? 0
+  const used = count('authorization_code', true)
+  expect(used + count('authorization_code', false)).toBe(40)
+  expect([count('access_token', false), count('refresh_token', false)]).toEqual([used, used])
+  // Nobody was told 200 for something that is not written.
+  expect(answered.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(used)
+  for (const { status, body } of answered) {
+    expect(status).toBe(200)
+    expect(await isActive(survivor.origin, world.spa, String(body.access_token))).toBe(true)
+  }
+})
+
+/** Closes the gate, sends a request to a process of its own, kills that process while its statement waits. */
+async function killWhile(request: (node: string) => Promise<unknown>): Promise<void> {
+  const victim = await startVictim()
+  await gate.query('select pg_advisory_lock(4711)')
+  const answer = request(victim.origin).then(
+    () => 'answered',
+    () => 'broken',
+  )
+  await until(async () => (await waiting()) > 0)
+  await victim.kill()
+  expect(await answer).toBe('broken')
+  await idle()
+  await gate.query('select pg_advisory_unlock(4711)')
+}
+
+async function startVictim(): Promise<TestServer> {
+  const port = await freePort()
+  return startServer({
+    databaseUrl: database.url,
+    port,
+    env: { ISSUER_URL: issuer, PORT: String(port), LOG_LEVEL: 'error' },
+  })
+}
+
+/** Backends that wait at the gate. */
+async function waiting(): Promise<number> {
+  const { count } = await one<{ count: number }>(
+    database.db,
+    sql`select count(*)::int as count from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'advisory'`,
+  )
+  return count
+}
+
+/** Waits until Postgres has dropped what a dead process left unfinished. */
+async function idle(): Promise<void> {
+  await until(async () => {
+    const { busy } = await one<{ busy: number }>(
+      database.db,
+      sql`select count(*)::int as busy from pg_stat_activity
+          where datname = current_database() and state <> 'idle' and pid <> pg_backend_pid()`,
+    )
+    return busy === 0
+  })
+}
+
+async function tokens(): Promise<unknown> {
+  return many(
+    database.db,
+    sql`select encode(hash, 'hex') as hash, consumed_at, expires_at from tokens order by issued_at, hash`,
+  )
+}
+
+async function sessions(): Promise<unknown> {
+  return many(database.db, sql`select encode(hash, 'hex') as hash, user_id from sessions order by hash`)
+}
