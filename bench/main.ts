@@ -166,8 +166,12 @@ async function cleanUp(): Promise<void> {
   }
 }
 
+let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
+  // More than one may come: from the terminal, and from npm, which passes it on.
+  process.on(signal, () => {
+    if (interrupted) return
+    interrupted = true
     void cleanUp().then(() => process.exit(130))
   })
 }
@@ -176,8 +180,8 @@ try {
   await main()
 } catch (error) {
   const expected = error instanceof Unexpected || error instanceof TypeError
-  console.error(expected ? `The bench stops: ${error.message}` : error)
+  if (!interrupted) console.error(expected ? `The bench stops: ${error.message}` : error)
   process.exitCode = 1
 } finally {
-  await cleanUp()
+  if (!interrupted) await cleanUp()
 }

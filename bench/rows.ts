@@ -154,9 +154,10 @@ export const ROWS: Row[] = [
       const apps = await addApps(site.db!, site.target.clients, APPS_A_BATCH)
       return inBatches(seconds, async () => {
         const removals: Removal[] = []
-        for (const visitor of site.visitors) {
+        const prepare = async (visitor: Visitor) => {
           for (const id of apps) removals.push(await prepareRemoval(site, visitor, id, 1))
         }
+        await Promise.all(site.visitors.map(prepare))
         const tokens = removals.map(({ token }) => token)
         const round = await timed(site, { count: removals.length }, ({ connection }) =>
           removals.pop()!.confirm(connection),

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { sum } from './load.ts'
 import { type Clients, ceilingSetUp, type SigningAlg } from './plan.ts'
 
@@ -34,7 +35,7 @@ const ROOT = join(import.meta.dirname, '..')
 /** Starts the ceiling. @param alg what it signs ID tokens with: the same as Valetkey. */
 export async function startCeiling(alg: SigningAlg): Promise<Target> {
   const setUp = await ceilingSetUp(await freePort(), alg)
-  const child = spawn(process.execPath, ['bench/ceiling.ts'], {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve('./ceiling.ts'))], {
     cwd: ROOT,
     stdio: ['pipe', 'ignore', 'pipe'],
     env: { PATH: process.env.PATH, NODE_ENV: 'production' },

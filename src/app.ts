@@ -5,7 +5,7 @@ import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
 import { clientDirectory } from './clients/directory.ts'
-import { findClient, sweepClients } from './clients/store.ts'
+import { sweepClients } from './clients/store.ts'
 import type { Config } from './config.ts'
 import { listen } from './db/listen.ts'
 import type { Pool } from './db/pool.ts'
@@ -117,14 +117,13 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   app.use(assets(config).middleware)
   app.use(protocol({ db, tokens, use, provider }))
 
-  const appName = async (id: string) => (await findClient(db, id))?.name ?? 'an app that is gone'
   const router = routes({
     health: healthPages({ db }),
     interaction: interactionPages({ db, provider, secrets, render, clients, resources }),
     setup: setupPages({ db, secrets, render }),
     profile: profilePages({ db, render }),
     apps: appPages({ db, resources, render }),
-    activity: activityPages({ db, render, appName }),
+    activity: activityPages({ db, render }),
     signedIn: signedInGuard({ db, provider, secrets, issuer }),
     home: (ctx) => ctx.redirect('/account'),
     afterSignIn,

@@ -1,4 +1,5 @@
 // What happened to an account, in words for its owner.
+import { clientNames } from '../clients/store.ts'
 import type { Db } from '../db/pool.ts'
 import { deviceName } from '../grants/device.ts'
 import type { SignedIn } from '../guards.ts'
@@ -11,67 +12,68 @@ type Tone = 'good' | 'info' | 'warning' | 'danger'
 const PAGE = 30
 
 /** Handlers of /account/activity. */
-export function activityPages({ db, render, appName }: { db: Db; render: Render; appName: AppName }) {
+export function activityPages({ db, render }: { db: Db; render: Render }) {
   return {
     async list(ctx: SignedIn): Promise<void> {
       const before = /^\d{1,18}$/.test(String(ctx.query.before)) ? String(ctx.query.before) : undefined
       const rows = await listEvents(db, { user_id: ctx.state.user.id, before, limit: PAGE + 1 })
       const shown = rows.slice(0, PAGE)
-      const events = await Promise.all(
-        shown.map(async (row) => ({ ...(await words(row)), ...circumstances(row) })),
+      const names = await clientNames(
+        db,
+        shown.flatMap(({ client_id }) => client_id ?? []),
       )
+      const events = shown.map((row) => ({
+        ...words(row, names.get(row.client_id ?? '') ?? 'an app that is gone'),
+        ...circumstances(row),
+      }))
       const older = rows.length > PAGE ? `/account/activity?before=${shown.at(-1)!.id}` : undefined
       render(ctx, 'account/activity', { events, older_href: older })
     },
   }
-
-  async function words(row: AuditRow): Promise<{ text: string; detail?: string; tone: Tone }> {
-    const app = row.client_id ? await appName(row.client_id) : 'an app'
-    switch (row.type) {
-      case 'user.created':
-        return { text: 'Your account was created', tone: 'info' }
-      case 'user.disabled':
-        return { text: 'Your account was disabled', tone: 'danger' }
-      case 'user.enabled':
-        return { text: 'Your account was enabled again', tone: 'info' }
-      case 'user.renamed':
-        return { text: 'Your name was changed', tone: 'info' }
-      case 'password.changed':
-        return {
-          text: 'Your password was changed',
-          detail: 'All other devices were signed out.',
-          tone: 'warning',
-        }
-      case 'sign_in.succeeded':
-        return { text: row.client_id ? `You signed in to use ${app}` : 'You signed in', tone: 'good' }
-      case 'sign_in.failed':
-        return { text: 'Somebody tried to sign in with a wrong password', tone: 'warning' }
-      case 'sign_in.limited':
-        return { text: 'Signing in was blocked for a while after too many attempts', tone: 'warning' }
-      case 'sign_out':
-        return { text: 'You signed out', tone: 'info' }
-      case 'consent.given':
-        return { text: `You allowed ${app} to use your account`, tone: 'good' }
-      case 'consent.refused':
-        return { text: `You did not allow ${app}`, tone: 'info' }
-      case 'app.removed':
-        return { text: `You removed ${app}`, detail: 'Its access ended at once.', tone: 'good' }
-      case 'grant.revoked':
-        return grantEnded(app, row.data.reason)
-      case 'token.reuse_detected':
-        return {
-          text: `We ended a connection of ${app} to protect you`,
-          detail: 'Something was used a second time that may be used only once; it may have been stolen.',
-          tone: 'danger',
-        }
-      default:
-        return { text: 'Your account was looked after', tone: 'info' }
-    }
-  }
 }
 
-/** The name of an app by its id, also of one that is gone. */
-export type AppName = (client_id: string) => Promise<string>
+function words(row: AuditRow, app: string): { text: string; detail?: string; tone: Tone } {
+  switch (row.type) {
+    case 'user.created':
+      return { text: 'Your account was created', tone: 'info' }
+    case 'user.disabled':
+      return { text: 'Your account was disabled', tone: 'danger' }
+    case 'user.enabled':
+      return { text: 'Your account was enabled again', tone: 'info' }
+    case 'user.renamed':
+      return { text: 'Your name was changed', tone: 'info' }
+    case 'password.changed':
+      return {
+        text: 'Your password was changed',
+        detail: 'All other devices were signed out.',
+        tone: 'warning',
+      }
+    case 'sign_in.succeeded':
+      return { text: row.client_id ? `You signed in to use ${app}` : 'You signed in', tone: 'good' }
+    case 'sign_in.failed':
+      return { text: 'Somebody tried to sign in with a wrong password', tone: 'warning' }
+    case 'sign_in.limited':
+      return { text: 'Signing in was blocked for a while after too many attempts', tone: 'warning' }
+    case 'sign_out':
+      return { text: 'You signed out', tone: 'info' }
+    case 'consent.given':
+      return { text: `You allowed ${app} to use your account`, tone: 'good' }
+    case 'consent.refused':
+      return { text: `You did not allow ${app}`, tone: 'info' }
+    case 'app.removed':
+      return { text: `You removed ${app}`, detail: 'Its access ended at once.', tone: 'good' }
+    case 'grant.revoked':
+      return grantEnded(app, row.data.reason)
+    case 'token.reuse_detected':
+      return {
+        text: `We ended a connection of ${app} to protect you`,
+        detail: 'Something was used a second time that may be used only once; it may have been stolen.',
+        tone: 'danger',
+      }
+    default:
+      return { text: 'Your account was looked after', tone: 'info' }
+  }
+}
 
 function grantEnded(app: string, reason: unknown): { text: string; detail?: string; tone: Tone } {
   if (reason === 'removed_by_user') return { text: `You removed ${app} from a device`, tone: 'good' }

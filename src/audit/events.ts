@@ -41,7 +41,7 @@ export type AuditEvent =
   | (OfUser & OfClient & { type: 'app.removed'; grants: number })
   | (OfUser & OfClient & { type: 'grant.revoked'; grant_id: string; reason: RevocationReason })
   | (OfUser & OfClient & { type: 'token.reuse_detected'; grant_id: string; kind: string })
-  | (OfClient & { type: 'client.created'; client_type: string })
+  | (OfClient & { type: 'client.created'; client_type: string; loosened: string[] })
   | (OfClient & { type: 'client.changed'; fields: string[] })
   | (OfClient & { type: 'client.suspended' })
   | (OfClient & { type: 'client.resumed' })

@@ -49,7 +49,9 @@ export function createClient(
           returning ${COLUMNS}`,
     )
     const secret = isConfidential(client.type) ? await addSecret(t, id) : undefined
-    await record(t, { type: 'client.created', client_id: id, client_type: client.type }, by)
+    // A loosening is explicit, per client, and on record.
+    const loosened = [...(m.pkce_required ? [] : ['pkce']), ...(m.first_party ? ['consent'] : [])]
+    await record(t, { type: 'client.created', client_id: id, client_type: client.type, loosened }, by)
     return { client, secret }
   })
 }
@@ -69,7 +71,7 @@ export function createResourceServerClient(
           returning ${COLUMNS}`,
     )
     const secret = await addSecret(t, id)
-    await record(t, { type: 'client.created', client_id: id, client_type: client.type }, by)
+    await record(t, { type: 'client.created', client_id: id, client_type: client.type, loosened: [] }, by)
     return { client, secret }
   })
 }
@@ -90,6 +92,15 @@ export function listClients(db: Db, page: { limit?: number; after?: string } = {
         order by created_at, id
         limit ${page.limit ?? 100}`,
   )
+}
+
+/** The names of clients by id, deleted ones too. */
+export async function clientNames(db: Db, ids: string[]): Promise<Map<string, string>> {
+  const rows = await many<{ id: string; name: string }>(
+    db,
+    sql`select id, name from clients where id = any(${ids})`,
+  )
+  return new Map(rows.map(({ id, name }) => [id, name]))
 }
 
 /** Suspends a client: every token of it is dead from this moment. @returns whether anything changed. */

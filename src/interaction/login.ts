@@ -81,9 +81,12 @@ export function signIn({ db }: { db: Pool }) {
         return this.show(ctx, step, { form: WRONG }, 422)
       }
       const rehashed = needsRehash(user.password_hash!) ? await hashPassword(values.password) : undefined
-      await noteSignIn(db, user.id, { client_id, rehashed }, { ...by, id: user.id })
+      const verified = user.password_hash!
+      const epoch = await noteSignIn(db, user.id, { client_id, verified, rehashed }, { ...by, id: user.id })
+      // Changed or disabled while it was being checked.
+      if (epoch === undefined) return this.show(ctx, step, { form: WRONG }, 422)
       for (const { throttle, key } of limits.slice(0, 2)) await throttle.reset(key(email, ctx.ip))
-      await step.finish(ctx, { login: { accountId: user.id, amr: ['pwd'] } })
+      await step.finish(ctx, { login: { accountId: user.id, amr: ['pwd'], epoch } })
     },
   }
 }

@@ -6,11 +6,12 @@ import type { ClientDirectory } from '../clients/directory.ts'
 import { appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { refuseConsent } from '../grants/store.ts'
-import { endSession } from '../oidc/session.ts'
+import { currentSession, endSession } from '../oidc/session.ts'
 import { findState } from '../oidc/state.ts'
 import { throughStorage } from '../oidc/storage.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import type { Secrets } from '../secrets.ts'
+import { signInEpoch } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import type { Render } from '../web/render.ts'
 import { consent } from './consent.ts'
@@ -89,14 +90,14 @@ export function interactionPages(parts: InteractionParts) {
     show: withStep(async (ctx, step) => {
       if (step.prompt.name === 'consent') return deciding.show(ctx, step)
       // Signed in meanwhile in another tab: nothing is left to ask.
-      const session = await parts.provider().Session.get(ctx)
-      const { reasons } = step.prompt
-      if (session.accountId && reasons.every((reason) => reason === 'no_session')) {
-        return step.finish(ctx, {
-          login: { accountId: session.accountId, ts: session.loginTs, amr: session.amr, acr: session.acr },
-        })
-      }
-      return login.show(ctx, step)
+      const accountId = (await currentSession(parts.provider(), ctx)).accountId
+      const asks = step.prompt.reasons.some((reason) => reason !== 'no_session')
+      if (!accountId || asks) return login.show(ctx, step)
+      const epoch = await signInEpoch(db, accountId)
+      // Read after the epoch: a session that lives now belongs to it.
+      const { accountId: still, loginTs, amr, acr } = await currentSession(parts.provider(), ctx)
+      if (still !== accountId || epoch === undefined) return login.show(ctx, step)
+      return step.finish(ctx, { login: { accountId, ts: loginTs, amr, acr, epoch } })
     }),
 
     login: withForm('login', (ctx, step) => login.post(ctx, step)),

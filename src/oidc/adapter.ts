@@ -9,6 +9,7 @@ import type { Db } from '../db/pool.ts'
 import { tx } from '../db/pool.ts'
 import { findGrant, type GrantedScopes, revokeGrant } from '../grants/store.ts'
 import { createSession, destroySession, findSession, renewSession } from '../users/sessions.ts'
+import { signInEpoch } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import { providerMetadata } from './clients.ts'
 import {
@@ -157,6 +158,7 @@ function sessionAdapter({ db }: AdapterParts): Adapter {
         user_id: payload.accountId ?? null,
         payload: storable(payload),
         expiresIn,
+        epoch: epochOf(currentContext()?.oidc?.result),
       }
       const sessions = known()
       if (sessions.get(id) === 'stored') return renewSession(db, id, session)
@@ -181,6 +183,7 @@ function interactionAdapter({ db, issuer }: AdapterParts): Adapter {
       const row = await findState(db, 'interaction', id)
       if (!row || row.consumed) return undefined
       const { par_hash, ...payload } = row.payload
+      if (await isSignInOver(db, payload.result)) delete payload.result
       if (par_hash) rememberPushedRequest(Buffer.from(par_hash as string, 'base64url'))
       return {
         ...payload,
@@ -333,6 +336,18 @@ function grantPayload(id: string, row: GrantPart): AdapterPayload {
     iat: row.grant_iat!,
     exp: row.grant_exp ?? NEVER,
   } as AdapterPayload
+}
+
+// A sign-in is kept with its interaction until the browser comes back. Meanwhile the password may have been changed or the
+// account disabled; the person is then asked again.
+async function isSignInOver(db: Db, result: unknown): Promise<boolean> {
+  const { login } = (result ?? {}) as { login?: { accountId: string } }
+  const epoch = epochOf(result)
+  return login !== undefined && (epoch === undefined || (await signInEpoch(db, login.accountId)) !== epoch)
+}
+
+function epochOf(result: unknown): number | undefined {
+  return (result as { login?: { epoch?: number } } | undefined)?.login?.epoch
 }
 
 function rememberUser({ user_id, email, email_verified, name }: TokenRow): void {

@@ -1,10 +1,11 @@
 // The pages the provider shows itself: errors it cannot take back to an app, and signing out.
-import { errors } from 'oidc-provider'
+import { errors, type Provider } from 'oidc-provider'
 import { answer, HttpError } from '../web/errors.ts'
 import { allowFormTo } from '../web/headers.ts'
 import type { Logger } from '../web/log.ts'
 import type { Render } from '../web/render.ts'
 import type { ProviderPages } from './provider.ts'
+import { currentSession } from './session.ts'
 
 /** Makes the provider's pages. */
 export function providerPages({ render, log }: { render: Render; log: Logger }): ProviderPages {
@@ -42,14 +43,14 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
     },
 
     async loggedOut(ctx) {
-      const session = ctx.oidc.client
+      const { accountId } = await currentSession(ctx.oidc.provider as Provider, ctx)
       render(ctx, 'message', {
-        tone: 'good',
-        heading: session ? 'You are still signed in' : 'You are signed out',
-        text: session
-          ? `${session.clientName} was told, and nothing else changed.`
+        tone: accountId ? 'info' : 'good',
+        heading: accountId ? 'You are still signed in' : 'You are signed out',
+        text: accountId
+          ? 'Nothing has changed.'
           : 'Apps that you allowed keep their access until you remove it in your account.',
-        link: { href: '/account', label: session ? 'Go to your account' : 'Sign in again' },
+        link: { href: '/account', label: accountId ? 'Go to your account' : 'Sign in again' },
       })
     },
   }

@@ -45,6 +45,7 @@ export function createProvider(parts: ProviderParts): Provider {
   issuePrefixedValues(provider)
   compareSecretDigests(provider, parts.clients)
   rotateSessionsAtSignInOnly(provider)
+  discloseWhatAppsMayUse(provider, parts.resourceScopes)
   return provider
 }
 
@@ -180,6 +181,19 @@ function maySeeToken(client: Client, token: { clientId?: string; aud?: string | 
 function mayCallFrom(client: Client, origin: string): boolean {
   if (client.clientAuthMethod !== 'none') return false
   return (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin)
+}
+
+// The provider's setting `discovery` adds to what it says by itself, and cannot correct it.
+function discloseWhatAppsMayUse(provider: Provider, resourceScopes: string[]): void {
+  provider.use(async (ctx, next) => {
+    await next()
+    if (ctx.oidc?.route !== 'discovery') return
+    Object.assign(ctx.body as object, {
+      // The built-in client's response_type none is nobody else's.
+      response_types_supported: ['code'],
+      scopes_supported: [...OPENID_SCOPES, ...resourceScopes],
+    })
+  })
 }
 
 function issuePrefixedValues(provider: Provider): void {

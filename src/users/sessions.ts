@@ -47,10 +47,13 @@ export interface SessionState {
   payload: string
   /** Seconds. */
   expiresIn: number
+  /** The epoch of the sign-in that makes this session; undefined when nobody signs in with it. */
+  epoch?: number
 }
 
-/** Stores a new session. */
+/** Stores a new session; not one of a sign-in that was ended before it came to a session. */
 export async function createSession(db: Db, id: string, session: SessionState): Promise<void> {
+  if (session.epoch !== undefined) return createSignedInSession(db, id, session)
   await run(
     db,
     named(
@@ -58,6 +61,22 @@ export async function createSession(db: Db, id: string, session: SessionState): 
       sql`insert into sessions (hash, uid, user_id, payload, expires_at)
           values (${digest(id)}, ${session.uid}, ${session.user_id}, ${session.payload},
                   now() + make_interval(secs => ${session.expiresIn}))`,
+    ),
+  )
+}
+
+// The account is locked: a new password either waits and then ends this session, or was first and prevents it.
+async function createSignedInSession(db: Db, id: string, session: SessionState): Promise<void> {
+  await run(
+    db,
+    named(
+      'create signed-in session',
+      sql`insert into sessions (hash, uid, user_id, payload, expires_at)
+          select ${digest(id)}, ${session.uid}, u.id, ${session.payload}::json,
+                 now() + make_interval(secs => ${session.expiresIn})
+          from users u
+          where u.id = ${session.user_id} and u.sign_in_epoch = ${session.epoch} and u.disabled_at is null
+          for share`,
     ),
   )
 }

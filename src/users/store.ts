@@ -119,7 +119,8 @@ export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
     const changed = await run(
       t,
-      sql`update users set disabled_at = now() where id = ${id} and disabled_at is null`,
+      sql`update users set disabled_at = now(), sign_in_epoch = sign_in_epoch + 1
+          where id = ${id} and disabled_at is null`,
     )
     if (!changed) return false
     await run(t, sql`delete from sessions where user_id = ${id}`)
@@ -171,7 +172,11 @@ export async function setPassword(
 ): Promise<boolean> {
   const password_hash = await hashPassword(password)
   return tx(db, async (t) => {
-    const changed = await run(t, sql`update users set password_hash = ${password_hash} where id = ${id}`)
+    const changed = await run(
+      t,
+      sql`update users set password_hash = ${password_hash}, sign_in_epoch = sign_in_epoch + 1
+                                 where id = ${id}`,
+    )
     if (!changed) return false
     await run(t, sql`delete from sessions where user_id = ${id} and uid <> ${keepSessionUid}`)
     await record(t, { type: 'password.changed', user_id: id }, by)
@@ -179,22 +184,41 @@ export async function setPassword(
   })
 }
 
-/** Notes a successful sign-in, and stores the password's hash anew when its parameters are out of date. */
+/**
+ * Notes a successful sign-in, and stores the password's hash anew when its parameters are out of date.
+ * @param context.verified the hash that the password fitted. @returns the epoch the sign-in belongs to, or undefined when
+ * the password was changed or the account disabled meanwhile.
+ */
 export function noteSignIn(
   db: Db,
   id: string,
-  context: { client_id?: string; rehashed?: string },
+  context: { client_id?: string; verified: string; rehashed?: string },
   by: Actor,
-): Promise<void> {
+): Promise<number | undefined> {
   return tx(db, async (t) => {
-    await run(
+    const user = await maybe<{ epoch: number }>(
       t,
       sql`update users
           set last_sign_in_at = now(), password_hash = coalesce(${context.rehashed ?? null}, password_hash)
-          where id = ${id}`,
+          where id = ${id} and password_hash = ${context.verified} and disabled_at is null
+          returning sign_in_epoch as epoch`,
     )
+    if (!user) return undefined
     await record(t, { type: 'sign_in.succeeded', user_id: id, client_id: context.client_id }, by)
+    return user.epoch
   })
+}
+
+/**
+ * How often the sign-ins of an account were ended; undefined for a disabled one. Whoever signs in keeps the number, and
+ * a sign-in with an older one is worth nothing.
+ */
+export async function signInEpoch(db: Db, id: string): Promise<number | undefined> {
+  const user = await maybe<{ epoch: number }>(
+    db,
+    sql`select sign_in_epoch as epoch from users where id = ${id} and disabled_at is null`,
+  )
+  return user?.epoch
 }
 
 const SETUP_LINK_HOURS = 24

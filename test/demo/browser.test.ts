@@ -134,7 +134,7 @@ describe.each([
 test('the second app, on a port of its own choice, stands beside the first and is removed alone', async () => {
   await using visit = await openPage({ deviceScaleFactor: 2, colorScheme: 'light' })
   const { page } = visit
-  await page.setViewportSize({ width: 720, height: 860 })
+  await page.setViewportSize({ width: 640, height: 720 })
   await signIn(page)
   expect(await read(page)).toContain('Photo Printer wants access to your account')
   await picture(page, 'consent')

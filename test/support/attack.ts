@@ -130,7 +130,8 @@ export class Browser {
   async request(method: string, address: string | URL, sent: Sent = {}): Promise<Reply> {
     const url = new URL(address, this.#issuer)
     const cookie = this.jar.header(url)
-    const origin = method === 'POST' ? { origin: this.#issuer, 'sec-fetch-site': 'same-origin' } : {}
+    const origin: Record<string, string> =
+      method === 'POST' ? { origin: this.#issuer, 'sec-fetch-site': 'same-origin' } : {}
     const headers = { ...this.headers, ...(cookie && { cookie }), ...origin, ...sent.headers }
     const reply = await send(method, this.node, url.pathname + url.search, { ...sent, headers })
     const cookies = reply.headers.getSetCookie()

@@ -51,17 +51,17 @@ export const PASSWORD = 'five wet umbrellas'
 export async function startStage(env?: Record<string, string>): Promise<Stage & { photos: Api }> {
   const database = await createTestDatabase()
   const { db } = database
+  const photos = await createResource(db, PHOTOS, SYSTEM)
   const served = await startApp({ db, env })
   const { origin } = served
-  const api = async (input: NewResource): Promise<Api> => {
-    const { client, secret } = await createResource(db, input, SYSTEM)
-    return new Api(origin, client.id, secret)
-  }
   return {
     ...served,
     db,
-    photos: await api(PHOTOS),
-    api,
+    photos: new Api(origin, photos.client.id, photos.secret),
+    async api(input) {
+      const { client, secret } = await createResource(db, input, SYSTEM)
+      return new Api(origin, client.id, secret)
+    },
     async app(input = {}) {
       const web = input.type !== 'service'
       const { client, secret } = await createClient(

@@ -1,0 +1,185 @@
+// Who the person is (OpenID Connect Core §2, §5.3): what the ID token and userinfo tell, and what they keep to themselves.
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import * as openid from 'openid-client'
+import { digest } from '../../src/credentials.ts'
+import { run, sql } from '../../src/db/pool.ts'
+import { rotateKeys } from '../../src/keys/store.ts'
+import { SYSTEM } from '../../src/audit/events.ts'
+import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+
+let stage: Stage
+let app: App
+let jamie: Person
+beforeAll(async () => {
+  stage = await startStage()
+  app = await stage.app()
+  jamie = await stage.person('Jamie')
+})
+afterAll(() => stage.stop())
+
+describe('the ID token', () => {
+  test('names the person when the access token is for an API and cannot ask', async () => {
+    const tokens = await app.connect(jamie, { scope: 'openid profile email photos.read' })
+
+    expect(tokens.claims()).toEqual({
+      iss: stage.origin,
+      aud: app.id,
+      sub: jamie.id,
+      name: 'Jamie',
+      email: jamie.email,
+      email_verified: true,
+      nonce: expect.any(String),
+      iat: expect.any(Number),
+      exp: tokens.claims()!.iat + 600,
+      ...optional(tokens.claims()!, 'at_hash', 'auth_time', 'sid'),
+    })
+  })
+
+  test('says only who it is when userinfo says the rest', async () => {
+    const tokens = await app.connect(jamie, { scope: 'openid profile email' })
+
+    const claims = tokens.claims()!
+    expect(claims.sub).toBe(jamie.id)
+    expect(claims).not.toHaveProperty('email')
+    expect(claims).not.toHaveProperty('name')
+  })
+
+  test('tells no more than the scopes', async () => {
+    const { claims } = await app.connect(jamie, { scope: 'openid photos.read' })
+
+    expect(claims()!.sub).toBe(jamie.id)
+    expect(claims()).not.toHaveProperty('email')
+    expect(claims()).not.toHaveProperty('name')
+  })
+
+  test('is not issued without the scope openid', async () => {
+    const pending = await app.begin({ scope: 'photos.read', nonce: undefined })
+    const code = (await jamie.authorize(pending.url)).searchParams.get('code')!
+    const { body } = await app.post('/token', {
+      grant_type: 'authorization_code',
+      code,
+      redirect_uri: app.redirectUri,
+      code_verifier: pending.verifier,
+    })
+    expect(body.access_token).toMatch(/^vk_at_/)
+    expect(body.id_token).toBeUndefined()
+  })
+
+  test('is signed by a published key, and still verifies after the keys were rotated', async () => {
+    const { id_token } = await app.connect(jamie)
+    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`))
+    const { kid, alg } = decodeProtectedHeader(id_token!)
+    expect(['RS256', 'ES256']).toContain(alg)
+
+    await rotateKeys(stage.db, stage.secrets, SYSTEM)
+
+    await jwtVerify(id_token!, keys, { issuer: stage.origin, audience: app.id })
+    const later = await until(
+      () => app.connect(jamie),
+      (tokens) => decodeProtectedHeader(tokens.id_token!).kid !== kid,
+    )
+    await jwtVerify(later.id_token!, createRemoteJWKSet(new URL(`${stage.origin}/jwks`)))
+  })
+
+  test('comes anew with each refresh, for the same person and sign-in', async () => {
+    const first = await app.connect(jamie)
+    const second = await openid.refreshTokenGrant(await app.client(), first.refresh_token!)
+
+    expect(second.claims()).toMatchObject({ sub: jamie.id, aud: app.id, email: jamie.email })
+    expect(second.claims()!.auth_time).toBe(first.claims()!.auth_time)
+  })
+})
+
+describe('userinfo', () => {
+  test('tells what was allowed', async () => {
+    const tokens = await app.connect(jamie, { scope: 'openid profile email' })
+
+    expect(await openid.fetchUserInfo(await app.client(), tokens.access_token, jamie.id)).toEqual({
+      sub: jamie.id,
+      name: 'Jamie',
+      email: jamie.email,
+      email_verified: true,
+    })
+  })
+
+  test('tells no more than the scopes', async () => {
+    const { access_token } = await app.connect(jamie, { scope: 'openid email' })
+
+    const { body } = await app.userinfo(access_token)
+
+    expect(body).toEqual({ sub: jamie.id, email: jamie.email, email_verified: true })
+  })
+
+  test('takes the token by POST, too', async () => {
+    const { access_token } = await app.connect(jamie, { scope: 'openid email' })
+
+    const answer = await fetch(`${stage.origin}/userinfo`, { method: 'POST', body: new URLSearchParams({ access_token }) })
+
+    expect(answer.status).toBe(200)
+    expect(await answer.json()).toMatchObject({ sub: jamie.id })
+  })
+
+  test('refuses a token that was meant for an API', async () => {
+    const { access_token } = await app.connect(jamie)
+
+    const answer = await app.userinfo(access_token)
+
+    expect(answer.status).toBe(403)
+    expect(answer.body.error).toBe('insufficient_scope')
+  })
+
+  test.each([
+    ['no token', undefined, 401, /^Bearer realm="[^"]+", DPoP /],
+    ['a made-up token', `vk_at_${'A'.repeat(49)}`, 401, /^Bearer .*error="invalid_token"/],
+    ['a token in another scheme', 'Basic abc', 400, /^Bearer .*error="invalid_request"/],
+  ])('refuses %s and says what it wants', async (_, token, status, challenge) => {
+    const headers = token ? { Authorization: token.includes(' ') ? token : `Bearer ${token}` } : undefined
+
+    const answer = await fetch(`${stage.origin}/userinfo`, { headers })
+
+    expect(answer.status).toBe(status)
+    expect(answer.headers.get('www-authenticate')).toMatch(challenge)
+  })
+
+  test('refuses a token that has expired', async () => {
+    const { access_token } = await app.connect(jamie, { scope: 'openid email' })
+    await run(
+      stage.db,
+      sql`update tokens set expires_at = now() - interval '10 seconds' where hash = ${digest(access_token)}`,
+    )
+
+    expect((await app.userinfo(access_token)).status).toBe(401)
+  })
+
+  test('refuses a refresh token and a code', async () => {
+    const { refresh_token } = await app.connect(jamie, { scope: 'openid email' })
+    const { code } = await app.code(jamie, { scope: 'openid email' })
+
+    expect((await app.userinfo(refresh_token!)).status).toBe(401)
+    expect((await app.userinfo(code)).status).toBe(401)
+  })
+
+  test('knows the new name at once', async () => {
+    const robin = await stage.person('Robin')
+    const { access_token } = await app.connect(robin, { scope: 'openid profile' })
+    const profile = await robin.account()
+
+    await robin.press(profile, 'Save name', { name: 'Robin Redbreast' })
+
+    expect((await app.userinfo(access_token)).body.name).toBe('Robin Redbreast')
+  })
+})
+
+// Which of these are there is the provider's choice; a test names what may be.
+function optional(claims: object, ...names: string[]): object {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => names.includes(name)))
+}
+
+async function until<T>(act: () => Promise<T>, holds: (result: T) => boolean): Promise<T> {
+  for (const deadline = Date.now() + 10_000; ; ) {
+    const result = await act()
+    if (holds(result)) return result
+    if (Date.now() > deadline) throw new Error('it never came to hold')
+  }
+}
