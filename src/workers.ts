@@ -26,6 +26,9 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
   const { log } = plan
   const workers = new Set<Worker>()
   let stopping = false
+  // Workers accept for themselves. Handed out by the primary (the default), a connection hangs for ever when its worker
+  // dies before it has taken it.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   cluster.setupPrimary({ exec: plan.script, args: [] })
 
   async function startOne(task: Task): Promise<void> {

@@ -1,5 +1,5 @@
 // The configuration: all mistakes at once, secrets from files, and documents that cannot drift from the code.
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -172,16 +172,6 @@ test('.env.example names every key with its meaning, and is the defaults when it
     expect(text).toContain(`# ${meaning.replaceAll('`', '')}\n# ${key}=${fallback || example}\n`)
   }
   expect(text.split('\n').filter((line) => line && !line.startsWith('#'))).toEqual([])
-})
-
-test('no other file of the server looks at the environment', async () => {
-  const files = await readdir(join(root, 'src'), { recursive: true })
-  const guilty: string[] = []
-  for (const file of files.filter((name) => name.endsWith('.ts') && name !== 'config.ts')) {
-    if (/\bprocess\.env\b/.test(await readFile(join(root, 'src', file), 'utf8'))) guilty.push(file)
-  }
-
-  expect(guilty).toEqual([])
 })
 
 const all = Object.entries(SETTINGS) as [string, Setting][]

@@ -158,6 +158,8 @@ test('a request that does not finish is cut off at the deadline', async () => {
 
 test('a worker that dies is replaced, and the others serve meanwhile', async () => {
   const server = await startServer({ databaseUrl: database.url, env: { WORKERS: '2' } })
+  // Ready is who has one worker; started, all of them.
+  await until(async () => server.output().includes('"msg":"listening"'))
   const before = await children(server.process.pid!)
   expect(before).toHaveLength(2)
 
@@ -174,6 +176,7 @@ test('a worker that dies is replaced, and the others serve meanwhile', async () 
 
 test('workers end with a primary that was killed', async () => {
   const server = await startServer({ databaseUrl: database.url, env: { WORKERS: '2' } })
+  await until(async () => server.output().includes('"msg":"listening"'))
   const workers = await children(server.process.pid!)
 
   await server.kill()

@@ -6,7 +6,7 @@ import { openidWords } from '../oidc/scopes.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import { actorOf } from '../web/actor.ts'
 import { NotFound } from '../web/errors.ts'
-import { seeOther, takeNotice } from '../web/notice.ts'
+import { type Notice, seeOther, takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
 import {
@@ -20,6 +20,8 @@ import {
 
 const UNUSED_DAYS = 90
 const GONE = 'That app has no access to your account.'
+const GONE_THERE = 'That app has no access on that device.'
+const NONE = 'No app has access to your account.'
 const KEEPS = (name: string) => `${name} keeps what it has copied already. Ask it to delete that.`
 
 /** Handlers of /account/apps and below. */
@@ -32,28 +34,31 @@ export function appPages({
   resources: ResourceDirectory
   render: Render
 }) {
-  const find = async (ctx: SignedIn): Promise<AppWithAccess> => {
+  const find = async (ctx: SignedIn): Promise<AppWithAccess | undefined> => {
     const [app] = await listApps(db, ctx.state.user.id, String(ctx.params.client_id))
-    if (!app) throw new NotFound(GONE)
     return app
+  }
+  const show = async (ctx: SignedIn, done?: Notice, status?: number): Promise<void> => {
+    const apps = await listApps(db, ctx.state.user.id)
+    const shown = await Promise.all(apps.map((app) => viewOf(app, ctx.state.sessionUid)))
+    const remove_all_href = shown.length > 1 ? '/account/apps/remove-all' : undefined
+    render(ctx, 'account/apps', { apps: shown, remove_all_href, done }, status)
+  }
+  // Removed in another tab, or by the first of two clicks: the list says how it stands.
+  const showGone = (ctx: SignedIn, heading: string): Promise<void> => {
+    if (ctx.accepts('json', 'html') !== 'html') throw new NotFound(heading)
+    return show(ctx, { heading }, 404)
   }
   const confirm = (ctx: SignedIn, page: Confirmation): void =>
     render(ctx, 'account/remove', { ...page, action: ctx.path, cancel_href: '/account/apps' })
   const by = (ctx: SignedIn) => ({ ...actorOf(ctx), id: ctx.state.user.id })
 
   return {
-    async list(ctx: SignedIn): Promise<void> {
-      const apps = await listApps(db, ctx.state.user.id)
-      const shown = await Promise.all(apps.map((app) => viewOf(app, ctx.state.sessionUid)))
-      render(ctx, 'account/apps', {
-        apps: shown,
-        remove_all_href: shown.length > 1 ? '/account/apps/remove-all' : undefined,
-        done: takeNotice(ctx),
-      })
-    },
+    list: (ctx: SignedIn) => show(ctx, takeNotice(ctx)),
 
     async confirmRemove(ctx: SignedIn): Promise<void> {
       const app = await find(ctx)
+      if (!app) return showGone(ctx, GONE)
       const name = app.client_name
       confirm(ctx, {
         heading: `Remove access for ${name}?`,
@@ -70,7 +75,7 @@ export function appPages({
 
     async remove(ctx: SignedIn): Promise<void> {
       const receipt = await revokeApp(db, ctx.state.user.id, String(ctx.params.client_id), by(ctx))
-      if (!receipt) throw new NotFound(GONE)
+      if (!receipt) return showGone(ctx, GONE)
       const { client_name: name } = receipt
       seeOther(ctx, '/account/apps', {
         heading: `${name} has no access any more.`,
@@ -80,8 +85,8 @@ export function appPages({
 
     async confirmRemoveDevice(ctx: SignedIn): Promise<void> {
       const app = await find(ctx)
-      const device = app.devices.find(({ session_uid }) => session_uid === ctx.params.device)
-      if (!device) throw new NotFound('That app has no access on that device.')
+      const device = app?.devices.find(({ session_uid }) => session_uid === ctx.params.device)
+      if (!app || !device) return showGone(ctx, GONE_THERE)
       confirm(ctx, {
         heading: `Remove access for ${app.client_name} on ${device.name}?`,
         app: appView(factsOf(app)),
@@ -99,14 +104,9 @@ export function appPages({
 
     async removeDevice(ctx: SignedIn): Promise<void> {
       const app = await find(ctx)
-      const receipt = await revokeDevice(
-        db,
-        ctx.state.user.id,
-        app.client_id,
-        String(ctx.params.device),
-        by(ctx),
-      )
-      if (!receipt) throw new NotFound('That app has no access on that device.')
+      const receipt =
+        app && (await revokeDevice(db, ctx.state.user.id, app.client_id, String(ctx.params.device), by(ctx)))
+      if (!app || !receipt) return showGone(ctx, GONE_THERE)
       seeOther(ctx, '/account/apps', {
         heading: `${app.client_name} has no access on ${receipt.device} any more.`,
       })
@@ -114,7 +114,7 @@ export function appPages({
 
     async confirmRemoveAll(ctx: SignedIn): Promise<void> {
       const apps = await listApps(db, ctx.state.user.id)
-      if (apps.length === 0) throw new NotFound('No app has access to your account.')
+      if (apps.length === 0) return showGone(ctx, NONE)
       confirm(ctx, {
         heading: `Remove access for all ${apps.length} apps?`,
         will: apps.map(({ client_name }) => `${client_name} can no longer use your account.`),
@@ -125,7 +125,7 @@ export function appPages({
 
     async removeAll(ctx: SignedIn): Promise<void> {
       const receipts = await revokeAllApps(db, ctx.state.user.id, by(ctx))
-      if (receipts.length === 0) throw new NotFound('No app has access to your account.')
+      if (receipts.length === 0) return showGone(ctx, NONE)
       seeOther(ctx, '/account/apps', {
         heading: 'No app has access to your account any more.',
         lines: receipts.map((receipt) => `${receipt.client_name}: ${ended(receipt)}`).slice(0, 20),

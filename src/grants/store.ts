@@ -55,6 +55,12 @@ export function findConsent(db: Db, user_id: string, client_id: string): Promise
 export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<string> {
   const { user_id, client, scopes, rejected_scopes, expires_at } = decision
   return tx(db, async (t) => {
+    // A decision that has run out is over: whatever is decided now brings back none of its grants and scopes.
+    await run(
+      t,
+      sql`update consents set revoked_at = now()
+          where user_id = ${user_id} and client_id = ${client.id} and revoked_at is null and expires_at <= now()`,
+    )
     // What was decided earlier and is not asked now stays decided; what is asked now counts as answered now.
     const consent = await one<{ id: string }>(
       t,

@@ -29,25 +29,11 @@ const QUARTER = 15 * 60
 export function signIn({ db }: { db: Pool }) {
   // By account and address, so that nobody can lock a stranger out from elsewhere; by account, so that many addresses
   // together cannot guess on; by address, so that one cannot try one password on everybody (ASVS 6.3.1).
-  const limits = [
-    {
-      throttle: throttle(db, { name: 'sign-in', attempts: 5, seconds: QUARTER, message: MESSAGE }),
-      key: pair,
-    },
-    {
-      throttle: throttle(db, {
-        name: 'sign-in-account',
-        attempts: 50,
-        seconds: QUARTER * 4,
-        message: MESSAGE,
-      }),
-      key: account,
-    },
-    {
-      throttle: throttle(db, { name: 'sign-in-address', attempts: 50, seconds: QUARTER, message: MESSAGE }),
-      key: address,
-    },
-  ]
+  const limit = (name: string, attempts: number, seconds: number) =>
+    throttle(db, { name, attempts, seconds, message: MESSAGE })
+  const pairs = limit('sign-in', 5, QUARTER)
+  const accounts = limit('sign-in-account', 50, QUARTER * 4)
+  const addresses = limit('sign-in-address', 50, QUARTER)
 
   return {
     /** Shows the form. */
@@ -61,12 +47,16 @@ export function signIn({ db }: { db: Pool }) {
       const { values, errors } = readForm(ctx, form)
       if (errors) return this.show(ctx, step, errors, 422)
       const email = normalEmail(values.email)
+      // Addresses of people are not kept in clear where they need not be.
+      const account = digest(email).toString('base64url')
       const by = actorOf(ctx)
       const client_id = step.app?.id
 
       try {
         // Counted before the password is looked at: parallel guesses cannot slip through together.
-        for (const { throttle, key } of limits) await throttle.count(key(email, ctx.ip))
+        await pairs.count(`${account} ${ctx.ip}`)
+        await accounts.count(account)
+        await addresses.count(ctx.ip)
       } catch (refusal) {
         if (!(refusal instanceof TooManyRequests)) throw refusal
         await record(db, { type: 'sign_in.limited' }, by)
@@ -85,23 +75,15 @@ export function signIn({ db }: { db: Pool }) {
       const epoch = await noteSignIn(db, user.id, { client_id, verified, rehashed }, { ...by, id: user.id })
       // Changed or disabled while it was being checked.
       if (epoch === undefined) return this.show(ctx, step, { form: WRONG }, 422)
-      for (const { throttle, key } of limits.slice(0, 2)) await throttle.reset(key(email, ctx.ip))
+      // The person has shown who they are; what others try elsewhere goes on counting.
+      await Promise.all([
+        pairs.reset(`${account} ${ctx.ip}`),
+        accounts.forgive(account),
+        addresses.forgive(ctx.ip),
+      ])
       await step.finish(ctx, { login: { accountId: user.id, amr: ['pwd'], epoch } })
     },
   }
-}
-
-// Addresses of people are not kept in clear where they need not be.
-function account(email: string): string {
-  return digest(email).toString('base64url')
-}
-
-function address(_email: string, ip: string): string {
-  return ip
-}
-
-function pair(email: string, ip: string): string {
-  return `${account(email)} ${ip}`
 }
 
 function hint(step: Step): string {

@@ -6,6 +6,7 @@ import type { ClientDirectory } from '../clients/directory.ts'
 import { appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { refuseConsent } from '../grants/store.ts'
+import { ACCOUNT_CLIENT_ID } from '../oidc/grants.ts'
 import { currentSession, endSession } from '../oidc/session.ts'
 import { findState } from '../oidc/state.ts'
 import { throughStorage } from '../oidc/storage.ts'
@@ -47,6 +48,8 @@ export function interactionPages(parts: InteractionParts) {
     // The cookie is this interaction's own (its path says so); a copied address without it has no cookie at all.
     if (interaction.uid !== ctx.params.uid) return showOver(ctx)
     const client = await clients.find(String(interaction.params.client_id))
+    // Suspended or deleted while the person was deciding: there is nobody left to decide about.
+    if (!client && interaction.params.client_id !== ACCOUNT_CLIENT_ID) return showOver(ctx)
     await handler(ctx, stepOf({ ...parts, provider }, interaction, client))
   }
 
@@ -115,8 +118,10 @@ export function interactionPages(parts: InteractionParts) {
     /** "Use another account": this session ends, and the same request starts anew. */
     switch: withForm(undefined, async (ctx, step) => {
       await endSession(parts.provider(), db, ctx)
+      // A pushed request has been unfolded into its parameters, and its address may be over.
+      const { request_uri: _pushed, ...params } = step.params
       const query = new URLSearchParams(
-        Object.entries(step.params).flatMap(([name, value]) =>
+        Object.entries(params).flatMap(([name, value]) =>
           [value].flat().map((one): [string, string] => [name, String(one)]),
         ),
       )

@@ -8,6 +8,7 @@ import { digest, kindOf } from '../credentials.ts'
 import type { Db } from '../db/pool.ts'
 import { tx } from '../db/pool.ts'
 import { findGrant, type GrantedScopes, revokeGrant } from '../grants/store.ts'
+import type { Secrets } from '../secrets.ts'
 import { createSession, destroySession, findSession, renewSession } from '../users/sessions.ts'
 import { signInEpoch } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
@@ -31,6 +32,7 @@ export interface AdapterParts {
   tokens: TokenStore
   clients: ClientDirectory
   issuer: string
+  secrets: Secrets
 }
 
 // Every model that we store expires; the provider's own type leaves that open.
@@ -130,7 +132,7 @@ function grantAdapter({ db }: AdapterParts): Adapter {
   }
 }
 
-function sessionAdapter({ db }: AdapterParts): Adapter {
+function sessionAdapter({ db, secrets }: AdapterParts): Adapter {
   // What this request knows of a stored session: one that it read is only ever renewed, never made again, so that a
   // session ended meanwhile (password changed elsewhere) is not brought back by a request in flight.
   const known = (): Map<string, 'stored' | 'gone'> => {
@@ -146,7 +148,7 @@ function sessionAdapter({ db }: AdapterParts): Adapter {
       if (!row) return undefined
       known().set(id, 'stored')
       if (row.user) currentUnit()?.users.set(row.user.id, row.user)
-      return { ...row.payload, kind: 'Session', jti: id } as AdapterPayload
+      return { ...openLogout(secrets, row.payload), kind: 'Session', jti: id } as AdapterPayload
     },
     async findByUid(uid) {
       const row = await findSession(db, { uid })
@@ -156,7 +158,7 @@ function sessionAdapter({ db }: AdapterParts): Adapter {
       const session = {
         uid: payload.uid as string,
         user_id: payload.accountId ?? null,
-        payload: storable(payload),
+        payload: storable(sealLogout(secrets, payload)),
         expiresIn,
         epoch: epochOf(currentContext()?.oidc?.result),
       }
@@ -198,7 +200,7 @@ function interactionAdapter({ db, issuer }: AdapterParts): Adapter {
       // The session's cookie value, which the provider puts here, is a credential, and nothing reads it.
       const { cookie: _cookie, ...origin } = (session ?? {}) as Record<string, unknown>
       const stored = {
-        ...payload,
+        ...withoutHint(payload),
         ...(session ? { session: origin } : {}),
         ...(pushed ? { par_hash: pushed.toString('base64url') } : {}),
       }
@@ -213,7 +215,7 @@ function interactionAdapter({ db, issuer }: AdapterParts): Adapter {
   }
 }
 
-function pushedRequestAdapter({ db }: AdapterParts): Adapter {
+function pushedRequestAdapter({ db, secrets }: AdapterParts): Adapter {
   const named = (id: string): StateId => (id === PUSHED_EARLIER ? (pushedEarlier() ?? id) : id)
   const kind: StateKind = 'pushed_authorization_request'
   return {
@@ -221,15 +223,18 @@ function pushedRequestAdapter({ db }: AdapterParts): Adapter {
     async find(id) {
       const row = await findState(db, kind, named(id))
       if (!row) return undefined
+      const request = unseal(secrets, row.payload.request)
+      if (request === undefined) return undefined
       return {
         ...row.payload,
+        request,
         kind: 'PushedAuthorizationRequest',
         jti: id,
         consumed: row.consumed,
       } as AdapterPayload
     },
-    upsert: (id, { jti: _jti, kind: _kind, ...payload }, expiresIn) =>
-      saveState(db, kind, id, storable(payload), expiresIn),
+    upsert: (id, { jti: _jti, kind: _kind, request, ...payload }, expiresIn) =>
+      saveState(db, kind, id, storable({ ...payload, request: seal(secrets, String(request)) }), expiresIn),
     async consume(id) {
       if (!(await consumeState(db, kind, named(id))))
         throw new errors.InvalidRequestUri('request_uri was used already')
@@ -348,6 +353,42 @@ async function isSignInOver(db: Db, result: unknown): Promise<boolean> {
 
 function epochOf(result: unknown): number | undefined {
   return (result as { login?: { epoch?: number } } | undefined)?.login?.epoch
+}
+
+// An ID token that came as a hint has been looked at by now; what it says of a person need not be kept.
+function withoutHint(interaction: Record<string, unknown>): Record<string, unknown> {
+  const { params, prompt } = interaction as Record<'params' | 'prompt', Record<string, unknown> | undefined>
+  const { id_token_hint: _hint, ...asked } = params ?? {}
+  const { id_token_hint: _same, ...details } = (prompt?.details ?? {}) as Record<string, unknown>
+  return { ...interaction, params: asked, prompt: { ...prompt, details } }
+}
+
+type LogoutState = { state?: { secret?: unknown } }
+
+// The secret of a sign-out form stands in its session.
+function sealLogout(secrets: Secrets, session: Record<string, unknown>): Record<string, unknown> {
+  const { state } = session as LogoutState
+  return state ? { ...session, state: { ...state, secret: seal(secrets, String(state.secret)) } } : session
+}
+
+function openLogout(secrets: Secrets, session: Record<string, unknown>): Record<string, unknown> {
+  const { state, ...rest } = session as LogoutState
+  const secret = unseal(secrets, state?.secret)
+  return secret === undefined ? rest : { ...rest, state: { ...state, secret } }
+}
+
+// For what must come back as it was, while whoever reads the database must not have it.
+function seal(secrets: Secrets, text: string): string {
+  return secrets.encrypt(text).toString('base64url')
+}
+
+// Undefined for what was sealed under a key that is gone: it was short-lived, and is asked for anew.
+function unseal(secrets: Secrets, sealed: unknown): string | undefined {
+  try {
+    return secrets.decrypt(Buffer.from(sealed as string, 'base64url'))
+  } catch {
+    return undefined
+  }
 }
 
 function rememberUser({ user_id, email, email_verified, name }: TokenRow): void {

@@ -106,7 +106,9 @@ async function noteUse(ctx: Context, use: UseRecorder, unit: Unit): Promise<void
 }
 
 function redirectUri(ctx: Context): string | undefined {
-  const { params } = ctx.oidc as { params?: { redirect_uri?: unknown; post_logout_redirect_uri?: unknown } }
-  const uri = params?.redirect_uri ?? params?.post_logout_redirect_uri
-  return typeof uri === 'string' ? uri : undefined
+  const { client, params } = ctx.oidc
+  const { redirect_uri, post_logout_redirect_uri } = (params ?? {}) as Record<string, unknown>
+  if (typeof redirect_uri === 'string' && client?.redirectUriAllowed(redirect_uri)) return redirect_uri
+  if (typeof post_logout_redirect_uri !== 'string') return undefined
+  return client?.postLogoutRedirectUriAllowed(post_logout_redirect_uri) ? post_logout_redirect_uri : undefined
 }

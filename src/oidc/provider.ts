@@ -171,10 +171,19 @@ async function findPerson(db: Db, id: string): Promise<Person | undefined> {
   return user && !user.disabled_at ? user : undefined
 }
 
-// RFC 7662 §4: a client learns about its own tokens, an API about those meant for it.
-function maySeeToken(client: Client, token: { clientId?: string; aud?: string | string[] }): boolean {
+// RFC 7662 §4: a client learns about its own tokens, an API about those meant for it. Whoever allowed an app none of an
+// API's scopes did not let it in there, even where the request named that API.
+function maySeeToken(client: Client, token: SeenToken): boolean {
+  if (token.clientId === client.clientId) return true
   const { resource } = client as Client & OwnMetadata
-  return token.clientId === client.clientId || (resource !== undefined && token.aud === resource)
+  return resource !== undefined && token.aud === resource && (token.accountId === undefined || Boolean(token.scope))
+}
+
+interface SeenToken {
+  clientId?: string
+  accountId?: string
+  aud?: string | string[]
+  scope?: string
 }
 
 // Only pages of the client itself, known by where it may be sent back to; a confidential client's secret has no place there.

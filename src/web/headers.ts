@@ -50,7 +50,8 @@ export function securityHeaders(https: boolean, isForPrograms: (path: string) =>
         styleSrc: ["'self'"],
         // data: for the ticks of the style sheet; an image cannot run anything.
         imgSrc: ["'self'", 'https:', 'data:'],
-        scriptSrc: ["'none'"],
+        // Nothing at all; the provider adds the digest of its one script, which sends a form_post answer off.
+        scriptSrc: [],
         formAction: ["'self'"],
         frameAncestors: ["'none'"],
         baseUri: ["'none'"],
@@ -71,15 +72,17 @@ export function securityHeaders(https: boolean, isForPrograms: (path: string) =>
 
 const HSTS_SECONDS = 31_536_000
 
-/** Lets the forms of this answer lead on to `uri`: the chain of redirects after a consent ends at the app. */
+/**
+ * Lets the forms of this answer lead on to an app. Its scheme alone is named: browsers hold every redirect after a form against
+ * this list, and many an app's callback hands on to another of its hosts.
+ */
 export function allowFormTo(ctx: Context, uri: string | undefined): void {
   const url = uri ? URL.parse(uri) : null
   if (!url) return
-  const source = url.protocol === 'https:' || url.protocol === 'http:' ? url.origin : url.protocol
   const policy = ctx.response.get('content-security-policy')
   ctx.set(
     'Content-Security-Policy',
-    policy.replace(/form-action [^;]*/, (directive) => `${directive} ${source}`),
+    policy.replace(/form-action [^;]*/, (directive) => `${directive} ${url.protocol}`),
   )
 }
 

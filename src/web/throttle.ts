@@ -8,6 +8,8 @@ import { TooManyRequests } from './errors.ts'
 export interface Throttle {
   /** Counts one attempt. @throws TooManyRequests when there were too many. */
   count(key: string): Promise<void>
+  /** Takes one attempt back that turned out to be rightful. */
+  forgive(key: string): Promise<void>
   /** Forgets the attempts of a key. */
   reset(key: string): Promise<void>
 }
@@ -41,14 +43,17 @@ export function throttle(
         throw new TooManyRequests(`${message} Try again in ${inWords(wait)}.`, wait)
       }
     },
+    async forgive(key) {
+      await limiter.reward(key).catch(rethrow)
+    },
     async reset(key) {
-      try {
-        await limiter.delete(key)
-      } catch (error) {
-        throw asDatabaseError(error)
-      }
+      await limiter.delete(key).catch(rethrow)
     },
   }
+}
+
+function rethrow(error: unknown): never {
+  throw asDatabaseError(error)
 }
 
 /** Counters whose window has passed. */

@@ -12,7 +12,7 @@ import { giveConsent } from '../../src/grants/store.ts'
 import { createSetupLink, setPassword } from '../../src/users/store.ts'
 import { axe, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
-import { openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
 
 const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1180, height: 860 } }
 const SCHEMES = ['light', 'dark'] as const
@@ -94,7 +94,7 @@ describe('deciding about an app', () => {
   test('with nothing ticked', async () => {
     const page = await freshPage()
     const sam = await theatre.stage.person('Sam')
-    await page.goto((await app.begin({ scope: 'photos.read' })).url.href)
+    await page.goto((await app.begin({ scope: 'photos.read', nonce: undefined })).url.href)
     await signIn(page, sam)
     await page.uncheck('input[value="photos.read"]')
     await press(page, 'Allow')
@@ -211,6 +211,9 @@ describe('the account', () => {
     const robin = await theatre.stage.person('Robin')
     await allowApps(robin)
     const page = await signedIn(robin)
+    await page.goto((await app.begin()).url.href)
+    await press(page, 'Allow')
+    await page.goto(`${theatre.stage.origin}/account/apps`)
     await expectFine(page, 'apps', 'Unused for')
     for (const details of await page.locator('details > summary').all()) await details.click()
     await expectFine(page, 'apps-open', 'This device')
@@ -230,7 +233,8 @@ describe('the account', () => {
     await press(page, 'Remove all')
     await expectFine(page, 'removed-all', 'No app has access to your account any more')
     await page.goto(`${theatre.stage.origin}/account/apps/${app.id}/remove`)
-    await expectFine(page, 'remove-gone', 'has no access')
+    await expectFine(page, 'remove-gone', 'That app has no access to your account')
+    expect(await heading(page)).toBe('Apps with access')
   })
 
   test('what happened to it', async () => {
@@ -276,6 +280,8 @@ async function signedIn(person: Person, path = '/account/apps'): Promise<Page> {
 async function expectFine(page: Page, name: string, words: string | RegExp): Promise<void> {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport)
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+    expect({ name, size, overflow }).toEqual({ name, size, overflow: 0 })
     for (const colorScheme of SCHEMES) {
       await page.emulateMedia({ colorScheme })
       const label = `${name} ${size} ${colorScheme}`
@@ -283,9 +289,10 @@ async function expectFine(page: Page, name: string, words: string | RegExp): Pro
         await mkdir(process.env.SCREENSHOTS, { recursive: true })
         await screenshot(page, join(process.env.SCREENSHOTS, `${label.replaceAll(' ', '-')}.png`))
       }
-      expect({ label, violations: await axe(page) }).toEqual({ label, violations: [] })
-      const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-      expect({ label, overflow }).toEqual({ label, overflow: 0 })
+      // In the dark only colours differ; the desk's own layout has no colours of its own.
+      if (size === 'desk' && colorScheme === 'dark') continue
+      const only = colorScheme === 'dark' ? ['color-contrast'] : undefined
+      expect({ label, violations: await axe(page, only) }).toEqual({ label, violations: [] })
     }
   }
   expect(await read(page)).toMatch(words)
@@ -340,10 +347,6 @@ async function allowApps(person: Person): Promise<void> {
       )
     }
   }
-  // One on the device that looks.
-  const page = await signedIn(person)
-  await page.goto((await app.begin()).url.href)
-  await press(page, 'Allow')
 }
 
 /** Everything that may happen to an account. */

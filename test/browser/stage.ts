@@ -75,7 +75,7 @@ export async function serveSite(page: (url: URL) => Answer | undefined) {
 export interface Visit extends AsyncDisposable {
   context: BrowserContext
   page: Page
-  /** What the browser complained of, on any of its pages: errors, and everything a policy refused. */
+  /** What the browser complained of, on any of its pages: errors, what a policy refused, answers of 5xx. */
   complaints: string[]
 }
 
@@ -85,6 +85,9 @@ export async function visit({ browser }: Theatre, options: BrowserContextOptions
   context.setDefaultTimeout(10_000)
   const complaints: string[] = []
   context.on('weberror', (error) => complaints.push(String(error.error())))
+  context.on('response', (response) => {
+    if (response.status() >= 500) complaints.push(`${response.status()} ${response.url()}`)
+  })
   context.on('console', (message) => {
     // A page with a status of its own, e.g. 422 for a form that came back, is a resource that "failed to load".
     if (message.text().startsWith('Failed to load resource: the server responded with a status of')) return
@@ -97,6 +100,7 @@ export async function visit({ browser }: Theatre, options: BrowserContextOptions
 export async function press(page: Page, name: string): Promise<void> {
   try {
     await page.getByRole('button', { name, exact: true }).click()
+    await page.waitForLoadState()
   } catch (cause) {
     throw new Error(`no “${name}” at ${page.url()}:\n${await read(page)}`, { cause })
   }
@@ -104,6 +108,9 @@ export async function press(page: Page, name: string): Promise<void> {
 
 /** Fills in the sign-in page, and sends it. */
 export async function signIn(page: Page, person: Person, password = PASSWORD): Promise<void> {
+  if (!(await page.title()).includes('Sign in')) {
+    throw new Error(`not the sign-in page, but ${page.url()}:\n${await read(page)}`)
+  }
   await page.getByLabel('Email').fill(person.email)
   await page.getByLabel('Password').fill(password)
   await press(page, 'Sign in')

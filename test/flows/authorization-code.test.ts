@@ -136,7 +136,7 @@ describe('how the answer travels', () => {
     expect(page.html).toMatch(/name="code" value="vk_ac_/)
     expect(page.html).toContain(`name="state" value="${pending.state}"`)
     expect(page.html).toContain(`name="iss" value="${stage.origin}"`)
-    expect(page.headers.get('content-security-policy')).toMatch(/form-action [^;]*https:\/\/printer\.example/)
+    expect(page.headers.get('content-security-policy')).toContain("form-action 'self' https:")
     expect(page.headers.get('cache-control')).toContain('no-store')
     expect(textOf(page.html)).not.toContain('vk_ac_')
   })

@@ -79,7 +79,7 @@ test('an API that was not part of the sign-in gives no token, and the refresh to
 })
 
 test('an API nobody registered is refused at every door', async () => {
-  const { form } = await app.code(jamie)
+  const { form } = await app.code(jamie, { scope: 'openid photos.read' })
 
   const answer = await app.post('/token', { ...form, resource: 'https://elsewhere.example' })
 

@@ -139,8 +139,8 @@ async function live(): Promise<void> {
   // A pushed request, used through an interaction.
   const bob = new Browser(origin)
   const id_token_hint = String(first.body.id_token)
-  const credentials = { client_secret: world.web.secret, id_token_hint }
-  await send('POST', origin, '/par', { form: asking(world.web, credentials) })
+  const hinted = await call(origin, '/par', world.web, asking(world.web, { id_token_hint }))
+  expect(hinted.status).toBe(201)
   const pushed = await call(origin, '/par', world.spa, asking(world.spa))
   keep('request_uri', pushed.body.request_uri)
   keep('request_uri', String(pushed.body.request_uri).split(':').at(-1))

@@ -30,7 +30,7 @@ export async function createTestDatabase(
 }
 
 /** Runs a statement beside the test databases, in the server's own one. */
-export async function atServer(statement: string): Promise<void> {
+async function atServer(statement: string): Promise<void> {
   const client = new pg.Client(urlOf('postgres'))
   await client.connect()
   try {

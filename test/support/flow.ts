@@ -184,11 +184,12 @@ export class App extends Program {
     return this.finish(await person.authorize(pending.url, choices), pending)
   }
 
-  /** A fresh code, with what is needed to redeem it. */
+  /** A fresh code, with the form that redeems it. */
   async code(person: Person, params?: Record<string, string | undefined>): Promise<{ code: string; form: CodeForm }> {
     const pending = await this.begin(params)
     const back = await person.authorize(pending.url)
-    const code = back.searchParams.get('code')!
+    const code = back.searchParams.get('code')
+    if (!code) throw new Error(`no code: ${back.search}`)
     const form = {
       grant_type: 'authorization_code',
       code,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startEmbedded, THROW_AWAY } from '../../src/db/embedded.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { openPool } from '../../src/db/pool.ts'
-import type { Running } from './global-teardown.ts'
+import globalTeardown, { type Running } from './global-teardown.ts'
 
 export default async function globalSetup(): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'))
@@ -16,4 +16,8 @@ export default async function globalSetup(): Promise<void> {
   // Workers inherit the environment; teardown runs in this process.
   process.env.TEST_DATABASE_URL = embedded.url
   ;(globalThis as { running?: Running }).running = { embedded, dataDir }
+  // A run that is interrupted gets no teardown, and the database has a session of its own.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => void globalTeardown().then(() => process.exit(130)))
+  }
 }

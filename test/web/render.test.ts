@@ -310,15 +310,22 @@ describe('consent', () => {
     expect(html).toMatch(/class="costs".*Spends money from your account/s)
   })
 
-  test('puts several things about you into one row', async () => {
+  test('gives each thing that belongs to signing in a row of its own, which cannot be unticked', async () => {
     const several = [
-      { sentence: 'Your name', detail: '' },
-      { sentence: 'Your email address', detail: 'you@example.com' },
+      { sentence: 'Know who you are', detail: 'Your name' },
+      { sentence: 'Stay connected', detail: '' },
     ]
     const html = await page(['interaction/consent', { ...consent, sign_in_scopes: several }])
 
-    expect(html.match(/type="checkbox"/g)).toHaveLength(3)
-    expect(text(html)).toContain('Know who you are Your name Your email address: you@example.com')
+    expect(html.match(/type="checkbox" checked disabled/g)).toHaveLength(2)
+    expect(text(html)).toContain('Know who you are Your name Stay connected')
+  })
+
+  test('says what it means that an app is not verified, and nothing of one that is', async () => {
+    const verified = { ...consent.app, chip: 'verified', chip_text: 'Verified' }
+
+    expect(text(await page(['interaction/consent', consent]))).toContain('nobody at Example Cloud has checked')
+    expect(text(await page(['interaction/consent', { ...consent, app: verified }]))).not.toContain('has checked')
   })
 
   test('stands when only things about you are asked for, or none of them', async () => {
@@ -382,7 +389,7 @@ describe('apps with access', () => {
     expect(html).toContain(
       '<time datetime="2026-05-03T09:07:00.000Z" title="3 May 2026, 09:07 UTC">3 May 2026</time>',
     )
-    expect(text(html)).toContain('2 devices Chrome on Linux This device')
+    expect(text(html)).toContain('2 devices : Chrome on Linux, iPhone Chrome on Linux This device')
     expect(html).toContain('aria-label="Remove iPhone from Photo Printer"')
     expect(html).toContain('href="/account/apps/c_1/remove"')
   })

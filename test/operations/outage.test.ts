@@ -1,0 +1,268 @@
+// Postgres goes away: killed, cut off, or silent. Everybody is told to come back in a moment, in the form they understand,
+// nothing is promised that was not written, and when it is back, so are we, without anybody's help.
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { resumeClient, suspendClient } from '../../src/clients/store.ts'
+import { openPool, type Pool } from '../../src/db/pool.ts'
+import {
+  asking,
+  authUrl,
+  Browser,
+  call,
+  isActive,
+  populate,
+  redeem,
+  refresh,
+  send,
+  until,
+  type World,
+} from '../support/attack.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { startApp, type TestApp } from '../support/server.ts'
+
+const FEW_SECONDS = 12_000
+
+let database: TestDatabase
+let road: Road
+let db: Pool
+let app: TestApp
+let world: World
+let alice: Browser
+let deciding: Browser
+let consentPath: string
+let signInPath: string
+let token: string
+let refreshToken: string
+let code: string
+beforeAll(async () => {
+  database = await createTestDatabase()
+  world = await populate(database.db)
+  road = await openRoad(database.url)
+  db = openPool(road.url)
+  app = await startApp({ db })
+  alice = new Browser(app.origin)
+  const first = await redeem(app.origin, world.web, await alice.code(authUrl(world.web), world.alice))
+  token = String(first.body.access_token)
+  refreshToken = String(first.body.refresh_token)
+  code = await alice.code(authUrl(world.web))
+  deciding = new Browser(app.origin)
+  const page = await deciding.open(authUrl(world.spa))
+  signInPath = page.url.pathname
+  const { email, password } = world.bob
+  consentPath = (await deciding.follow(await deciding.submit(page, 'Sign in', { email, password }))).url
+    .pathname
+})
+afterAll(async () => {
+  road?.open()
+  await app?.stop()
+  await db?.close()
+  road?.close()
+  await database?.drop()
+})
+afterEach(async () => {
+  road.open()
+  await until(async () => (await send('GET', app.origin, '/readyz')).status === 200)
+})
+
+describe.each([
+  ['that is cut off', () => road.cut()],
+  ['that says nothing', () => road.silence()],
+])('with a database %s', (_name, goAway) => {
+  test('every endpoint answers 503 with Retry-After as OAuth JSON, soon', async () => {
+    await goAway()
+    const json = { accept: 'application/json' }
+    const credentials = { grant_type: 'client_credentials', scope: 'photos.read' }
+
+    const replies = await soon([
+      redeem(app.origin, world.web, code),
+      refresh(app.origin, world.web, refreshToken),
+      call(app.origin, '/token', world.service, credentials),
+      call(app.origin, '/introspect', world.api, { token }),
+      call(app.origin, '/revoke', world.web, { token }),
+      call(app.origin, '/par', world.web, asking(world.web)),
+      send('GET', app.origin, '/userinfo', { headers: { authorization: `Bearer ${token}` } }),
+      send('GET', app.origin, authUrl(world.web), { headers: json }),
+    ])
+
+    for (const reply of replies) {
+      const body = 'body' in reply ? reply.body : JSON.parse(reply.text)
+      expect([reply.status, body.error]).toEqual([503, 'temporarily_unavailable'])
+      expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(reply.headers.get('content-type')).toContain('application/json')
+    }
+  })
+
+  test('every page says so, soon: as a page to people, as problem+json to programs', async () => {
+    const csrf = { csrf: 'whatever' }
+    await goAway()
+
+    const replies = await soon([
+      new Browser(app.origin).get(authUrl(world.web)),
+      alice.get('/account'),
+      alice.get('/account/apps'),
+      alice.get('/account/activity'),
+      alice.get('/session/end'),
+      alice.request('POST', '/account/name', { form: csrf }),
+      alice.request('POST', '/account/password', { form: csrf }),
+      alice.request('POST', `/account/apps/${world.web.id}/remove`, { form: csrf }),
+      deciding.get(consentPath),
+      deciding.request('POST', `${consentPath}/consent`, { form: csrf }),
+      deciding.request('POST', `${signInPath}/login`, { form: csrf }),
+      alice.get(`/setup/${'x'.repeat(43)}`),
+      alice.request('POST', `/setup/${'x'.repeat(43)}`, { form: csrf }),
+    ])
+    const problems = await soon([
+      send('GET', app.origin, '/setup/x', { headers: { accept: 'application/json' } }),
+      alice.request('GET', '/account', { headers: { accept: 'application/json' } }),
+    ])
+
+    for (const { status, headers, text, url } of replies) {
+      expect([url.pathname, status]).toEqual([url.pathname, 503])
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(headers.get('content-type')).toContain('text/html')
+      expect(text).toContain('We will be back in a moment')
+      expect(text).not.toMatch(/ECONN|postgres|at \w+ \(/i)
+    }
+    for (const { status, headers, text } of problems) {
+      expect([status, JSON.parse(text).status]).toEqual([503, 503])
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0)
+      expect(headers.get('content-type')).toMatch(/json/)
+    }
+  })
+
+  test('it is alive and not ready, and what needs no database goes on', async () => {
+    await goAway()
+
+    const [alive, ready, keys, discovery] = await soon(
+      ['/healthz', '/readyz', '/jwks', '/.well-known/openid-configuration'].map((path) =>
+        send('GET', app.origin, path),
+      ),
+    )
+
+    expect(alive!.status).toBe(200)
+    expect(ready!.status).toBe(503)
+    expect(ready!.headers.get('retry-after')).not.toBeNull()
+    expect([keys!.status, discovery!.status]).toEqual([200, 200])
+  })
+
+  test('it comes back by itself: nothing was lost, and a client suspended afterwards is out at once', async () => {
+    await goAway()
+    await until(async () => (await send('GET', app.origin, '/readyz')).status === 503)
+    await send('GET', app.origin, authUrl(world.web))
+    road.open()
+    await until(async () => (await send('GET', app.origin, '/readyz')).status === 200)
+
+    expect(await isActive(app.origin, world.web, token)).toBe(true)
+    const refreshed = await refresh(app.origin, world.web, refreshToken)
+    expect(refreshed.status).toBe(200)
+    token = String(refreshed.body.access_token)
+    refreshToken = String(refreshed.body.refresh_token)
+    expect((await alice.get('/account')).status).toBe(200)
+    expect((await deciding.get(consentPath)).text).toContain('Allow')
+
+    // The client is in memory again; only an announcement takes it out.
+    await until(() => road.listening())
+    const machine = { grant_type: 'client_credentials', scope: 'photos.read' }
+    expect((await call(app.origin, '/token', world.service, machine)).status).toBe(200)
+    await suspendClient(database.db, world.service.id, { type: 'cli' })
+    expect((await call(app.origin, '/token', world.service, machine)).status).toBe(401)
+    await resumeClient(database.db, world.service.id, { type: 'cli' })
+  })
+})
+
+test('while it is away it is knocked at now and then, not again and again', async () => {
+  road.cut()
+  const before = road.knocks()
+  await new Promise((resolve) => setTimeout(resolve, 5_000))
+
+  expect(road.knocks() - before).toBeLessThan(25)
+})
+
+/** The answers, all of which come within a few seconds. */
+async function soon<T>(requests: Promise<T>[]): Promise<T[]> {
+  const started = Date.now()
+  const replies = await Promise.all(requests)
+  expect(Date.now() - started).toBeLessThan(FEW_SECONDS)
+  return replies
+}
+
+/** A way to Postgres that can be blocked. */
+interface Road {
+  url: string
+  open(): void
+  /** Connections break, new ones are refused. */
+  cut(): void
+  /** Connections stand, new ones are taken, and nobody ever says a word. */
+  silence(): void
+  /** How many connections were tried. */
+  knocks(): number
+  /** Whether announcements arrive over it. */
+  listening(): boolean
+  close(): void
+}
+
+async function openRoad(databaseUrl: string): Promise<Road> {
+  const to = new URL(databaseUrl)
+  const socketDir = to.searchParams.get('host')
+  const target = socketDir
+    ? { path: `${socketDir}/.s.PGSQL.${to.searchParams.get('port') ?? 5432}` }
+    : { host: to.hostname, port: Number(to.port || 5432) }
+  let state: 'open' | 'cut' | 'silent' = 'open'
+  let knocks = 0
+  const pairs = new Set<{ near: Socket; far: Socket; listens: boolean }>()
+  const server: Server = createServer((near) => {
+    knocks++
+    near.on('error', () => {})
+    if (state === 'cut') return near.resetAndDestroy()
+    if (state === 'silent') return near.resume()
+    const far = connect(target)
+    const pair = { near, far, listens: false }
+    pairs.add(pair)
+    const end = () => {
+      near.destroy()
+      far.destroy()
+      pairs.delete(pair)
+    }
+    near.on('data', (chunk) => {
+      if (chunk.includes('listen valetkey')) pair.listens = true
+      if (state === 'open') far.write(chunk)
+    })
+    far.on('data', (chunk) => {
+      if (state === 'open') near.write(chunk)
+    })
+    for (const socket of [near, far]) socket.on('error', end).on('close', end)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = new URL(databaseUrl)
+  url.search = ''
+  url.hostname = '127.0.0.1'
+  url.port = String((server.address() as { port: number }).port)
+  const drop = () => {
+    for (const { near, far } of pairs) {
+      near.destroy()
+      far.destroy()
+    }
+  }
+  return {
+    url: url.href,
+    open() {
+      // What was swallowed is lost: such a connection would never make sense again.
+      if (state === 'silent') drop()
+      state = 'open'
+    },
+    cut() {
+      state = 'cut'
+      drop()
+    },
+    silence() {
+      state = 'silent'
+    },
+    knocks: () => knocks,
+    listening: () => [...pairs].some(({ listens, near }) => listens && !near.destroyed),
+    close() {
+      drop()
+      server.close()
+    },
+  }
+}
