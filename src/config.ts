@@ -17,7 +17,7 @@ export interface Config {
   dataDir: string
   /** The first encrypts and signs, the others still decrypt and verify. Undefined: one is made in the data directory. */
   secretKeys: string[] | undefined
-  /** Addresses and CIDR ranges whose X-Forwarded-… headers count. */
+  /** Addresses and CIDR ranges whose X-Forwarded-For counts. */
   trustedProxies: string[]
   workers: number
   logLevel: LogLevel
@@ -126,8 +126,7 @@ export const SETTINGS = {
     parse: z.string(),
   },
   TRUSTED_PROXIES: {
-    meaning:
-      'Addresses or ranges of the proxies whose X-Forwarded-For and X-Forwarded-Proto count, separated by commas.',
+    meaning: 'Addresses or ranges of the proxies whose X-Forwarded-For counts, separated by commas.',
     fallback: '',
     fallbackNote: 'none',
     example: '10.0.0.0/8,192.168.1.5',

@@ -91,6 +91,8 @@ type ReadyConfig = Config & { databaseUrl: string; secretKeys: string[] }
 
 const EX_CONFIG = 78 // sysexits.h
 const DATABASE_WAIT_SECONDS = 30
+// Statements of requests take milliseconds; a server that is silent for this long will not answer people either.
+const ANSWER_SECONDS = 8
 
 /** What is done once for all workers: the schema, the signing keys, the way in for the first administrator. */
 async function prepare(config: ReadyConfig, log: Logger): Promise<void> {
@@ -129,7 +131,7 @@ async function whenReachable<T>(work: () => Promise<T>, log: Logger): Promise<T>
 
 async function serveHere(config: ReadyConfig, log: Logger): Promise<{ stop(): Promise<void> }> {
   await using started = new AsyncDisposableStack()
-  const db = openPool(config.databaseUrl, config.databasePoolSize)
+  const db = openPool(config.databaseUrl, config.databasePoolSize, ANSWER_SECONDS)
   started.defer(() => db.close())
   const app = await createApp({ config, secrets: secretsFrom(config.secretKeys), db, log })
   started.defer(() => app.close())

@@ -35,21 +35,30 @@ export async function listen(
     })
     attempt.on('notification', ({ payload }) => onMessage(payload ?? ''))
     attempt.on('error', () => {})
+    // An attempt that fails is the caller's to repeat: two who repeat it would be four the next time.
     attempt.on('end', () => {
-      if (client === attempt) client = undefined
-      if (!closed) retry = setTimeout(reconnect, RETRY_MS)
+      if (client !== attempt) return
+      client = undefined
+      reconnectSoon()
     })
-    await attempt.connect()
-    await attempt.query(`listen ${CHANNEL}`)
+    try {
+      await attempt.connect()
+      await attempt.query(`listen ${CHANNEL}`)
+    } catch (error) {
+      attempt.end().catch(() => {})
+      throw error
+    }
     client = attempt
+  }
+  const reconnectSoon = (): void => {
+    if (!closed) retry = setTimeout(reconnect, RETRY_MS)
   }
   const reconnect = async (): Promise<void> => {
     try {
       await connect()
       onReconnect()
     } catch {
-      // A failed attempt ends its connection, and the end schedules the next; one that never connected does not.
-      if (!closed) retry = setTimeout(reconnect, RETRY_MS)
+      reconnectSoon()
     }
   }
   // A network that swallows packets ends no connection; only an answer shows that announcements still arrive.

@@ -62,11 +62,15 @@ export function named(name: string, query: Query): Query {
   return { ...query, name }
 }
 
-/** Opens a pool of at most `max` connections to `connectionString`. Nothing is connected until the first query. */
-export function openPool(connectionString: string, max = 10): Pool {
+/**
+ * Opens a pool of at most `max` connections to `connectionString`. Nothing is connected until the first query.
+ * @param answerSeconds how long a statement may take before the server counts as lost; absent: as long as it likes.
+ */
+export function openPool(connectionString: string, max = 10, answerSeconds?: number): Pool {
   const pool = new pg.Pool({
     connectionString,
     max,
+    query_timeout: answerSeconds && answerSeconds * 1000,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     application_name: 'valetkey',
@@ -160,7 +164,7 @@ async function send<Row extends pg.QueryResultRow>(to: pg.Pool | pg.PoolClient, 
 const UNAVAILABLE =
   /^(08...|57P0[123]|53300|25006|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/
 const LOST =
-  /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i
+  /Connection terminated|Query read timeout|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i
 
 function isUnavailable(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { code?: string; message?: string }

@@ -128,7 +128,9 @@ export function appPages({
       if (receipts.length === 0) return showGone(ctx, NONE)
       seeOther(ctx, '/account/apps', {
         heading: 'No app has access to your account any more.',
-        lines: receipts.map((receipt) => `${receipt.client_name}: ${ended(receipt)}`).slice(0, 20),
+        lines: receipts
+          .map((receipt) => `${receipt.client_name}: ${lowerFirst(ended(receipt))}`)
+          .slice(0, 20),
       })
     },
   }

@@ -7,7 +7,7 @@ import { type Db, many, maybe, run, sql, tx } from '../db/pool.ts'
 import type { Sweep } from '../db/sweep.ts'
 import type { Secrets } from '../secrets.ts'
 
-/** Algorithms that ID tokens are signed with; the first is the default. */
+/** Algorithms that ID tokens are signed with; RS256 is what a client gets that asks for none (OpenID Registration §2). */
 const SIGNING_ALGS = ['ES256', 'RS256'] as const
 
 type Alg = (typeof SIGNING_ALGS)[number]

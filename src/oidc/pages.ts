@@ -1,4 +1,5 @@
 // The pages the provider shows itself: errors it cannot take back to an app, and signing out.
+import type { Context } from 'koa'
 import { errors, type Provider } from 'oidc-provider'
 import { answer, HttpError } from '../web/errors.ts'
 import { allowFormTo } from '../web/headers.ts'
@@ -25,11 +26,12 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
         )
       }
       const status = Math.max(ctx.status, 400)
+      if (ctx.path === '/session/end/confirm' && status === 400) return showStale(ctx)
       log.info(
         { request_id: ctx.state.requestId, error: out.error, detail: out.error_description },
         'request refused',
       )
-      answer(ctx, render, new HttpError(status, out.error, wordsFor(out.error, out.error_description)))
+      answer(ctx, render, new Stopped(status, out.error, out.error_description))
     },
 
     async logout(ctx) {
@@ -54,12 +56,36 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
       })
     },
   }
+
+  // The form of an older tab, or of one from before signing out.
+  async function showStale(ctx: Context): Promise<void> {
+    const { accountId } = await currentSession(ctx.oidc.provider as Provider, ctx)
+    const text = accountId ? 'You are still signed in.' : 'You are signed out already.'
+    const link = accountId
+      ? { href: '/session/end', label: 'Sign out' }
+      : { href: '/account', label: 'Sign in again' }
+    render(ctx, 'message', { tone: 'info', heading: 'This page has expired', text, link }, 400)
+  }
 }
 
-// An app sent the person here with a request that is wrong, so there is no way back; whoever built the app reads the rest.
-function wordsFor(error: string, description: string | undefined): string {
-  const technical = description ? ` (${description})` : ''
-  if (error === 'temporarily_unavailable') return 'Nothing was lost. Please try again in a few seconds.'
-  if (error === 'server_error') return 'It is not your doing. Please try again; if it stays, ask for help.'
-  return `The app that sent you here asked for something that cannot be done, so it stops here. Its makers need to know: ${error}${technical}.`
+// Most often an app sent the person here with a request that is wrong, so there is no way back to it; who made the app reads
+// the rest.
+class Stopped extends HttpError {
+  constructor(status: number, error: string, description: string | undefined) {
+    const ours = OURS[error]
+    super(
+      status,
+      error,
+      ours ??
+        'The app that brought you here asked for something that cannot be done. Nothing was shared with it.',
+    )
+    if (ours) return
+    this.heading = 'This app cannot go on'
+    this.technical = description ?? error
+  }
+}
+
+const OURS: Record<string, string> = {
+  temporarily_unavailable: 'Nothing was lost. Please try again in a few seconds.',
+  server_error: 'It is not your doing. Please try again; if it stays, ask for help.',
 }

@@ -6,6 +6,7 @@ import type { Provider } from 'oidc-provider'
 import { DatabaseUnavailable, type Db } from '../db/pool.ts'
 import type { UseRecorder } from '../grants/use.ts'
 import { MethodNotAllowed } from '../web/errors.ts'
+import { formBody } from '../web/form.ts'
 import { allowFormTo } from '../web/headers.ts'
 import { endGrant } from './adapter.ts'
 import type { TokenStore } from './tokens.ts'
@@ -45,13 +46,19 @@ const METHODS: [RegExp, string][] = [
   [/^\/session\/end\/confirm$/, 'POST'],
 ]
 
+// OpenID Connect demands both methods here, and the provider takes POST only with session cookies for all sites
+// (SameSite=None). A redirect brings the same request with the session cookie as it is.
+const BY_GET = new Set(['/auth', '/session/end'])
+
 /** Answers the protocol's addresses; passes all others on. */
 export function protocol({ db, tokens, use, provider }: ProtocolParts): Middleware {
   const mounted = new WeakMap<Provider, Middleware>()
+  const body = formBody()
   return async (ctx, next) => {
     const allowed = METHODS.find(([path]) => path.test(ctx.path))?.[1]
     if (!allowed) return next()
     if (!allowed.split(', ').includes(ctx.method)) throw new MethodNotAllowed(allowed)
+    if (ctx.method === 'POST' && BY_GET.has(ctx.path)) return body(ctx, async () => askAgainByGet(ctx))
 
     const current = provider()
     const run =
@@ -65,6 +72,12 @@ export function protocol({ db, tokens, use, provider }: ProtocolParts): Middlewa
     // form_post pages carry the answer to the app's own origin.
     if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
   }
+}
+
+function askAgainByGet(ctx: Context): void {
+  const { rawBody = '' } = ctx.request as { rawBody?: string }
+  ctx.status = 303
+  ctx.redirect(`${ctx.path}?${new URLSearchParams(rawBody)}`)
 }
 
 // Consuming and issuing are one statement (RFC 9700 §4.14.2, RFC 6749 §4.1.2). Whoever loses the race for it gets

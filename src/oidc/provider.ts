@@ -176,7 +176,11 @@ async function findPerson(db: Db, id: string): Promise<Person | undefined> {
 function maySeeToken(client: Client, token: SeenToken): boolean {
   if (token.clientId === client.clientId) return true
   const { resource } = client as Client & OwnMetadata
-  return resource !== undefined && token.aud === resource && (token.accountId === undefined || Boolean(token.scope))
+  return (
+    resource !== undefined &&
+    token.aud === resource &&
+    (token.accountId === undefined || Boolean(token.scope))
+  )
 }
 
 interface SeenToken {

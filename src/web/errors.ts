@@ -11,6 +11,10 @@ export class HttpError extends Error {
   readonly status: number
   readonly code: string
   readonly headers: Record<string, string>
+  /** What the page is called, where its status alone says too little. */
+  heading: string | undefined
+  /** For those who made the program that sent the request. */
+  technical: string | undefined
 
   constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
     super(message)
@@ -75,16 +79,13 @@ export function errorAnswers({ render, log }: { render: Render; log: Logger }): 
 }
 
 /** Shows a refusal as a page, or as problem+json to a program. */
-export function answer(ctx: Context, render: Render, { status, code, message, headers }: HttpError): void {
+export function answer(ctx: Context, render: Render, refusal: HttpError): void {
+  const { status, code, message, headers, technical } = refusal
   ctx.set(headers)
   const request_id = ctx.state.requestId as string
   if (ctx.accepts('json', 'html') === 'html') {
-    render(
-      ctx,
-      'error',
-      { status, heading: HEADINGS[status] ?? HEADINGS[500], text: message, code, request_id },
-      status,
-    )
+    const heading = refusal.heading ?? HEADINGS[status] ?? HEADINGS[500]
+    render(ctx, 'error', { status, heading, text: message, code, technical, request_id }, status)
     return
   }
   ctx.status = status
@@ -92,7 +93,7 @@ export function answer(ctx: Context, render: Render, { status, code, message, he
     type: 'about:blank',
     title: STATUS_CODES[status],
     status,
-    detail: message,
+    detail: technical ?? message,
     code,
     request_id,
   })
@@ -114,8 +115,12 @@ const HEADINGS: Record<number, string> = {
 
 function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
   if (error instanceof HttpError) return error
-  if (error instanceof DatabaseUnavailable) {
-    log.error({ request_id: ctx.state.requestId, err: error.cause }, 'database unavailable')
+  // The provider's own error for it, thrown outside of the protocol's addresses, carries it as its cause.
+  const lost = [error, (error as Error | undefined)?.cause].find(
+    (each) => each instanceof DatabaseUnavailable,
+  )
+  if (lost) {
+    log.error({ request_id: ctx.state.requestId, err: lost.cause }, 'database unavailable')
     return new HttpError(
       503,
       'temporarily_unavailable',

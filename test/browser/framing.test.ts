@@ -22,7 +22,9 @@ beforeAll(async () => {
     const target = url.searchParams.get('target')
     if (url.pathname === '/frame') return { html: `<h1>Win a prize</h1><iframe src="${target}"></iframe>` }
     if (url.pathname === '/form') {
-      return { html: `<form method="post" action="${target}"><input name="csrf"><button>Win a prize</button></form>` }
+      return {
+        html: `<form method="post" action="${target}"><input name="csrf"><button>Win a prize</button></form>`,
+      }
     }
     return undefined
   })
@@ -55,7 +57,11 @@ test.each(ATTACKERS)('a page of %s cannot show one of ours in a frame', async (_
   }
 
   for (const [name, url] of Object.entries(ours)) {
-    expect({ name, ...(await framed(page, attacker, url)) }).toEqual({ name, url: 'chrome-error://chromewebdata/', text: '' })
+    expect({ name, ...(await framed(page, attacker, url)) }).toEqual({
+      name,
+      url: 'chrome-error://chromewebdata/',
+      text: '',
+    })
   }
   // The same frame does show a page that lets it.
   expect((await framed(page, attacker, theatre.site)).text).toContain('Photo Printer')
@@ -98,6 +104,7 @@ async function framed(page: Page, attacker: string, url: string): Promise<{ url:
   const frame = page.frames().find((each) => each.parentFrame())!
   await frame.waitForLoadState()
   // What the browser itself says of a page that it refused to show is not ours.
+  // biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen by anybody
   const shown = frame.url().startsWith('chrome-error:') ? '' : await frame.locator('body').innerText()
   return { url: frame.url(), text: shown }
 }

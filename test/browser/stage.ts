@@ -20,7 +20,9 @@ export interface Theatre {
 }
 
 /** Opens the theatre. @param page what `site` answers under a path, where it is not its usual page. */
-export async function openTheatre(page: (url: URL) => Answer | undefined = () => undefined): Promise<Theatre> {
+export async function openTheatre(
+  page: (url: URL) => Answer | undefined = () => undefined,
+): Promise<Theatre> {
   const [stage, browser, site] = await Promise.all([startStage(), openBrowser(), serveSite(page)])
   return {
     stage,
@@ -124,5 +126,6 @@ export function read(page: Page): Promise<string> {
 
 /** The page's main heading. */
 export function heading(page: Page): Promise<string> {
+  // biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen by anybody
   return page.getByRole('heading', { level: 1 }).innerText()
 }

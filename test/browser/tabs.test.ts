@@ -74,8 +74,29 @@ describe('in two tabs', () => {
 
     expect(await read(here.page)).not.toContain('went wrong')
     if (!here.page.url().startsWith(theatre.site)) {
-      expect(['Sign in', 'This page has expired', 'You have finished here']).toContain(await heading(here.page))
+      expect(['Sign in', 'This page has expired', 'You have finished here']).toContain(
+        await heading(here.page),
+      )
     }
+    expect(here.complaints).toEqual([])
+  })
+
+  test('one signs out in both', async () => {
+    await here.page.goto(`${theatre.stage.origin}/account`)
+    await signIn(here.page, jamie)
+    const [first, second] = await bothAt(
+      `${theatre.stage.origin}/session/end`,
+      `${theatre.stage.origin}/session/end`,
+    )
+    await press(first, 'Sign out')
+    expect(await read(first)).toContain('You are still signed in.')
+    await first.getByRole('link', { name: 'Sign out' }).click()
+    await press(first, 'Sign out')
+    expect(await heading(first)).toBe('You are signed out')
+
+    await press(second, 'Sign out')
+
+    expect(await read(second)).toContain('You are signed out already.')
     expect(here.complaints).toEqual([])
   })
 
@@ -209,7 +230,9 @@ describe('clicking twice', () => {
     await page.getByRole('button', { name: 'Sign in' }).dblclick()
     await settle(page)
 
-    expect([`Photo Printer wants access to your account`, 'You have finished here']).toContain(await heading(page))
+    expect([`Photo Printer wants access to your account`, 'You have finished here']).toContain(
+      await heading(page),
+    )
   })
 
   test('on Allow', async () => {

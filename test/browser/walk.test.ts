@@ -60,16 +60,19 @@ test.each([true, false])('an answer by form_post arrives (JavaScript: %s)', asyn
   expect(here.complaints).toEqual([])
 })
 
-test.each([true, false])('signing out when nobody is signed in is no error (JavaScript: %s)', async (javaScriptEnabled) => {
-  await using here = await visit(theatre, { javaScriptEnabled })
-  const { page } = here
-  await page.goto(`${theatre.stage.origin}/session/end`)
-  if (!javaScriptEnabled) await press(page, 'Continue')
+test.each([true, false])(
+  'signing out when nobody is signed in is no error (JavaScript: %s)',
+  async (javaScriptEnabled) => {
+    await using here = await visit(theatre, { javaScriptEnabled })
+    const { page } = here
+    await page.goto(`${theatre.stage.origin}/session/end`)
+    if (!javaScriptEnabled) await press(page, 'Continue')
 
-  await page.waitForURL('**/session/end/success')
-  expect(await heading(page)).toBe('You are signed out')
-  expect(here.complaints).toEqual([])
-})
+    await page.waitForURL('**/session/end/success')
+    expect(await heading(page)).toBe('You are signed out')
+    expect(here.complaints).toEqual([])
+  },
+)
 
 describe('with the keyboard alone', () => {
   test('one signs in, allows, and removes', async () => {
@@ -151,6 +154,7 @@ describe('with the keyboard alone', () => {
     await page.keyboard.press('Enter')
     expect(await focused(page)).toBe('New password')
     expect(await page.getByLabel('New password').getAttribute('aria-invalid')).toBe('true')
+    // biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen by anybody
     expect(await page.locator('#new_password-error').innerText()).toBe('Use at least 8 characters.')
   })
 })

@@ -1,9 +1,11 @@
 // Authorization code with PKCE (RFC 6749 §4.1, RFC 7636, RFC 9207, OpenID Connect Core §3.1): from the app to the person
 // and back, and every way in which it must not work.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { one, run, sql } from '../../src/db/pool.ts'
 import { textOf } from '../../demo/form.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
 import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+
+const JSON_TYPE = { 'Content-Type': 'application/json' }
 
 let stage: Stage
 let app: App
@@ -43,7 +45,12 @@ describe('a person who is not signed in', () => {
       expires_in: 600,
       scope: 'photos.read',
     })
-    expect(tokens.claims()).toMatchObject({ iss: stage.origin, sub: jamie.id, aud: app.id, nonce: pending.nonce })
+    expect(tokens.claims()).toMatchObject({
+      iss: stage.origin,
+      sub: jamie.id,
+      aud: app.id,
+      nonce: pending.nonce,
+    })
   })
 
   test('is asked nothing the second time', async () => {
@@ -73,7 +80,11 @@ describe('PKCE', () => {
   test.each([
     ['is missing', { code_challenge: undefined, code_challenge_method: undefined }, /PKCE/],
     ['is plain', { code_challenge_method: 'plain' }, /code_challenge_method/],
-    ['has no method, which would mean plain', { code_challenge_method: undefined }, /plain|code_challenge_method/],
+    [
+      'has no method, which would mean plain',
+      { code_challenge_method: undefined },
+      /plain|code_challenge_method/,
+    ],
     ['is not well-formed', { code_challenge: 'short' }, /code_challenge/],
   ])('a challenge that %s is refused at the app', async (_, params, words) => {
     const pending = await app.begin(params)
@@ -142,7 +153,9 @@ describe('how the answer travels', () => {
   })
 
   test('form_post carries errors, too', async () => {
-    const page = await jamie.open((await app.begin({ response_mode: 'form_post', prompt: 'none', max_age: '0' })).url)
+    const page = await jamie.open(
+      (await app.begin({ response_mode: 'form_post', prompt: 'none', max_age: '0' })).url,
+    )
 
     expect(page.html).toContain('name="error" value="login_required"')
   })
@@ -178,7 +191,10 @@ describe('prompt and max_age', () => {
   })
 
   test('prompt=login asks for the password again, and auth_time tells the app', async () => {
-    await run(stage.db, sql`update sessions set payload = jsonb_set(payload::jsonb, '{loginTs}', '1700000000')::json`)
+    await run(
+      stage.db,
+      sql`update sessions set payload = jsonb_set(payload::jsonb, '{loginTs}', '1700000000')::json`,
+    )
     const pending = await app.begin({ prompt: 'login' })
 
     const page = await jamie.open(pending.url)
@@ -204,9 +220,14 @@ describe('prompt and max_age', () => {
   })
 
   test('max_age asks whoever signed in longer ago, and lets the others pass', async () => {
-    expect((await jamie.open((await app.begin({ max_age: '3600' })).url)).away!.searchParams.has('code')).toBe(true)
+    expect(
+      (await jamie.open((await app.begin({ max_age: '3600' })).url)).away!.searchParams.has('code'),
+    ).toBe(true)
 
-    await run(stage.db, sql`update sessions set payload = jsonb_set(payload::jsonb, '{loginTs}', '1700000000')::json`)
+    await run(
+      stage.db,
+      sql`update sessions set payload = jsonb_set(payload::jsonb, '{loginTs}', '1700000000')::json`,
+    )
     const pending = await app.begin({ max_age: '3600' })
     const page = await jamie.open(pending.url)
 
@@ -328,10 +349,16 @@ describe('a code', () => {
 
     const fresh = await app.code(jamie)
     const { form } = await app.code(jamie)
-    await run(stage.db, sql`update tokens set expires_at = expires_at - interval '53 seconds' where kind = 'authorization_code'`)
+    await run(
+      stage.db,
+      sql`update tokens set expires_at = expires_at - interval '53 seconds' where kind = 'authorization_code'`,
+    )
     expect((await app.post('/token', fresh.form)).status).toBe(200)
 
-    await run(stage.db, sql`update tokens set expires_at = expires_at - interval '8 seconds' where kind = 'authorization_code'`)
+    await run(
+      stage.db,
+      sql`update tokens set expires_at = expires_at - interval '8 seconds' where kind = 'authorization_code'`,
+    )
     const answer = await app.post('/token', form)
 
     expect(answer.status).toBe(400)
@@ -350,7 +377,11 @@ describe('a code', () => {
     expect(await app.introspect(tokens.access_token)).toEqual({ active: false })
     expect((await app.refresh(tokens.refresh_token)).body.error).toBe('invalid_grant')
     const [event] = await stage.events({ type: 'token.reuse_detected', client_id: app.id })
-    expect(event).toMatchObject({ user_id: jamie.id, actor_type: 'client', data: { kind: 'authorization_code' } })
+    expect(event).toMatchObject({
+      user_id: jamie.id,
+      actor_type: 'client',
+      data: { kind: 'authorization_code' },
+    })
   })
 
   test.each([
@@ -361,7 +392,9 @@ describe('a code', () => {
     ['no redirect URI', { redirect_uri: undefined }],
   ])('is refused with %s, and still good for the app it belongs to', async (_, wrong) => {
     const { form } = await app.code(jamie)
-    const sent = Object.fromEntries(Object.entries({ ...form, ...wrong }).filter(([, value]) => value !== undefined))
+    const sent = Object.fromEntries(
+      Object.entries({ ...form, ...wrong }).filter(([, value]) => value !== undefined),
+    )
 
     const refused = await app.post('/token', sent as Record<string, string>)
 
@@ -403,6 +436,25 @@ describe('a code', () => {
 
     expect(answer.body).toMatchObject({ error: 'invalid_grant' })
   })
+})
+
+test('an app may send its request by POST, as OpenID Connect Core §3.1.2.1 has it', async () => {
+  const pending = await app.begin()
+
+  const { away } = await jamie.post('/auth', Object.fromEntries(pending.url.searchParams))
+
+  expect((await app.finish(away!, pending)).scope).toBe('photos.read')
+})
+
+test('a request by POST that is wrong is refused like any other', async () => {
+  const { url } = await app.begin({ redirect_uri: 'https://evil.example/' })
+
+  const wrong = await jamie.post('/auth', Object.fromEntries(url.searchParams))
+  const twice = await jamie.post('/auth?client_id=nobody', {})
+  const json = await fetch(`${stage.origin}/auth`, { method: 'POST', body: '{}', headers: JSON_TYPE })
+
+  expect([wrong.status, twice.status, json.status]).toEqual([400, 400, 415])
+  expect(wrong.away).toBeUndefined()
 })
 
 test('a client may send its secret in the form as well as in the header', async () => {

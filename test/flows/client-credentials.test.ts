@@ -60,7 +60,10 @@ test.each([
 ])('%s is refused', async (_, form, error) => {
   const before = await tokens()
 
-  const answer = await service.post('/token', { grant_type: 'client_credentials', ...(form as Record<string, string>) })
+  const answer = await service.post('/token', {
+    grant_type: 'client_credentials',
+    ...(form as Record<string, string>),
+  })
 
   expect(answer.status).toBe(400)
   expect(answer.body.error).toBe(error)
@@ -100,7 +103,12 @@ test('a wrong secret is refused', async () => {
 
 test('the credentials of an API get no token of any kind', async () => {
   for (const grant_type of ['client_credentials', 'refresh_token', 'authorization_code']) {
-    const answer = await stage.photos.post('/token', { grant_type, scope: 'photos.read', code: 'x', refresh_token: 'x' })
+    const answer = await stage.photos.post('/token', {
+      grant_type,
+      scope: 'photos.read',
+      code: 'x',
+      refresh_token: 'x',
+    })
 
     expect(answer.status).toBe(400)
     expect(answer.body.error).toMatch(NOT_FOR_THIS_CLIENT)
@@ -117,7 +125,13 @@ describe('what there is not', () => {
   ])('grant type %s', async (grant_type) => {
     const app = await stage.app()
 
-    const answer = await app.post('/token', { grant_type, username: 'jamie', password: 'x', device_code: 'x', assertion: 'x' })
+    const answer = await app.post('/token', {
+      grant_type,
+      username: 'jamie',
+      password: 'x',
+      device_code: 'x',
+      assertion: 'x',
+    })
 
     expect(answer.status).toBe(400)
     expect(answer.body.error).toBe('unsupported_grant_type')

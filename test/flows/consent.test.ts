@@ -1,9 +1,17 @@
 // Deciding about an app: what is asked, what is remembered, and that exactly this much is allowed.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { SYSTEM } from '../../src/audit/events.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { revokeApp } from '../../src/grants/store.ts'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { type Api, type App, PASSWORD, type Page, type Person, type Stage, startStage } from '../support/flow.ts'
+import {
+  type Api,
+  type App,
+  PASSWORD,
+  type Page,
+  type Person,
+  type Stage,
+  startStage,
+} from '../support/flow.ts'
 
 const ALL = 'openid profile email photos.read photos.share prints.order'
 
@@ -58,7 +66,9 @@ describe('what is allowed', () => {
     const pending = await app.begin({ scope: 'openid photos.read' })
     const page = await jamie.signIn(await jamie.open(pending.url))
 
-    const { away } = await jamie.press(page, 'Allow', { scope: ['photos.read', 'prints.order', 'email', '__proto__'] })
+    const { away } = await jamie.press(page, 'Allow', {
+      scope: ['photos.read', 'prints.order', 'email', '__proto__'],
+    })
 
     const tokens = await app.finish(away!, pending)
     expect(await scopes(tokens.access_token)).toEqual(['photos.read'])
@@ -182,6 +192,18 @@ describe('what is remembered', () => {
     const phone = await app.connect(jamie.elsewhere(), { scope: ALL })
     expect(await scopes(phone.access_token)).toEqual(['photos.share'])
   })
+})
+
+// The list of apps tells the latest decision; a connection that holds more than it tells must not outlive it.
+test.failing('unticking something ends the connections that still hold it, on every device', async () => {
+  const laptop = await app.connect(jamie, { scope: ALL }, { scope: ['photos.read', 'prints.order'] })
+
+  await app.connect(jamie.elsewhere(), { scope: ALL, prompt: 'consent' }, { scope: ['photos.read'] })
+
+  expect((await jamie.open('/account/apps')).text).not.toContain('Order prints')
+  expect(await scopes(laptop.access_token)).not.toContain('prints.order')
+  const { body } = await app.refresh(laptop.refresh_token)
+  expect(body.scope ?? '').not.toContain('prints.order')
 })
 
 describe('for a time', () => {
@@ -368,6 +390,12 @@ function consentRow() {
 }
 
 async function aDayPasses(): Promise<void> {
-  await run(stage.db, sql`update grants set ends_at = ends_at - interval '25 hours' where user_id = ${jamie.id}`)
-  await run(stage.db, sql`update consents set expires_at = expires_at - interval '25 hours' where user_id = ${jamie.id}`)
+  await run(
+    stage.db,
+    sql`update grants set ends_at = ends_at - interval '25 hours' where user_id = ${jamie.id}`,
+  )
+  await run(
+    stage.db,
+    sql`update consents set expires_at = expires_at - interval '25 hours' where user_id = ${jamie.id}`,
+  )
 }

@@ -41,9 +41,19 @@ test('the metadata claims what there is, and nothing else', () => {
   expect(metadata.response_modes_supported).toEqual(expect.arrayContaining(['query', 'form_post']))
   expect((metadata.id_token_signing_alg_values_supported as string[]).sort()).toEqual(['ES256', 'RS256'])
   expect(metadata.dpop_signing_alg_values_supported).toEqual(expect.arrayContaining(['ES256']))
-  expect(metadata.token_endpoint_auth_methods_supported).toEqual(['client_secret_basic', 'client_secret_post', 'none'])
-  expect(metadata.claims_supported).toEqual(expect.arrayContaining(['sub', 'name', 'email', 'email_verified']))
-  for (const absent of ['registration_endpoint', 'device_authorization_endpoint', 'backchannel_authentication_endpoint']) {
+  expect(metadata.token_endpoint_auth_methods_supported).toEqual([
+    'client_secret_basic',
+    'client_secret_post',
+    'none',
+  ])
+  expect(metadata.claims_supported).toEqual(
+    expect.arrayContaining(['sub', 'name', 'email', 'email_verified']),
+  )
+  for (const absent of [
+    'registration_endpoint',
+    'device_authorization_endpoint',
+    'backchannel_authentication_endpoint',
+  ]) {
     expect(metadata).not.toHaveProperty(absent)
   }
 })

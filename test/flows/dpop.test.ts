@@ -33,7 +33,9 @@ test('openid-client gets tokens bound to its key, uses them and renews them', as
   expect(tokens.token_type).toBe('dpop')
   const told = await openid.fetchUserInfo(await spa.client(), tokens.access_token, jamie.id, { DPoP })
   expect(told.email).toBe(jamie.email)
-  const renewed = await openid.refreshTokenGrant(await spa.client(), tokens.refresh_token!, undefined, { DPoP })
+  const renewed = await openid.refreshTokenGrant(await spa.client(), tokens.refresh_token!, undefined, {
+    DPoP,
+  })
   expect(renewed.token_type).toBe('dpop')
 })
 
@@ -41,7 +43,11 @@ test('the API learns which key a token is bound to', async () => {
   const { access_token } = await redeem(spa)
 
   const jkt = await calculateJwkThumbprint(await exportJWK(keys.publicKey))
-  expect(await stage.photos.introspect(access_token)).toMatchObject({ active: true, token_type: 'DPoP', cnf: { jkt } })
+  expect(await stage.photos.introspect(access_token)).toMatchObject({
+    active: true,
+    token_type: 'DPoP',
+    cnf: { jkt },
+  })
 })
 
 test('a bound access token is refused without its key', async () => {
@@ -54,7 +60,9 @@ test('a bound access token is refused without its key', async () => {
   expect(await ask({ Authorization: `Bearer ${access_token}` })).toBe(401)
   expect(await ask({ Authorization: `DPoP ${access_token}` })).toBe(400)
   expect(await ask({ Authorization: `DPoP ${access_token}`, DPoP: await proof(at, stranger) })).toBe(401)
-  expect(await ask({ Authorization: `DPoP ${access_token}`, DPoP: await proof({ ...at, ath: 'x' }) })).toBe(401)
+  expect(await ask({ Authorization: `DPoP ${access_token}`, DPoP: await proof({ ...at, ath: 'x' }) })).toBe(
+    401,
+  )
 })
 
 test('a public client’s refresh token is bound to the key, too', async () => {

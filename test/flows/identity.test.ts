@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import * as openid from 'openid-client'
+import { SYSTEM } from '../../src/audit/events.ts'
 import { digest } from '../../src/credentials.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { rotateKeys } from '../../src/keys/store.ts'
-import { SYSTEM } from '../../src/audit/events.ts'
 import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
 
 let stage: Stage
@@ -114,7 +114,10 @@ describe('userinfo', () => {
   test('takes the token by POST, too', async () => {
     const { access_token } = await app.connect(jamie, { scope: 'openid email' })
 
-    const answer = await fetch(`${stage.origin}/userinfo`, { method: 'POST', body: new URLSearchParams({ access_token }) })
+    const answer = await fetch(`${stage.origin}/userinfo`, {
+      method: 'POST',
+      body: new URLSearchParams({ access_token }),
+    })
 
     expect(answer.status).toBe(200)
     expect(await answer.json()).toMatchObject({ sub: jamie.id })

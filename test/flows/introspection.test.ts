@@ -1,10 +1,11 @@
 // Introspection (RFC 7662): an app learns about its own tokens, an API about those meant for it, nobody about others.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+
 import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { digest } from '../../src/credentials.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type Api, type App, PHOTOS, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
 
 let stage: Stage & { photos: Api }
 let calendar: Api
@@ -44,7 +45,11 @@ describe('who sees what', () => {
   test('an app sees its own refresh token', async () => {
     const { refresh_token } = await app.connect(jamie)
 
-    expect(await app.introspect(refresh_token!)).toMatchObject({ active: true, client_id: app.id, sub: jamie.id })
+    expect(await app.introspect(refresh_token!)).toMatchObject({
+      active: true,
+      client_id: app.id,
+      sub: jamie.id,
+    })
   })
 
   test('an API sees the access tokens meant for it and no others', async () => {
@@ -53,7 +58,10 @@ describe('who sees what', () => {
     const userinfo = await app.connect(jamie, { scope: 'openid email' })
 
     expect(await stage.photos.introspect(photos.access_token)).toMatchObject({ active: true, sub: jamie.id })
-    expect(await calendar.introspect(appointments.access_token)).toMatchObject({ active: true, scope: 'calendar.read' })
+    expect(await calendar.introspect(appointments.access_token)).toMatchObject({
+      active: true,
+      scope: 'calendar.read',
+    })
     expect(await calendar.introspect(photos.access_token)).toEqual({ active: false })
     expect(await stage.photos.introspect(appointments.access_token)).toEqual({ active: false })
     expect(await stage.photos.introspect(userinfo.access_token)).toEqual({ active: false })
@@ -147,13 +155,19 @@ test('an answer is not kept by caches', async () => {
 
 test('introspecting notes the last use of the device', async () => {
   const { access_token } = await app.connect(jamie)
-  await run(stage.db, sql`update grants set last_used_at = now() - interval '3 days' where user_id = ${jamie.id}`)
+  await run(
+    stage.db,
+    sql`update grants set last_used_at = now() - interval '3 days' where user_id = ${jamie.id}`,
+  )
 
   await stage.photos.introspect(access_token)
 
   // Noted a few times a minute.
   let text = ''
-  for (const deadline = Date.now() + 12_000; Date.now() < deadline && !text.includes('last used just now'); ) {
+  for (
+    const deadline = Date.now() + 12_000;
+    Date.now() < deadline && !text.includes('last used just now');
+  ) {
     await sleep(300)
     text = (await jamie.account('/account/apps')).text
   }

@@ -52,6 +52,15 @@ test('a person who stays signed in is told so, and nothing ends', async () => {
   expect((await app.introspect(tokens.access_token)).active).toBe(true)
 })
 
+test('an app may send its request by POST, as the specification has it', async () => {
+  const { searchParams } = await endSession({ post_logout_redirect_uri: BYE, state: 'ünï & co' })
+
+  const page = await jamie.post('/session/end', Object.fromEntries(searchParams))
+  const { away } = await jamie.press(page, 'Sign out')
+
+  expect(away!.searchParams.get('state')).toBe('ünï & co')
+})
+
 test('the link on the account page signs out without any app', async () => {
   const page = await jamie.open('/session/end')
 
@@ -86,7 +95,9 @@ test.each([
 })
 
 test('without a client nobody is led anywhere', async () => {
-  const page = await jamie.open(`/session/end?post_logout_redirect_uri=${encodeURIComponent('https://evil.example/')}`)
+  const page = await jamie.open(
+    `/session/end?post_logout_redirect_uri=${encodeURIComponent('https://evil.example/')}`,
+  )
 
   const told = await jamie.press(page, 'Sign out')
 

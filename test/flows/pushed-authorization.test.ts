@@ -75,7 +75,10 @@ test('a request_uri of another client, an unknown one and an old one are refused
   unknown.searchParams.set('client_id', app.id)
   unknown.searchParams.set('request_uri', 'urn:ietf:params:oauth:request_uri:never')
   const old = await push(await app.begin())
-  await run(stage.db, sql`update provider_state set expires_at = now() - interval '1 second' where kind like 'pushed%'`)
+  await run(
+    stage.db,
+    sql`update provider_state set expires_at = now() - interval '1 second' where kind like 'pushed%'`,
+  )
 
   for (const uri of [foreign, unknown, old]) {
     const page = await jamie.open(uri)
@@ -119,11 +122,16 @@ test('a public client pushes with its id alone', async () => {
   const answer = await spa.post('/par', Object.fromEntries(pending.url.searchParams))
 
   expect(answer.status).toBe(201)
-  expect(answer.body).toEqual({ request_uri: expect.stringMatching(/^urn:ietf:params:oauth:request_uri:/), expires_in: 60 })
+  expect(answer.body).toEqual({
+    request_uri: expect.stringMatching(/^urn:ietf:params:oauth:request_uri:/),
+    expires_in: 60,
+  })
 })
 
 async function push({ url }: Pending): Promise<URL> {
   const { status, body } = await app.post('/par', Object.fromEntries(url.searchParams))
   expect(status).toBe(201)
-  return new URL(`${stage.origin}/auth?${new URLSearchParams({ client_id: app.id, request_uri: body.request_uri })}`)
+  return new URL(
+    `${stage.origin}/auth?${new URLSearchParams({ client_id: app.id, request_uri: body.request_uri })}`,
+  )
 }

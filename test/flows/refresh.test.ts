@@ -1,8 +1,8 @@
 // Refresh tokens (RFC 6749 §6, RFC 9700 §4.14.2): they rotate at each use, and one that is shown twice ends its family.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { one, run, sql } from '../../src/db/pool.ts'
-import { digest } from '../../src/credentials.ts'
 import * as openid from 'openid-client'
+import { digest } from '../../src/credentials.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
 import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
 
 let stage: Stage
@@ -45,7 +45,12 @@ describe.each(['web', 'spa', 'native'] as const)('an app of type %s', (type) => 
       expect(await app.introspect(token)).toEqual({ active: false })
     }
     const [event] = await stage.events({ type: 'token.reuse_detected', client_id: app.id })
-    expect(event).toMatchObject({ user_id: jamie.id, actor_type: 'client', actor_id: app.id, data: { kind: 'refresh_token' } })
+    expect(event).toMatchObject({
+      user_id: jamie.id,
+      actor_type: 'client',
+      actor_id: app.id,
+      data: { kind: 'refresh_token' },
+    })
     expect((await jamie.account('/account/activity')).text).toContain(
       `We ended a connection of An app of type ${type} to protect you`,
     )

@@ -1,6 +1,6 @@
 // Resource indicators (RFC 8707): one sign-in for several APIs, and each access token for one of them.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Api, type App, PHOTOS, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
 
 const CALENDAR = {
   identifier: 'https://calendar.example',
@@ -37,13 +37,19 @@ test('a scope alone says which API is meant', async () => {
   const tokens = await app.connect(jamie, { scope: 'openid calendar.read' })
 
   expect(tokens.scope).toBe('calendar.read')
-  expect(await calendar.introspect(tokens.access_token)).toMatchObject({ active: true, aud: CALENDAR.identifier })
+  expect(await calendar.introspect(tokens.access_token)).toMatchObject({
+    active: true,
+    aud: CALENDAR.identifier,
+  })
 })
 
 test('the app may name the API as well', async () => {
   const tokens = await app.connect(jamie, { scope: 'openid photos.read', resource: PHOTOS.identifier })
 
-  expect(await stage.photos.introspect(tokens.access_token)).toMatchObject({ active: true, scope: 'photos.read' })
+  expect(await stage.photos.introspect(tokens.access_token)).toMatchObject({
+    active: true,
+    scope: 'photos.read',
+  })
 })
 
 test('a sign-in for two APIs gives a token for either, and no token opens both', async () => {
@@ -53,9 +59,15 @@ test('a sign-in for two APIs gives a token for either, and no token opens both',
 
   expect(first.body.scope).toBe('photos.read')
   expect(second.body.scope).toBe('calendar.read')
-  expect(await stage.photos.introspect(first.body.access_token)).toMatchObject({ active: true, aud: PHOTOS.identifier })
+  expect(await stage.photos.introspect(first.body.access_token)).toMatchObject({
+    active: true,
+    aud: PHOTOS.identifier,
+  })
   expect(await stage.photos.introspect(second.body.access_token)).toEqual({ active: false })
-  expect(await calendar.introspect(second.body.access_token)).toMatchObject({ active: true, aud: CALENDAR.identifier })
+  expect(await calendar.introspect(second.body.access_token)).toMatchObject({
+    active: true,
+    aud: CALENDAR.identifier,
+  })
   expect(await calendar.introspect(first.body.access_token)).toEqual({ active: false })
 })
 
@@ -88,10 +100,13 @@ test('an API nobody registered is refused at every door', async () => {
 })
 
 test('a scope of one API is not had by naming another', async () => {
-  const { away } = await jamie.open((await app.begin({ scope: 'openid calendar.read', resource: PHOTOS.identifier })).url)
+  const { away } = await jamie.open(
+    (await app.begin({ scope: 'openid calendar.read', resource: PHOTOS.identifier })).url,
+  )
 
   const code = away?.searchParams.get('code')
-  if (!code) return expect(away!.searchParams.get('error')).toMatch(/^(invalid_scope|invalid_target|access_denied)$/)
+  if (!code)
+    return expect(away!.searchParams.get('error')).toMatch(/^(invalid_scope|invalid_target|access_denied)$/)
   const tokens = await app.connect(jamie, { scope: 'openid calendar.read', resource: PHOTOS.identifier })
   const seen = await stage.photos.introspect(tokens.access_token)
   expect(seen.scope ?? '').not.toContain('calendar')

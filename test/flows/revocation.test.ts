@@ -41,7 +41,11 @@ test('a refresh token takes its whole grant along, and the account says so', asy
   )
   expect(grant.revoked_reason).toBe('revoked_by_client')
   const [event] = await stage.events({ type: 'grant.revoked', user_id: jamie.id })
-  expect(event).toMatchObject({ actor_type: 'client', actor_id: app.id, data: { reason: 'revoked_by_client' } })
+  expect(event).toMatchObject({
+    actor_type: 'client',
+    actor_id: app.id,
+    data: { reason: 'revoked_by_client' },
+  })
 })
 
 test('what was revoked by the app is allowed still: signing in again asks nothing', async () => {
@@ -63,23 +67,29 @@ test('a hint that is wrong changes nothing', async () => {
   expect((await app.introspect(tokens.refresh_token!)).active).toBe(true)
 })
 
-test.each(['web', 'spa'] as const)('the tokens of another client are not touched by a %s app', async (type) => {
-  const thief = await stage.app({ type, name: 'Thief' })
-  const tokens = await app.connect(jamie)
+test.each(['web', 'spa'] as const)(
+  'the tokens of another client are not touched by a %s app',
+  async (type) => {
+    const thief = await stage.app({ type, name: 'Thief' })
+    const tokens = await app.connect(jamie)
 
-  for (const token of [tokens.access_token, tokens.refresh_token!]) {
-    expect((await thief.post('/revoke', { token })).status).toBe(200)
-  }
+    for (const token of [tokens.access_token, tokens.refresh_token!]) {
+      expect((await thief.post('/revoke', { token })).status).toBe(200)
+    }
 
-  expect((await app.introspect(tokens.access_token)).active).toBe(true)
-  expect((await app.introspect(tokens.refresh_token!)).active).toBe(true)
-})
+    expect((await app.introspect(tokens.access_token)).active).toBe(true)
+    expect((await app.introspect(tokens.refresh_token!)).active).toBe(true)
+  },
+)
 
-test.each(['vk_at_unknown', `vk_rt_${'A'.repeat(49)}`, 'nonsense'])('an unknown token (%s) is answered with 200', async (token) => {
-  const answer = await app.post('/revoke', { token })
+test.each(['vk_at_unknown', `vk_rt_${'A'.repeat(49)}`, 'nonsense'])(
+  'an unknown token (%s) is answered with 200',
+  async (token) => {
+    const answer = await app.post('/revoke', { token })
 
-  expect(answer.status).toBe(200)
-})
+    expect(answer.status).toBe(200)
+  },
+)
 
 test('revoking twice is fine', async () => {
   const { refresh_token } = await app.connect(jamie)
@@ -116,6 +126,9 @@ test('a code is not revoked here', async () => {
 
 test('without a token or without a client the request is refused', async () => {
   expect((await app.post('/revoke', {})).body.error).toBe('invalid_request')
-  const stranger = await fetch(`${stage.origin}/revoke`, { method: 'POST', body: new URLSearchParams({ token: 'x' }) })
+  const stranger = await fetch(`${stage.origin}/revoke`, {
+    method: 'POST',
+    body: new URLSearchParams({ token: 'x' }),
+  })
   expect(stranger.status).toBe(400)
 })

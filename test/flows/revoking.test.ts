@@ -67,7 +67,10 @@ describe('removing an app', () => {
   })
 
   test('a second time says that there is nothing', async () => {
-    expect(await revokeApp(stage.db, jamie.id, app.id, SYSTEM)).toMatchObject({ client_name: 'Photo Printer', devices: 1 })
+    expect(await revokeApp(stage.db, jamie.id, app.id, SYSTEM)).toMatchObject({
+      client_name: 'Photo Printer',
+      devices: 1,
+    })
 
     expect(await revokeApp(stage.db, jamie.id, app.id, SYSTEM)).toBeUndefined()
     expect(await stage.events({ type: 'app.removed', user_id: jamie.id })).toHaveLength(1)
@@ -222,7 +225,12 @@ async function holdEverything(): Promise<Held> {
 
 async function expectEverythingDead(): Promise<void> {
   const { photos, userinfo, code } = held
-  for (const token of [photos.access_token, photos.refresh_token!, userinfo.access_token, userinfo.refresh_token!]) {
+  for (const token of [
+    photos.access_token,
+    photos.refresh_token!,
+    userinfo.access_token,
+    userinfo.refresh_token!,
+  ]) {
     expect(await app.introspect(token)).toEqual({ active: false })
   }
   expect(await stage.photos.introspect(photos.access_token)).toEqual({ active: false })

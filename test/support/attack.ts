@@ -77,7 +77,7 @@ export function send(method: string, origin: string, path: string, sent: Sent = 
   }
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
-      { host: hostname, port, method, path, headers, agent: false, timeout: 30_000 },
+      { host: hostname, port, method, path, headers, agent: false, timeout: 15_000 },
       (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -100,7 +100,7 @@ export function send(method: string, origin: string, path: string, sent: Sent = 
       },
     )
     outgoing.on('error', reject)
-    outgoing.on('timeout', () => outgoing.destroy(new Error(`${method} ${path}: no answer in 30 seconds`)))
+    outgoing.on('timeout', () => outgoing.destroy(new Error(`${method} ${path}: no answer in 15 seconds`)))
     outgoing.end(body)
   })
 }

