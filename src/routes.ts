@@ -1,4 +1,5 @@
 // The URL table: method, path, guard, handler — a row a line. The protocol's own addresses stand in oidc/protocol.ts.
+import { METHODS } from 'node:http'
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { activityPages } from './audit/account.ts'
@@ -35,7 +36,8 @@ export function routes({
   home,
   afterSignIn,
 }: Handlers) {
-  const router = new Router()
+  // All methods there are: one that no row takes is refused with 405 rather than said to be unknown.
+  const router = new Router({ methods: METHODS })
   const body = formBody()
   const get = (path: string, handler: (ctx: Context) => unknown) =>
     router.get(path, (ctx) => handler(ctx as Context))

@@ -5,7 +5,7 @@ import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
 import { DatabaseUnavailable, type Db } from '../db/pool.ts'
 import type { UseRecorder } from '../grants/use.ts'
-import { MethodNotAllowed } from '../web/errors.ts'
+import { HttpError, MethodNotAllowed } from '../web/errors.ts'
 import { formBody } from '../web/form.ts'
 import { allowFormTo } from '../web/headers.ts'
 import { endGrant } from './adapter.ts'
@@ -48,6 +48,7 @@ const METHODS: [RegExp, string][] = [
 
 // OpenID Connect demands both methods here, and the provider takes POST only with session cookies for all sites
 // (SameSite=None). A redirect brings the same request with the session cookie as it is.
+const MOST_ADDRESS = 8_000
 const BY_GET = new Set(['/auth', '/session/end'])
 
 /** Answers the protocol's addresses; passes all others on. */
@@ -76,8 +77,11 @@ export function protocol({ db, tokens, use, provider }: ProtocolParts): Middlewa
 
 function askAgainByGet(ctx: Context): void {
   const { rawBody = '' } = ctx.request as { rawBody?: string }
+  const address = `${ctx.path}?${new URLSearchParams(rawBody)}`
+  // A longer one would come back to nobody: HTTP servers, ours too, take addresses and headers of 16 kB together.
+  if (address.length > MOST_ADDRESS) throw new HttpError(413, 'too_large', 'The request is too long.')
   ctx.status = 303
-  ctx.redirect(`${ctx.path}?${new URLSearchParams(rawBody)}`)
+  ctx.redirect(address)
 }
 
 // Consuming and issuing are one statement (RFC 9700 §4.14.2, RFC 6749 §4.1.2). Whoever loses the race for it gets

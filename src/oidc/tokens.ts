@@ -91,9 +91,11 @@ async function readTokens(db: Db, hashes: Buffer[]): Promise<(TokenRow | undefin
     named(
       'tokens by hash',
       sql`select t.hash, t.kind, t.client_id, t.payload, t.consumed_at is not null as consumed,
-                 extract(epoch from t.issued_at)::int as iat, extract(epoch from t.expires_at)::int as exp,
+                 -- Rounded down: an iat in the future would be refused by whoever looks closely.
+                 floor(extract(epoch from t.issued_at))::int as iat, extract(epoch from t.expires_at)::int as exp,
                  t.grant_id, g.user_id, g.payload as grant_payload,
-                 extract(epoch from g.created_at)::int as grant_iat, extract(epoch from g.ends_at)::int as grant_exp,
+                 floor(extract(epoch from g.created_at))::int as grant_iat,
+                 floor(extract(epoch from g.ends_at))::int as grant_exp,
                  u.email, u.email_verified, u.name
           from tokens t
           join clients c on c.id = t.client_id

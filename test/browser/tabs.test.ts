@@ -218,6 +218,19 @@ describe('reloading', () => {
 
     expect(await heading(page)).toBe('Sign in')
   })
+
+  test('the address of a form of the account leads back to the account', async () => {
+    const { page } = here
+    await page.goto(`${theatre.stage.origin}/account`)
+    await signIn(page, jamie)
+    await page.getByLabel('Name').fill('')
+    await press(page, 'Save name')
+
+    await page.goto(page.url())
+    await page.getByRole('link', { name: 'Go to your account' }).click()
+
+    expect(await heading(page)).toBe('Profile')
+  })
 })
 
 describe('clicking twice', () => {
