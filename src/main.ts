@@ -9,7 +9,7 @@ import { EmbeddedError, startEmbedded } from './db/embedded.ts'
 import { migrate } from './db/migrate.ts'
 import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from './db/pool.ts'
 import { ensureKeys } from './keys/store.ts'
-import { secretsFrom } from './secrets.ts'
+import { SecretKeyMissing, secretsFrom } from './secrets.ts'
 import { createSetupLink, hasAdministrator } from './users/store.ts'
 import { CannotListen, listenHttp } from './web/listen.ts'
 import { createLogger, type Logger } from './web/log.ts'
@@ -80,7 +80,14 @@ export async function secretKeysOf(config: Config): Promise<string[]> {
 
 /** The failures that a person at the terminal can do something about, said without a stack. @returns the exit code */
 export function explain(error: unknown): number {
-  const known = [ConfigError, EmbeddedError, CannotListen, DatabaseUnavailable, WorkerFailed]
+  const known = [
+    ConfigError,
+    EmbeddedError,
+    CannotListen,
+    DatabaseUnavailable,
+    SecretKeyMissing,
+    WorkerFailed,
+  ]
   const isKnown = known.some((kind) => error instanceof kind)
   console.error(isKnown ? (error as Error).message : error)
   return error instanceof ConfigError ? EX_CONFIG : 1

@@ -15,7 +15,7 @@ export interface Secrets {
   readonly cookieKeys: string[]
   /** AES-256-GCM under the current key: key id (8 bytes), nonce (12), ciphertext, tag (16). */
   encrypt(plain: string): Buffer
-  /** Undoes {@link Secrets.encrypt} with whichever key wrote it. @throws Error when that key is not in the list. */
+  /** Undoes {@link Secrets.encrypt} with whichever key wrote it. @throws SecretKeyMissing */
   decrypt(sealed: Buffer): string
   /** True when a value was sealed by a key that is no longer the first of the list. */
   isSealedByOldKey(sealed: Buffer): boolean
@@ -23,6 +23,17 @@ export interface Secrets {
   mac(text: string): string
   /** Whether `mac` is the keyed digest of `text` under any key of the list, in constant time. */
   macMatches(text: string, mac: string): boolean
+}
+
+/** Something was encrypted under a key that is not in SECRET_KEYS any more. */
+export class SecretKeyMissing extends Error {
+  override name = 'SecretKeyMissing'
+
+  constructor() {
+    super(
+      'The database holds what was encrypted under a key that is not in SECRET_KEYS. Add that key at the end of the list.',
+    )
+  }
 }
 
 /** Derives all secrets with HKDF-SHA-256 (RFC 5869), one use a label. @param keys at least one, current first. */
@@ -43,7 +54,7 @@ export function secretsFrom(keys: readonly string[]): Secrets {
     },
     decrypt(sealed) {
       const entry = sealing.find(({ id }) => id.equals(sealed.subarray(0, 8)))
-      if (!entry) throw new Error('the key that encrypted this value is not in SECRET_KEYS')
+      if (!entry) throw new SecretKeyMissing()
       const decipher = createDecipheriv('aes-256-gcm', entry.key, sealed.subarray(8, 20))
       decipher.setAuthTag(sealed.subarray(-16))
       return Buffer.concat([decipher.update(sealed.subarray(20, -16)), decipher.final()]).toString('utf8')

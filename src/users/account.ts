@@ -7,15 +7,12 @@ import { readForm, sentText } from '../web/form.ts'
 import { seeOther, takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { throttle } from '../web/throttle.ts'
+import { personName } from './name.ts'
 import { passwordProblem, verifyPassword } from './password.ts'
 import { findCredentials, renameUser, setPassword } from './store.ts'
 
 const nameForm = z.object({
-  name: z
-    .string('Enter your name.')
-    .trim()
-    .min(1, 'Enter your name.')
-    .max(200, 'Use at most 200 characters.'),
+  name: personName,
 })
 
 const passwordForm = z.object({

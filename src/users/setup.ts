@@ -8,15 +8,12 @@ import { checkForm, csrfToken } from '../web/csrf.ts'
 import { NotFound } from '../web/errors.ts'
 import { readForm, sentText } from '../web/form.ts'
 import type { Render } from '../web/render.ts'
+import { personName } from './name.ts'
 import { passwordProblem } from './password.ts'
 import { EmailTaken, isSetupLinkOpen, redeemSetupLink } from './store.ts'
 
 const form = z.object({
-  name: z
-    .string('Enter your name.')
-    .trim()
-    .min(1, 'Enter your name.')
-    .max(200, 'Use at most 200 characters.'),
+  name: personName,
   email: z
     .string('Enter your email address.')
     .trim()
