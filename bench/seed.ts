@@ -77,7 +77,7 @@ export async function fill(db: Db, clients: Clients, rows: number): Promise<void
   )
   await run(
     db,
-    sql`insert into grants (id, consent_id, user_id, client_id, payload, session_uid, device, expires_at)
+    sql`insert into grants (id, consent_id, user_id, client_id, payload, device_id, device, expires_at)
         select md5('grant ' || i), md5('consent ' || i)::uuid, md5('user ' || i)::uuid, g.client_id, g.payload,
                md5('session ' || i), g.device, now() + interval '30 days'
         from generate_series(1, ${grants}::int) i,
@@ -140,8 +140,8 @@ export async function allow(
           where u.email = ${email} and c.client_id = ${clients.app.id} and c.revoked_at is null
           returning id, user_id
         ), allowed as (
-          insert into grants (id, consent_id, user_id, client_id, payload, session_uid, device, expires_at)
-          select ${grant}, consent.id, consent.user_id, ${client_id}, g.payload, g.session_uid, g.device,
+          insert into grants (id, consent_id, user_id, client_id, payload, device_id, device, expires_at)
+          select ${grant}, consent.id, consent.user_id, ${client_id}, g.payload, g.device_id, g.device,
                  now() + interval '30 days'
           from consent,
                lateral (select * from grants where user_id = consent.user_id and client_id = ${clients.app.id} limit 1) g

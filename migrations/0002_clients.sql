@@ -34,6 +34,9 @@ create table clients (
   verified_at timestamptz,
   -- PKCE may be relaxed for one confidential client; never for a public one.
   pkce_required boolean not null default true,
+  -- What its ID tokens are signed with; RS256 is what OpenID Connect Registration §2 gives a client that does not say.
+  id_token_signed_response_alg text not null default 'RS256'
+    check (id_token_signed_response_alg in ('RS256', 'ES256')),
   -- The API whose tokens a 'resource_server' client may introspect.
   resource text references resources,
   created_at timestamptz not null default now(),

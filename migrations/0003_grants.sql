@@ -26,8 +26,8 @@ create table grants (
   client_id text not null references clients on delete cascade,
   -- Scopes per API: {"openid": "openid profile", "resources": {"https://api.example": "photos.read"}, "rejected": …}
   payload json not null,
-  -- The device: the login session it was made in, and what the browser called itself.
-  session_uid text not null,
+  -- The device: a digest of the cookie that names the browser, and what the browser called itself.
+  device_id text not null,
   device text not null default '',
   created_at timestamptz not null default now(),
   last_used_at timestamptz not null default now(),

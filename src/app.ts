@@ -1,6 +1,7 @@
 // Builds every part once, with just what it needs, and puts them into their order.
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
@@ -49,6 +50,8 @@ const SWEEPS = {
   signing_keys: sweepKeys,
 }
 
+const REBUILD_MS = 1_000
+
 /** The server without its socket. */
 export interface App {
   handler: (req: IncomingMessage, res: ServerResponse) => void
@@ -84,23 +87,31 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     })
     return built
   }
-  const rebuild = (): void => {
-    build().then(
-      (built) => {
-        current = built
-      },
-      (error) => log.error({ err: error }, 'keys and APIs could not be read anew'),
-    )
+  // Announcements come faster than building takes: only what was read last may take effect. And what could not be read is
+  // read again, because nobody announces it a second time.
+  const rebuild = async (): Promise<void> => {
+    const mine = ++newest
+    while (mine === newest) {
+      try {
+        const built = await build()
+        if (mine === newest) current = built
+        return
+      } catch (error) {
+        log.error({ err: error }, 'keys and APIs could not be read anew, it is tried again')
+        await sleep(REBUILD_MS, undefined, { ref: false })
+      }
+    }
   }
+  let newest = 0
   const heard = (payload: string): void => {
     if (payload.startsWith('clients:')) clients.forget(payload.slice('clients:'.length))
     if (payload === 'resources') resources.forget()
-    if (payload === 'resources' || payload === 'keys') rebuild()
+    if (payload === 'resources' || payload === 'keys') void rebuild()
   }
   const missedSome = (): void => {
     clients.forget()
     resources.forget()
-    rebuild()
+    void rebuild()
   }
   const listener = await listen(db, heard, missedSome)
   let current = await build()
@@ -139,6 +150,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
       callback(req, res)
     },
     async close() {
+      newest = Number.NaN
       await Promise.all([listener.close(), sweeper.close(), use.close()])
     },
   }

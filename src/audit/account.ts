@@ -78,6 +78,13 @@ function words(row: AuditRow, app: string): { text: string; detail?: string; ton
 function grantEnded(app: string, reason: unknown): { text: string; detail?: string; tone: Tone } {
   if (reason === 'removed_by_user') return { text: `You removed ${app} from a device`, tone: 'good' }
   if (reason === 'revoked_by_client') return { text: `${app} gave its access back`, tone: 'info' }
+  if (reason === 'narrowed') {
+    return {
+      text: `${app} has to ask again on another device`,
+      detail: 'You allowed it less than before.',
+      tone: 'info',
+    }
+  }
   if (reason === 'revoked_by_admin')
     return { text: `An administrator ended the access of ${app}`, tone: 'info' }
   return { text: `The access of ${app} ended on one device`, tone: 'info' }

@@ -52,4 +52,9 @@ export type AuditEvent =
   | { type: 'key.rotated'; kid: string; alg: string }
 
 /** Why a grant ended. */
-export type RevocationReason = 'removed_by_user' | 'revoked_by_client' | 'revoked_by_admin' | 'replay'
+export type RevocationReason =
+  | 'removed_by_user'
+  | 'revoked_by_client'
+  | 'revoked_by_admin'
+  | 'narrowed'
+  | 'replay'

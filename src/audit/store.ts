@@ -24,6 +24,7 @@ export function record(db: Db, event: AuditEvent, by: Actor): Promise<void> {
 
 /** Writes several events of one actor in one statement. */
 export async function recordAll(db: Db, events: AuditEvent[], by: Actor): Promise<void> {
+  if (events.length === 0) return
   const rows = events.map((event) => {
     const { type, user_id, client_id, ...data } = { user_id: undefined, client_id: undefined, ...event }
     return { type, user_id, client_id, data }

@@ -1,6 +1,6 @@
 // clients: the apps that people let in, and services.
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { APP_TYPES, type ClientInput } from '../clients/metadata.ts'
+import { APP_TYPES, type ClientInput, ID_TOKEN_ALGS } from '../clients/metadata.ts'
 import { rotateSecret } from '../clients/secrets.ts'
 import {
   type Client,
@@ -31,6 +31,9 @@ export function addClients(program: Command): void {
     .option('--logo <uri>', 'its logo')
     .option('--first-party', 'it is your own: people are not asked for consent')
     .option('--no-pkce', 'do not require PKCE of this web app')
+    .addOption(
+      new Option('--id-token-alg <alg>', 'what its ID tokens are signed with').choices(ID_TOKEN_ALGS),
+    )
     .action(answering(create))
 
   paged(leaf(clients, 'list', 'list clients, oldest first'), 'client').action(answering(list))
@@ -62,6 +65,7 @@ interface Create {
   logo?: string
   firstParty?: boolean
   pkce: boolean
+  idTokenAlg?: ClientInput['id_token_signed_response_alg']
 }
 
 function create(options: Create) {
@@ -78,6 +82,7 @@ function create(options: Create) {
         logo_uri: options.logo,
         first_party: !!options.firstParty,
         pkce_required: options.pkce,
+        id_token_signed_response_alg: options.idTokenAlg,
       },
       by,
     )
@@ -196,6 +201,7 @@ function shown(client: Client): [string, unknown][] {
     ['logo', client.logo_uri],
     ['first party', client.first_party],
     ['PKCE required', client.pkce_required],
+    ['ID tokens signed with', client.id_token_signed_response_alg],
     ...(client.resource ? ([['introspects', client.resource]] as [string, unknown][]) : []),
     ['created', client.created_at],
   ]

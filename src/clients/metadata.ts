@@ -8,6 +8,9 @@ export type ClientType = 'web' | 'spa' | 'native' | 'service' | 'resource_server
 /** The kinds that a person or developer registers. */
 export const APP_TYPES = ['web', 'spa', 'native', 'service'] as const
 
+/** What ID tokens may be signed with. */
+export const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
+
 /** The OpenID scopes, which belong to no API. */
 export const OPENID_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
 
@@ -33,6 +36,7 @@ export interface ClientMetadata {
   logo_uri: string | null
   first_party: boolean
   pkce_required: boolean
+  id_token_signed_response_alg: (typeof ID_TOKEN_ALGS)[number]
 }
 
 // Control characters, and the ones that turn text around: neither has a place in a name that people decide by.
@@ -53,6 +57,9 @@ const schema = z.object({
   logo_uri: z.string().nullish(),
   first_party: z.boolean().default(false),
   pkce_required: z.boolean().default(true),
+  id_token_signed_response_alg: z
+    .enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}`)
+    .default('RS256'),
 })
 
 /** What a caller hands in; everything but name and type may be left out. */

@@ -26,7 +26,7 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
 }
 
 const COLUMNS = fragment`id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
-  first_party, verified_at, pkce_required, resource, created_at, suspended_at`
+  first_party, verified_at, pkce_required, id_token_signed_response_alg, resource, created_at, suspended_at`
 
 /** Registers a client; web and service clients get a secret, which is never shown again. @throws InvalidMetadata */
 export function createClient(
@@ -43,9 +43,10 @@ export function createClient(
     const client = await insertClient(
       t,
       sql`insert into clients (id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
-                               first_party, pkce_required)
+                               first_party, pkce_required, id_token_signed_response_alg)
           values (${id}, ${m.name}, ${m.type}, ${m.redirect_uris}, ${m.post_logout_redirect_uris}, ${m.scopes},
-                  ${m.homepage_uri}, ${m.logo_uri}, ${m.first_party}, ${m.pkce_required})
+                  ${m.homepage_uri}, ${m.logo_uri}, ${m.first_party}, ${m.pkce_required},
+                  ${m.id_token_signed_response_alg})
           returning ${COLUMNS}`,
     )
     const secret = isConfidential(client.type) ? await addSecret(t, id) : undefined

@@ -9,6 +9,7 @@ import { NotFound } from '../web/errors.ts'
 import { type Notice, seeOther, takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
+import { currentDeviceId } from './device.ts'
 import {
   type AppWithAccess,
   listApps,
@@ -40,7 +41,7 @@ export function appPages({
   }
   const show = async (ctx: SignedIn, done?: Notice, status?: number): Promise<void> => {
     const apps = await listApps(db, ctx.state.user.id)
-    const shown = await Promise.all(apps.map((app) => viewOf(app, ctx.state.sessionUid)))
+    const shown = await Promise.all(apps.map((app) => viewOf(app, currentDeviceId(ctx))))
     const remove_all_href = shown.length > 1 ? '/account/apps/remove-all' : undefined
     render(ctx, 'account/apps', { apps: shown, remove_all_href, done }, status)
   }
@@ -85,7 +86,7 @@ export function appPages({
 
     async confirmRemoveDevice(ctx: SignedIn): Promise<void> {
       const app = await find(ctx)
-      const device = app?.devices.find(({ session_uid }) => session_uid === ctx.params.device)
+      const device = app?.devices.find(({ device_id }) => device_id === ctx.params.device)
       if (!app || !device) return showGone(ctx, GONE_THERE)
       confirm(ctx, {
         heading: `Remove access for ${app.client_name} on ${device.name}?`,
@@ -135,7 +136,7 @@ export function appPages({
     },
   }
 
-  async function viewOf(app: AppWithAccess, sessionUid: string) {
+  async function viewOf(app: AppWithAccess, currentDevice: string | undefined) {
     const path = `/account/apps/${app.client_id}`
     const lastUsed = app.last_used_at ?? app.allowed_at
     return {
@@ -147,11 +148,11 @@ export function appPages({
       unused: unusedFor(lastUsed),
       remove_href: `${path}/remove`,
       devices: app.devices.map((device) => ({
-        id: device.session_uid,
+        id: device.device_id,
         label: device.name,
         last_used: when(device.last_used_at),
-        current: device.session_uid === sessionUid,
-        remove_href: `${path}/devices/${device.session_uid}/remove`,
+        current: device.device_id === currentDevice,
+        remove_href: `${path}/devices/${device.device_id}/remove`,
       })),
     }
   }

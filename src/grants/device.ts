@@ -1,4 +1,29 @@
-// What a browser calls itself, in words for the person who used it. Only a label: nothing is decided by it.
+// The device a grant is made on: a browser that keeps a cookie for it, and what that browser calls itself. The name is only
+// a label, nothing is decided by it.
+import { randomBytes } from 'node:crypto'
+import type { Context } from 'koa'
+import { digest } from '../credentials.ts'
+import type { Device } from './store.ts'
+
+const DAYS_KEPT = 400 // Browsers keep no cookie for longer.
+
+/** The device of this request. A browser without the cookie gets one, so that signing in again makes no second device. */
+export function deviceOf(ctx: Context): Device {
+  const cookie = ctx.secure ? '__Host-device' : '_device'
+  const known = ctx.cookies.get(cookie, { signed: true })
+  const value = known ?? randomBytes(16).toString('base64url')
+  if (!known) {
+    const maxAge = DAYS_KEPT * 86_400_000
+    ctx.cookies.set(cookie, value, { signed: true, httpOnly: true, sameSite: 'lax', path: '/', maxAge })
+  }
+  return { id: deviceId(value), name: deviceName(ctx.get('user-agent')) }
+}
+
+/** The device of this request if the browser has shown it before, by the id that its grants carry. */
+export function currentDeviceId(ctx: Context): string | undefined {
+  const known = ctx.cookies.get(ctx.secure ? '__Host-device' : '_device', { signed: true })
+  return known && deviceId(known)
+}
 
 /** A short name for a User-Agent header, e.g. "Chrome on Windows"; "A device" when it says nothing we know. */
 export function deviceName(userAgent: string | undefined): string {
@@ -27,3 +52,7 @@ const SYSTEMS: [string, RegExp][] = [
   ['Mac', /\bMacintosh\b/],
   ['Linux', /\bLinux\b/],
 ]
+
+function deviceId(cookie: string): string {
+  return digest(cookie).toString('base64url')
+}

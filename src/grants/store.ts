@@ -22,9 +22,9 @@ export interface Consent {
   expires_at: Date | null
 }
 
-/** The device a grant is made on: the login session, and what to call it. */
+/** The device a grant is made on, and what to call it. */
 export interface Device {
-  session_uid: string
+  id: string
   name: string
 }
 
@@ -79,6 +79,26 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
       t,
       sql`update grants set ends_at = ${expires_at} where consent_id = ${consent.id} and revoked_at is null`,
     )
+    // What is not allowed now must not live on where it was allowed earlier.
+    const narrowed = await many<{ id: string }>(
+      t,
+      sql`update grants set revoked_at = now(), revoked_reason = 'narrowed'
+          where consent_id = ${consent.id} and revoked_at is null
+            and exists (select from json_each_text(payload -> 'resources') api
+                        where string_to_array(api.value, ' ') && ${rejected_scopes}::text[])
+          returning id`,
+    )
+    await recordAll(
+      t,
+      narrowed.map(({ id }) => ({
+        type: 'grant.revoked',
+        user_id,
+        client_id: client.id,
+        grant_id: id,
+        reason: 'narrowed',
+      })),
+      by,
+    )
     const grant_id = await insertGrant(t, consent.id, decision.granted, decision.device)
     await record(t, { type: 'consent.given', user_id, client_id: client.id, scopes, rejected_scopes }, by)
     return grant_id!
@@ -103,7 +123,7 @@ export interface Grant {
   id: string
   user_id: string
   client_id: string
-  session_uid: string
+  device_id: string
   payload: GrantedScopes
   created_at: Date
   ends_at: Date | null
@@ -113,7 +133,7 @@ export interface Grant {
 export function findGrant(db: Db, id: string): Promise<Grant | undefined> {
   return maybe<Grant>(
     db,
-    sql`select g.id, g.user_id, g.client_id, g.session_uid, g.payload, g.created_at, g.ends_at
+    sql`select g.id, g.user_id, g.client_id, g.device_id, g.payload, g.created_at, g.ends_at
         from grants g
         join users u on u.id = g.user_id
         join clients c on c.id = g.client_id
@@ -141,8 +161,8 @@ export interface AppWithAccess {
   allowed_at: Date
   last_used_at: Date | null
   ends_at: Date | null
-  /** One entry a login session, newest use first; a session may hold several grants. */
-  devices: { session_uid: string; name: string; last_used_at: Date; allowed_at: Date }[]
+  /** One entry a device, newest use first; a device may hold several grants. */
+  devices: { device_id: string; name: string; last_used_at: Date; allowed_at: Date }[]
 }
 
 /** The apps with access to an account, newest use first, in one query. @param client_id only this app. */
@@ -155,11 +175,11 @@ export async function listApps(db: Db, user_id: string, client_id?: string): Pro
         join clients c on c.id = s.client_id
         left join lateral (
           select json_agg(device order by device.last_used_at desc) as devices
-          from (select session_uid, (array_agg(g.device order by g.last_used_at desc))[1] as name,
+          from (select device_id, (array_agg(g.device order by g.last_used_at desc))[1] as name,
                        max(g.last_used_at) as last_used_at, min(g.created_at) as allowed_at
                 from grants g
                 where g.consent_id = s.id and g.revoked_at is null and g.expires_at > now()
-                group by session_uid) device
+                group by device_id) device
         ) d on true
         where s.user_id = ${user_id} and s.revoked_at is null and (s.expires_at is null or s.expires_at > now())
           and c.deleted_at is null and (${client_id ?? null}::text is null or c.id = ${client_id ?? null})
@@ -176,7 +196,7 @@ export async function listApps(db: Db, user_id: string, client_id?: string): Pro
 }
 
 interface DeviceRow {
-  session_uid: string
+  device_id: string
   name: string
   last_used_at: string
   allowed_at: string
@@ -233,10 +253,10 @@ function endConsents(db: Db, user_id: string, client_id: string | undefined, by:
       sql`with marked as (
             update grants set revoked_at = now(), revoked_reason = 'removed_by_user'
             where consent_id = any(${ended.map(({ id }) => id)}) and revoked_at is null
-            returning consent_id, session_uid, expires_at
+            returning consent_id, device_id, expires_at
           )
           select consent_id, count(*)::int as grants,
-                 count(distinct session_uid) filter (where expires_at > now())::int as devices
+                 count(distinct device_id) filter (where expires_at > now())::int as devices
           from marked group by consent_id`,
     )
     const receipts = ended.map(({ id, client_id, client_name }) => {
@@ -257,14 +277,14 @@ export function revokeDevice(
   db: Db,
   user_id: string,
   client_id: string,
-  session_uid: string,
+  device_id: string,
   by: Actor,
 ): Promise<{ device: string } | undefined> {
   return tx(db, async (t) => {
     const ended = await many<{ id: string; device: string }>(
       t,
       sql`update grants set revoked_at = now(), revoked_reason = 'removed_by_user'
-          where user_id = ${user_id} and client_id = ${client_id} and session_uid = ${session_uid} and revoked_at is null
+          where user_id = ${user_id} and client_id = ${client_id} and device_id = ${device_id} and revoked_at is null
           returning id, device`,
     )
     await recordAll(
@@ -384,8 +404,8 @@ async function insertGrant(
           where id = ${consent_id} and revoked_at is null
           for share
         )
-        insert into grants (id, consent_id, user_id, client_id, payload, session_uid, device, ends_at, expires_at)
-        select ${id}, id, user_id, client_id, ${JSON.stringify(granted)}, ${device.session_uid}, ${device.name}, expires_at,
+        insert into grants (id, consent_id, user_id, client_id, payload, device_id, device, ends_at, expires_at)
+        select ${id}, id, user_id, client_id, ${JSON.stringify(granted)}, ${device.id}, ${device.name}, expires_at,
                now() + make_interval(mins => ${UNREDEEMED_MINUTES})
         from consent`,
   )

@@ -3,7 +3,7 @@ import type { Context } from 'koa'
 import { z } from 'zod'
 import { hostOf } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
-import { deviceName } from '../grants/device.ts'
+import { deviceOf } from '../grants/device.ts'
 import { findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
 import { all, split } from '../oidc/grants.ts'
 import { openidWords } from '../oidc/scopes.ts'
@@ -89,7 +89,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
           rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),
           expires_at: days === null ? null : new Date(Date.now() + days * 86_400_000),
           granted: split(asked, allowed),
-          device: { session_uid: step.session_uid!, name: deviceName(ctx.get('user-agent')) },
+          device: deviceOf(ctx),
         },
         { ...actorOf(ctx), id: step.user_id },
       )

@@ -21,7 +21,6 @@ export interface Step {
   redirectUri: string | undefined
   /** Who is signed in, once somebody is. */
   user_id: string | undefined
-  session_uid: string | undefined
   mayAskFor(scope: string): boolean
   /** The address of one of this interaction's actions. */
   path(action: 'login' | 'consent' | 'abort' | 'switch'): string
@@ -52,7 +51,6 @@ export function stepOf(
     app,
     redirectUri,
     user_id: session?.accountId,
-    session_uid: session?.uid,
     mayAskFor: (scope) => client?.scopes.includes(scope) ?? false,
     path,
     show(ctx, view, locals, status) {

@@ -37,6 +37,7 @@ export function providerMetadata(registration: Registration): Record<string, unk
     token_endpoint_auth_method: isConfidential(type) ? 'client_secret_basic' : 'none',
     // The provider wants to see a secret; what is presented is compared with digests instead (provider.ts).
     ...(isConfidential(type) ? { client_secret: 'kept as digests only' } : {}),
+    id_token_signed_response_alg: registration.id_token_signed_response_alg,
     scope: scopes.filter(isOpenid).join(' ') || undefined,
     ...(registration.homepage_uri ? { client_uri: registration.homepage_uri } : {}),
     ...(registration.logo_uri ? { logo_uri: registration.logo_uri } : {}),

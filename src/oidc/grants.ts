@@ -4,7 +4,7 @@ import type { Context } from 'koa'
 import type { Grant, Provider } from 'oidc-provider'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
 import type { Db } from '../db/pool.ts'
-import { deviceName } from '../grants/device.ts'
+import { deviceOf } from '../grants/device.ts'
 import { addGrant, findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
 import { actorOf } from '../web/actor.ts'
 import type { OwnMetadata } from './clients.ts'
@@ -42,7 +42,6 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
   // A prompt comes first; a grant made now might be one that nobody uses.
   if (oidc.promptPending('login') || oidc.promptPending('consent')) return undefined
 
-  const device = { session_uid: oidc.session!.uid, name: deviceName(ctx.get('user-agent')) }
   if ((client as typeof client & OwnMetadata).first_party) {
     const grant_id = await giveConsent(
       db,
@@ -53,7 +52,7 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
         rejected_scopes: [],
         expires_at: null,
         granted: asked,
-        device,
+        device: deviceOf(ctx),
       },
       { ...actorOf(ctx), type: 'system', id: undefined },
     )
@@ -64,7 +63,7 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
   const answered = new Set([...consent.scopes, ...consent.rejected_scopes])
   if (!all(asked).every((scope) => answered.has(scope))) return undefined
   const allowed = new Set(consent.scopes)
-  const grant_id = await addGrant(db, consent.id, split(asked, allowed), device)
+  const grant_id = await addGrant(db, consent.id, split(asked, allowed), deviceOf(ctx))
   return grant_id === undefined ? undefined : provider.Grant.find(grant_id)
 }
 

@@ -130,8 +130,8 @@ export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
 }
 
 /**
- * Enables an account again. What was dead stays dead: every grant made before is revoked, so the apps must be allowed
- * anew. @returns whether anything changed.
+ * Enables an account again. What was dead stays dead: every grant made before is revoked, so each app must sign in
+ * anew; what the person decided about it is remembered. @returns whether anything changed.
  */
 export function enableUser(db: Db, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {

@@ -351,7 +351,7 @@ async function allowApps(person: Person): Promise<void> {
           rejected_scopes: [],
           expires_at: ends ? new Date(Date.now() + ends * 86_400_000) : null,
           granted: {},
-          device: { session_uid: `session-${i}`, name: devices[i]! },
+          device: { id: `session-${i}`, name: devices[i]! },
         },
         SYSTEM,
       )

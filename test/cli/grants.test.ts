@@ -43,7 +43,7 @@ function allow(device: string): Promise<string> {
       rejected_scopes: [],
       expires_at: null,
       granted: { openid: { scope: 'openid' }, resources: { 'https://photos.example': 'photos.read' } },
-      device: { session_uid: device, name: device },
+      device: { id: device, name: device },
     },
     SYSTEM,
   )

@@ -419,7 +419,7 @@ async function inPostgres(db: Pool): Promise<Storage> {
           rejected_scopes: [],
           expires_at: null,
           granted: { openid: { scope: 'openid email' } },
-          device: { session_uid: 'uid', name: 'A device' },
+          device: { id: 'uid', name: 'A device' },
         },
         SYSTEM,
       ),

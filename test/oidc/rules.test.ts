@@ -97,6 +97,7 @@ describe('a registration in the provider’s words', () => {
     logo_uri: null,
     first_party: false,
     pkce_required: true,
+    id_token_signed_response_alg: 'RS256',
     verified_at: null,
     resource: null,
     created_at: new Date(),

