@@ -8,7 +8,7 @@ import type { UseRecorder } from '../grants/use.ts'
 import { HttpError, MethodNotAllowed } from '../web/errors.ts'
 import { formBody } from '../web/form.ts'
 import { allowFormTo } from '../web/headers.ts'
-import { endGrant } from './adapter.ts'
+import { endGrant } from './adapters/grants.ts'
 import type { TokenStore } from './tokens.ts'
 import { beginUnit, type Unit } from './unit.ts'
 

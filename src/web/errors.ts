@@ -71,6 +71,8 @@ export function errorAnswers({ render, log }: { render: Render; log: Logger }): 
     try {
       await next()
       if (ctx.status === 404 && ctx.body === undefined) throw new NotFound()
+      // The router names the methods that would do, and leaves the words to us.
+      if (ctx.status === 405 && !ctx.body) throw new MethodNotAllowed(ctx.response.get('Allow'))
     } catch (error) {
       answer(ctx, render, asRefusal(ctx, error, log))
     }

@@ -58,7 +58,7 @@ test('dead rows of every kind go, living ones of the same kind stay', async () =
       (${hash()}, 'setup', now() + interval '1 hour');
     insert into rate_limits (key, points, expire) values ('dead', 1, 1000), ('living', 1, 4102444800000);
     insert into signing_keys (kid, alg, public_jwk, private_jwk_encrypted, state, retired_at)
-      values ('dead', 'ES256', '{}', '', 'retired', ${old});
+      select 'dead', alg, public_jwk, private_jwk_encrypted, 'retired', ${old} from signing_keys limit 1;
   `)
   const before = await counts()
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import { rotateSecret } from '../../src/clients/secrets.ts'
 import { createClient, deleteClient, resumeClient, suspendClient } from '../../src/clients/store.ts'
+import { one as row, sql } from '../../src/db/pool.ts'
 import { listKeys, rotateKeys } from '../../src/keys/store.ts'
 import { createResource } from '../../src/resources/store.ts'
 import { secretsFrom } from '../../src/secrets.ts'
@@ -190,9 +191,10 @@ test('many rotations one after another leave both with the last keys', async () 
   })
 })
 
-test('two workers behind one port, stopped under load: whoever was accepted is answered', async () => {
+test('two workers behind one port, stopped under load: whatever was done was answered', async () => {
   const workers = await startServer({ databaseUrl: database.url, env: { WORKERS: '2', LOG_LEVEL: 'error' } })
-  const app = world.service
+  const made = await createClient(database.db, { name: 'Busy', type: 'service', scopes: [] }, BY)
+  const app: App = { id: made.client.id, secret: made.secret!, redirect_uri: '' }
   let stopping = false
   let refused = 0
   const answers: number[] = []
@@ -202,8 +204,9 @@ test('two workers behind one port, stopped under load: whoever was accepted is a
         const { status } = await call(workers.origin, '/token', app, { grant_type: 'client_credentials' })
         answers.push(status)
       } catch (error) {
-        // Nobody listens any more; a request that was under way must not end like this.
-        expect([stopping, (error as { code?: string }).code]).toEqual([true, 'ECONNREFUSED'])
+        // Nobody listens any more, or nobody took the connection from the kernel's queue.
+        expect(stopping).toBe(true)
+        expect(['ECONNREFUSED', 'ECONNRESET']).toContain((error as { code?: string }).code)
         refused++
         return
       }
@@ -217,6 +220,11 @@ test('two workers behind one port, stopped under load: whoever was accepted is a
   expect(code).toBe(0)
   expect(refused).toBe(4)
   expect(new Set(answers)).toEqual(new Set([200]))
+  const { issued } = await row<{ issued: number }>(
+    database.db,
+    sql`select count(*)::int as issued from tokens where client_id = ${app.id}`,
+  )
+  expect(answers).toHaveLength(issued)
 })
 
 async function keySet(node: string): Promise<{ keys: { kid: string }[] }> {
