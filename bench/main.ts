@@ -18,7 +18,7 @@ const USAGE = `npm run bench -- [options]
   --rows N            compare an empty database with one that holds N live tokens, instead of with the ceiling
   --only KEY          one row: ${ROWS.map(({ key }) => key).join(', ')}
   --seconds N         timed seconds of a round (3)
-  --rounds N          rounds of each server, taking turns (4)
+  --rounds N          rounds of each server, taking turns (3)
   --connections N     concurrent connections (16)
   --log-level LEVEL   of the server (info, its default)
   --quick             short rounds, for a look; figures are not to be believed
@@ -114,7 +114,7 @@ function readOptions(): Options {
     quick,
     rows: values.rows === undefined ? undefined : positive('rows', values.rows),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.3' : '3')),
-    rounds: positive('rounds', values.rounds ?? (quick ? '1' : '4')),
+    rounds: positive('rounds', values.rounds ?? (quick ? '1' : '3')),
     connections: positive('connections', values.connections ?? '16'),
     logLevel: values['log-level'],
     cpuProfile: values['cpu-profile'],

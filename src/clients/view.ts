@@ -47,7 +47,9 @@ export function appView(app: AppFacts, redirectUri?: string): AppView {
 export function hostOf(uri: string | undefined | null): string {
   const url = uri ? URL.parse(uri) : null
   if (!url) return ''
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'an app on this device'
+  const web = url.protocol === 'https:' || url.protocol === 'http:'
+  // RFC 8252 §7.3: an installed app listens on an IP literal; localhost is what a developer's own machine calls itself.
+  if (!web || url.hostname === '127.0.0.1' || url.hostname === '[::1]') return 'an app on this device'
   return url.host
 }
 

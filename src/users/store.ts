@@ -237,14 +237,14 @@ export function createSetupLink(db: Db): Promise<string> {
   })
 }
 
-/** Whether a set-up link could still be used. */
+/** Whether a set-up link could still be used: also not once an administrator was made in another way. */
 export async function isSetupLinkOpen(db: Db, secret: string): Promise<boolean> {
   const { open } = await one<{ open: boolean }>(
     db,
     sql`select exists (
           select from user_links
           where hash = ${digest(secret)} and purpose = 'setup' and consumed_at is null and expires_at > now()
-        ) as open`,
+        ) and not exists (select from users where role = 'admin') as open`,
   )
   return open
 }
@@ -260,7 +260,8 @@ export function redeemSetupLink(
     const consumed = await run(
       t,
       sql`update user_links set consumed_at = now()
-          where hash = ${digest(secret)} and purpose = 'setup' and consumed_at is null and expires_at > now()`,
+          where hash = ${digest(secret)} and purpose = 'setup' and consumed_at is null and expires_at > now()
+            and not exists (select from users where role = 'admin')`,
     )
     return consumed ? createUser(t, { ...input, role: 'admin' }, by) : undefined
   })

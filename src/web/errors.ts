@@ -71,6 +71,7 @@ export function errorAnswers({ render, log }: { render: Render; log: Logger }): 
     try {
       await next()
       if (ctx.status === 404 && ctx.body === undefined) throw new NotFound()
+      if (ctx.status === 405 && ctx.body === undefined) throw new MethodNotAllowed(ctx.response.get('Allow'))
       // The router names the methods that would do, and leaves the words to us.
       if (ctx.status === 405 && !ctx.body) throw new MethodNotAllowed(ctx.response.get('Allow'))
     } catch (error) {

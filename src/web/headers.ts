@@ -87,5 +87,7 @@ export function allowFormTo(ctx: Context, uri: string | undefined): void {
 }
 
 function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
+  // A zone (fe80::1%eth0) means something on one machine only; Postgres knows no address with one.
+  const [bare = ''] = address.split('%')
+  return bare.startsWith('::ffff:') ? bare.slice('::ffff:'.length) : bare
 }

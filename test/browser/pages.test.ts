@@ -125,11 +125,14 @@ describe('deciding about an app', () => {
     await expectFine(page, 'consent-long', LONG_EMAIL)
   })
 
-  test('on the device itself', async () => {
+  test.each([
+    ['by a scheme of its own', 'com.example.slideshow:/callback'],
+    ['on a port of its own choice', 'http://127.0.0.1/callback'],
+  ])('on the device itself, reached %s', async (_, redirect_uri) => {
     const native = await theatre.app({
       name: 'Slideshow',
       type: 'native',
-      redirect_uris: ['com.example.slideshow:/callback'],
+      redirect_uris: [redirect_uri],
       homepage_uri: undefined,
     })
     const page = await freshPage()

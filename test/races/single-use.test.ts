@@ -159,6 +159,15 @@ test('of 20 parallel uses of the set-up link exactly one makes an administrator'
   expect(admins).toBe(1)
 })
 
+test('a set-up link is worth nothing once somebody administers the server', async () => {
+  const link = `/setup/${await createSetupLink(database.db)}`
+
+  for (const node of nodes) {
+    expect((await new Browser(server.issuer, node).get(link)).status).toBe(404)
+    expect((await send('POST', node, link, { form: { csrf: 'x' } })).status).toBe(404)
+  }
+})
+
 async function reuseEvents(): Promise<number> {
   const { count } = await one<{ count: number }>(
     database.db,

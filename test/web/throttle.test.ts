@@ -84,6 +84,11 @@ test('the limit is by the address behind trusted proxies, whatever else the head
   expect((await guess('192.0.2.7, 10.1.2.3')).status).toBe(422)
 })
 
+test('an address that no table can hold does not get in the way', async () => {
+  expect((await attempt(one, world.bob.email, 'wrong', 'fe80::1%eth0')).status).toBe(422)
+  expect((await attempt(one, world.bob.email, 'wrong', 'unknown')).status).toBe(422)
+})
+
 test('without trusted proxies X-Forwarded-For changes nothing', async () => {
   const plain = await startApp({ db: database.db })
   for (let i = 0; i < 5; i++) {
