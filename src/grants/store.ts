@@ -77,7 +77,11 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
     )
     await run(
       t,
-      sql`update grants set ends_at = ${expires_at} where consent_id = ${consent.id} and revoked_at is null`,
+      sql`update grants set ends_at = ${expires_at}
+          where id in (
+            -- Here as everywhere grants are locked in the order of their ids: two changes at once then never wait in a ring.
+            select id from grants where consent_id = ${consent.id} and revoked_at is null order by id for update
+          )`,
     )
     // What is not allowed now must not live on where it was allowed earlier.
     const narrowed = await many<{ id: string }>(
@@ -252,7 +256,11 @@ function endConsents(db: Db, user_id: string, client_id: string | undefined, by:
       t,
       sql`with marked as (
             update grants set revoked_at = now(), revoked_reason = 'removed_by_user'
-            where consent_id = any(${ended.map(({ id }) => id)}) and revoked_at is null
+            where id in (
+              select id from grants
+              where consent_id = any(${ended.map(({ id }) => id)}) and revoked_at is null
+              order by id for update
+            )
             returning consent_id, device_id, expires_at
           )
           select consent_id, count(*)::int as grants,
@@ -284,7 +292,11 @@ export function revokeDevice(
     const ended = await many<{ id: string; device: string }>(
       t,
       sql`update grants set revoked_at = now(), revoked_reason = 'removed_by_user'
-          where user_id = ${user_id} and client_id = ${client_id} and device_id = ${device_id} and revoked_at is null
+          where id in (
+            select id from grants
+            where user_id = ${user_id} and client_id = ${client_id} and device_id = ${device_id} and revoked_at is null
+            order by id for update
+          )
           returning id, device`,
     )
     await recordAll(

@@ -59,7 +59,7 @@ export function signIn({ db }: { db: Pool }) {
         await addresses.count(ctx.ip)
       } catch (refusal) {
         if (!(refusal instanceof TooManyRequests)) throw refusal
-        await record(db, { type: 'sign_in.limited' }, by)
+        if (refusal.crossed) await record(db, { type: 'sign_in.limited' }, by)
         ctx.set(refusal.headers)
         return this.show(ctx, step, { form: refusal.message }, 429)
       }

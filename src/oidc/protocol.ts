@@ -70,6 +70,7 @@ export function protocol({ db, tokens, use, provider }: ProtocolParts): Middlewa
     await run(ctx as Parameters<typeof run>[0], next)
     if (unit.writes && ctx.status === 200) await commit(ctx, { db, tokens }, unit)
     if (ctx.path === '/introspect' || ctx.path === '/userinfo') await noteUse(ctx, use, unit)
+    if (ctx.method === 'POST' && !ctx.response.get('cache-control')) ctx.set('Cache-Control', 'no-store')
     // form_post pages carry the answer to the app's own origin.
     if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
   }

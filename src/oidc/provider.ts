@@ -160,7 +160,8 @@ function settings(parts: ProviderParts): Configuration {
         const left = token.iiat! + ttl.refreshTokenMaxSeconds - Math.floor(Date.now() / 1000)
         return Math.max(1, Math.min(ttl.refreshTokenSeconds, left))
       },
-      Session: ttl.sessionSeconds,
+      // Before somebody signs in a session holds next to nothing, and anybody can make one.
+      Session: (_ctx, session) => (session.accountId ? ttl.sessionSeconds : INTERACTION_SECONDS),
     },
   }
 }

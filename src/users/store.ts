@@ -138,8 +138,11 @@ export function enableUser(db: Db, id: string, by: Actor): Promise<boolean> {
     await run(
       t,
       sql`update grants set revoked_at = now(), revoked_reason = 'revoked_by_admin'
-          where user_id = ${id} and revoked_at is null
-            and exists (select from users where id = ${id} and disabled_at is not null)`,
+          where id in (
+            select g.id from grants g join users u on u.id = g.user_id
+            where g.user_id = ${id} and g.revoked_at is null and u.disabled_at is not null
+            order by g.id for update of g
+          )`,
     )
     const changed = await run(
       t,

@@ -55,10 +55,13 @@ export class MethodNotAllowed extends HttpError {
 /** 429, with the seconds to wait. */
 export class TooManyRequests extends HttpError {
   readonly retryAfterSeconds: number
+  /** Whether this is the attempt that crossed the limit; those after it are not worth a record each. */
+  readonly crossed: boolean
 
-  constructor(message: string, retryAfterSeconds: number) {
+  constructor(message: string, retryAfterSeconds: number, crossed: boolean) {
     super(429, 'too_many_requests', message, { 'Retry-After': String(retryAfterSeconds) })
     this.retryAfterSeconds = retryAfterSeconds
+    this.crossed = crossed
   }
 }
 
@@ -71,7 +74,6 @@ export function errorAnswers({ render, log }: { render: Render; log: Logger }): 
     try {
       await next()
       if (ctx.status === 404 && ctx.body === undefined) throw new NotFound()
-      if (ctx.status === 405 && ctx.body === undefined) throw new MethodNotAllowed(ctx.response.get('Allow'))
       // The router names the methods that would do, and leaves the words to us.
       if (ctx.status === 405 && !ctx.body) throw new MethodNotAllowed(ctx.response.get('Allow'))
     } catch (error) {

@@ -40,7 +40,8 @@ export function throttle(
       } catch (refusal) {
         if (!(refusal instanceof RateLimiterRes)) throw asDatabaseError(refusal)
         const wait = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000))
-        throw new TooManyRequests(`${message} Try again in ${inWords(wait)}.`, wait)
+        const crossed = refusal.consumedPoints === attempts + 1
+        throw new TooManyRequests(`${message} Try again in ${inWords(wait)}.`, wait, crossed)
       }
     },
     async forgive(key) {
