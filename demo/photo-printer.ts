@@ -161,11 +161,12 @@ export function createPhotoPrinter({ origin, issuer, brand, client, api, trace }
 
   async function fetchPhotos(session: PrinterSession, account: Account): Promise<boolean> {
     session.photos = undefined
-    const answer = await connection.call(account, 'GET', `${api}/photos`)
-    if (answer.status === 403) {
+    // An app that was not allowed something need not ask for it.
+    if (!account.scopes.includes('photos.read')) {
       tell(session, 'bad', 'We may not look at your photos', 'You signed in, but did not allow that.')
       return false
     }
+    const answer = await connection.call(account, 'GET', `${api}/photos`)
     if (!answer.ok) {
       refused(session, answer)
       return false

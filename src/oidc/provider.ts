@@ -78,7 +78,8 @@ function settings(parts: ProviderParts): Configuration {
       },
     ],
     clockTolerance: 5,
-    conformIdTokenClaims: true,
+    // Name and email are in the ID token whenever they were allowed, whatever API the access token is for.
+    conformIdTokenClaims: false,
     cookies: {
       keys: secrets.cookieKeys,
       // __Host- pins a cookie to this very host and to https; the interaction's cookies need a path of their own.

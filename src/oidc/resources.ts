@@ -1,6 +1,6 @@
 // Resource indicators (RFC 8707) over our APIs: which API a token is for, and which of its scopes a client may have.
 import type { Context } from 'koa'
-import { type Client, errors, type ResourceServer } from 'oidc-provider'
+import { type Client, errors, type Grant, type ResourceServer } from 'oidc-provider'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import type { OwnMetadata } from './clients.ts'
@@ -12,8 +12,8 @@ export function resourceIndicators(resources: ResourceDirectory) {
     enabled: true,
     /** Without a resource parameter the scopes say which APIs are meant: each belongs to one. */
     async defaultResource(ctx: Context, client: Client, oneOf?: readonly string[]) {
-      // At the token endpoint a token has one audience; a request that named several gets the first.
-      if (oneOf) return oneOf[0]!
+      // At the token endpoint a token has one audience: the first API of which something was allowed.
+      if (oneOf) return oneOf.find((identifier) => isAllowed(ctx, identifier)) ?? oneOf[0]!
       const identifiers = new Set<string>()
       checkOpenidScopes(ctx, client)
       for (const scope of requestedScopes(ctx)) {
@@ -36,7 +36,9 @@ export function resourceIndicators(resources: ResourceDirectory) {
       return { scope: allowed.join(' '), audience: identifier, accessTokenFormat: 'opaque' }
     },
     // A code that was asked for with an API in mind gives a token for that API, without asking for it a second time.
-    useGrantedResource: () => true,
+    // Where the person allowed nothing of it, the token is for userinfo, as if the API had not been asked for.
+    useGrantedResource: (ctx: Context, model: { resource?: string | string[] }) =>
+      [model.resource ?? []].flat().some((identifier) => isAllowed(ctx, identifier)),
   }
 }
 
@@ -44,6 +46,10 @@ export function resourceIndicators(resources: ResourceDirectory) {
 function checkOpenidScopes(ctx: Context, client: Client): void {
   const forbidden = client.scope ? undefined : allRequested(ctx).find(isOpenid)
   if (forbidden) throw new errors.InvalidScope('requested scope is not allowed', forbidden)
+}
+
+function isAllowed(ctx: Context, identifier: string): boolean {
+  return Boolean((ctx.oidc.entities.Grant as Grant | undefined)?.getResourceScope(identifier))
 }
 
 function requestedScopes(ctx: Context): string[] {

@@ -37,13 +37,19 @@ describe('the ID token', () => {
     expect(Math.abs(tokens.claims()!.exp - tokens.claims()!.iat - 600)).toBeLessThanOrEqual(1)
   })
 
-  test('says only who it is when userinfo says the rest', async () => {
-    const tokens = await app.connect(jamie, { scope: 'openid profile email' })
+  test('says the same whether or not anything of an API was allowed', async () => {
+    const plain = await app.connect(jamie, { scope: 'openid profile email' })
+    const unticked = await app.connect(jamie, { scope: 'openid profile email photos.read' }, { scope: [] })
 
-    const claims = tokens.claims()!
-    expect(claims.sub).toBe(jamie.id)
-    expect(claims).not.toHaveProperty('email')
-    expect(claims).not.toHaveProperty('name')
+    for (const tokens of [plain, unticked]) {
+      expect(tokens.claims()).toMatchObject({ sub: jamie.id, name: 'Jamie', email: jamie.email })
+      // Nothing of the API was allowed: the token is for userinfo, and says so.
+      expect(tokens.scope).toBe('openid profile email')
+      const answer = await fetch(`${stage.origin}/userinfo`, {
+        headers: { authorization: `Bearer ${tokens.access_token}` },
+      })
+      expect(answer.status).toBe(200)
+    }
   })
 
   test('tells no more than the scopes', async () => {
