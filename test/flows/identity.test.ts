@@ -38,8 +38,13 @@ describe('the ID token', () => {
   })
 
   test('says the same whether or not anything of an API was allowed', async () => {
-    const plain = await app.connect(jamie, { scope: 'openid profile email' })
-    const unticked = await app.connect(jamie, { scope: 'openid profile email photos.read' }, { scope: [] })
+    const another = await stage.app()
+    const plain = await another.connect(jamie, { scope: 'openid profile email' })
+    const unticked = await another.connect(
+      jamie,
+      { scope: 'openid profile email photos.read' },
+      { scope: [] },
+    )
 
     for (const tokens of [plain, unticked]) {
       expect(tokens.claims()).toMatchObject({ sub: jamie.id, name: 'Jamie', email: jamie.email })
