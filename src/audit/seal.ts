@@ -27,12 +27,12 @@ export interface Sealed {
 }
 
 /** The end of the chain is not as it was written, so nothing is sealed on top of it. */
-export class ChainBroken extends Error {
+class ChainBroken extends Error {
   override name = 'ChainBroken'
 }
 
 /** Rows a seal covers at most. */
-export const SEAL_ROWS = 1_000
+const SEAL_ROWS = 1_000
 
 /** How often the background task looks. */
 export const SEAL_SECONDS = 5

@@ -16,6 +16,7 @@ import { secretsFrom } from '../../src/secrets.ts'
 import { createLogger } from '../../src/web/log.ts'
 import { highestId, KEYS, recordSome, sealAll, secrets, tamper } from '../support/audit.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { SECRET_KEYS, startServer } from '../support/server.ts'
 
 let database: TestDatabase
 let db: Pool
@@ -250,6 +251,24 @@ describe('the background task', () => {
     await recordSome(db, 1)
     await sleep(100)
     expect(await sealedIds()).toHaveLength(3)
+  })
+
+  test('runs in the server, which logs each head', async () => {
+    const server = await startServer({ databaseUrl: database.url })
+    try {
+      const deadline = Date.now() + 40_000
+      while (!server.output().includes('audit sealed') && Date.now() < deadline) await sleep(100)
+
+      const line = server
+        .output()
+        .split('\n')
+        .find((text) => text.includes('audit sealed'))
+      const { head } = JSON.parse(line ?? '{}')
+      const keys = secretsFrom([SECRET_KEYS])
+      expect(await verifyAudit(db, keys, { head })).toMatchObject({ ok: true, sealed: 4 })
+    } finally {
+      await server.stop()
+    }
   })
 
   test('notices that the end which it has seen was cut off, and says so', async () => {
