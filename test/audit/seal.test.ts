@@ -62,6 +62,21 @@ test('an empty record is whole, and gets no seal', async () => {
   })
 })
 
+test('what was recorded before there were seals is sealed like everything else', async () => {
+  await run(db, sql`drop table audit_seals`)
+  await run(db, sql`drop function audit_seals_are_append_only`)
+  await run(db, sql`alter table audit_events drop column tx`)
+  await run(db, sql`delete from migrations where name = '0007_audit_seals'`)
+  const old = await recordSome(db, 5)
+
+  await migrate(db)
+  const recent = await recordSome(db, 2)
+  await sealAll(db)
+
+  expect(await sealedIds()).toEqual([...old, ...recent])
+  expect(await verifyAudit(db, secrets)).toMatchObject({ ok: true, sealed: 7 })
+})
+
 test('neither a row nor a seal can be changed by an ordinary statement', async () => {
   await recordSome(db, 1)
   await sealAll(db)
