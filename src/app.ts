@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
+import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
 import { clientDirectory } from './clients/directory.ts'
 import { sweepClients } from './clients/store.ts'
 import type { Config } from './config.ts'
@@ -117,6 +118,8 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   let current = await build()
   const provider = () => current
   const sweeper = startSweeper({ db, log }, SWEEPS, config.sweepIntervalSeconds)
+  // A process that leaves sweeping to others leaves this to them, too.
+  const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
 
   const app = new Koa({ keys: secrets.cookieKeys, proxy: true })
   // Whatever is thrown outside of errorAnswers comes too late to be answered: a client that went away, mostly.
@@ -151,7 +154,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     },
     async close() {
       newest = Number.NaN
-      await Promise.all([listener.close(), sweeper.close(), use.close()])
+      await Promise.all([listener.close(), sweeper.close(), sealer.close(), use.close()])
     },
   }
 }

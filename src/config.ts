@@ -29,7 +29,7 @@ export interface Config {
     refreshTokenMaxSeconds: number
     sessionSeconds: number
   }
-  /** 0: this process sweeps nothing. */
+  /** 0: this process sweeps nothing, and seals nothing. */
   sweepIntervalSeconds: number
   /** How long requests in flight may take after SIGTERM. */
   shutdownSeconds: number
@@ -200,7 +200,8 @@ export const SETTINGS = {
     parse: wholeNumber(60, TEN_YEARS),
   },
   SWEEP_INTERVAL_SECONDS: {
-    meaning: 'How often dead rows are deleted in the background; 0 switches it off.',
+    meaning:
+      'How often dead rows are deleted in the background; 0 switches it off, and sealing the audit log, too.',
     fallback: '60',
     example: '60',
     parse: wholeNumber(0, 86_400),

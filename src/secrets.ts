@@ -23,6 +23,12 @@ export interface Secrets {
   mac(text: string): string
   /** Whether `mac` is the keyed digest of `text` under any key of the list, in constant time. */
   macMatches(text: string, mac: string): boolean
+  /** Which key is the current one: 8 bytes, as in front of what {@link Secrets.encrypt} makes. */
+  readonly keyId: Buffer
+  /** HMAC-SHA-256 of a digest of the audit log under the current key. */
+  attest(digest: Buffer): Buffer
+  /** Whether `mac` is that of `digest` under the key `key_id`; undefined when that key is not in the list. */
+  isAttested(digest: Buffer, by: { key_id: Buffer; mac: Buffer }): boolean | undefined
 }
 
 /** Something was encrypted under a key that is not in SECRET_KEYS any more. */
@@ -42,7 +48,8 @@ export function secretsFrom(keys: readonly string[]): Secrets {
   if (current === undefined) throw new Error('SECRET_KEYS is empty')
   const sealing = keys.map((key) => ({ id: keyId(key), key: derive(key, 'valetkey encryption') }))
   const macKeys = keys.map((key) => derive(key, 'valetkey forms'))
-  const digest = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest()
+  const auditKeys = keys.map((key) => ({ id: keyId(key), key: derive(key, 'valetkey audit') }))
+  const digest = (key: Buffer, text: string | Buffer) => createHmac('sha256', key).update(text).digest()
 
   return {
     cookieKeys: keys.map((key) => derive(key, 'valetkey cookies').toString('base64url')),
@@ -67,6 +74,14 @@ export function secretsFrom(keys: readonly string[]): Secrets {
         const expected = digest(key, text)
         return given.length === expected.length && timingSafeEqual(given, expected)
       })
+    },
+    keyId: auditKeys[0]!.id,
+    attest: (of) => digest(auditKeys[0]!.key, of),
+    isAttested(of, { key_id, mac }) {
+      const entry = auditKeys.find(({ id }) => id.equals(key_id))
+      if (!entry) return undefined
+      const expected = digest(entry.key, of)
+      return mac.length === expected.length && timingSafeEqual(mac, expected)
     },
   }
 }

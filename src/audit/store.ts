@@ -1,5 +1,5 @@
 // The append-only table of what happened. It writes and reads; what there is to record stands in events.ts.
-import { type Db, many, run, sql } from '../db/pool.ts'
+import { type Db, type Fragment, fragment, many, run, sql } from '../db/pool.ts'
 import type { Actor, AuditEvent } from './events.ts'
 
 /** A recorded event. */
@@ -38,21 +38,59 @@ export async function recordAll(db: Db, events: AuditEvent[], by: Actor): Promis
   )
 }
 
-/** Events, newest first. @param filter.before the id of the last row already seen. */
+/** Which events are wanted; what is absent does not matter. */
+export interface EventFilter {
+  type?: string
+  actor_type?: string
+  actor_id?: string
+  user_id?: string
+  client_id?: string
+  /** Recorded then or later … */
+  since?: Date
+  /** … and before then. */
+  until?: Date
+}
+
+/** Events, newest first. @param page.before the id of the last row already seen. */
 export function listEvents(
   db: Db,
-  filter: { type?: string; user_id?: string; client_id?: string; limit?: number; before?: string } = {},
+  { limit = 50, before, ...filter }: EventFilter & { limit?: number; before?: string } = {},
 ): Promise<AuditRow[]> {
+  return events(db, filter, { before, order: fragment`desc`, limit })
+}
+
+/** Events, oldest first. @param page.after the id of the last row already seen. @param page.before one that is too new */
+export function listEventsForward(
+  db: Db,
+  filter: EventFilter,
+  page: { after?: string; before?: string; limit: number },
+): Promise<AuditRow[]> {
+  return events(db, filter, { ...page, order: fragment`asc` })
+}
+
+interface Page {
+  after?: string
+  before?: string
+  order: Fragment
+  limit: number
+}
+
+function events(db: Db, filter: EventFilter, { after, before, order, limit }: Page): Promise<AuditRow[]> {
   return many<AuditRow>(
     db,
     sql`select id, at, type, actor_type, actor_id, user_id, client_id, host(ip) as ip, user_agent, request_id, data
         from audit_events
         where (${filter.type ?? null}::text is null or type = ${filter.type ?? null})
+          and (${filter.actor_type ?? null}::text is null or actor_type = ${filter.actor_type ?? null})
+          and (${filter.actor_id ?? null}::text is null or actor_id = ${filter.actor_id ?? null})
           and (${filter.user_id ?? null}::uuid is null or user_id = ${filter.user_id ?? null})
           and (${filter.client_id ?? null}::text is null or client_id = ${filter.client_id ?? null})
-          and (${filter.before ?? null}::bigint is null or id < ${filter.before ?? null})
-        order by id desc
-        limit ${filter.limit ?? 50}`,
+          and (${filter.since ?? null}::timestamptz is null or at >= ${filter.since ?? null})
+          and (${filter.until ?? null}::timestamptz is null or at < ${filter.until ?? null})
+          and (${after ?? null}::bigint is null or id > ${after ?? null})
+          and (${before ?? null}::bigint is null or id < ${before ?? null})
+        order by id ${order}
+        limit ${limit}`,
   )
 }
 

@@ -15,6 +15,8 @@ export interface Answer {
   text: string
   /** Goes to standard error, next to text only. */
   note?: string
+  /** Set when what was asked is not so: said in one line, in the place of the text or next to the document. */
+  failure?: string
   /** Set when the answer holds a secret that is never shown again: what to do if it cannot be written. */
   ifLost?: string
 }
@@ -95,12 +97,21 @@ export function answering<Args extends unknown[]>(work: (...args: Args) => Promi
     const command = args.at(-1) as Command
     const answer = await work(...(args as Args))
     const { json } = command.opts<{ json?: boolean }>()
+    if (answer.failure && !json) throw new Refused(answer.failure)
     const problem = await write(json ? `${JSON.stringify(answer.json, null, 2)}\n` : answer.text)
     if (problem && answer.ifLost) throw new Refused(`the secret could not be written out; ${answer.ifLost}`)
     // A reader that has seen enough (head, less) is no failure.
     if (problem && problem.code !== 'EPIPE') throw new Refused(`cannot write the answer: ${problem.message}`)
+    if (answer.failure) throw new Refused(answer.failure)
     if (!json && answer.note) process.stderr.write(`${answer.note}\n`)
   }
+}
+
+/** Prints a piece of something long, as fast as it is read. @returns false when the reader has seen enough */
+export async function printed(text: string): Promise<boolean> {
+  const problem = await write(text)
+  if (problem && problem.code !== 'EPIPE') throw new Refused(`cannot write the answer: ${problem.message}`)
+  return !problem
 }
 
 /** Says a failure in one line on standard error. @returns the exit code. */

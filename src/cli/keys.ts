@@ -38,10 +38,10 @@ function rotate() {
 }
 
 /**
- * The secrets that encrypt private keys.
+ * The secrets of the server: they encrypt private keys and attest the audit log.
  * @throws Refused when they are not the server's: it could not decrypt what is written under them, and would not start.
  */
-async function serverSecrets(config: Config, db: Db): Promise<Secrets> {
+export async function serverSecrets(config: Config, db: Db): Promise<Secrets> {
   // Not at the top: it brings the whole server along, and no other command should wait for that.
   const { secretKeysOf } = await import('../main.ts')
   const secrets = secretsFrom(await secretKeysOf(config))

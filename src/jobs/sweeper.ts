@@ -2,6 +2,7 @@
 import type { Pool } from '../db/pool.ts'
 import { type Sweep, sweepAll } from '../db/sweep.ts'
 import type { Logger } from '../web/log.ts'
+import { repeat } from './repeat.ts'
 
 /** A sweeper at work. */
 export interface Sweeper {
@@ -19,33 +20,23 @@ export function startSweeper(
 ): Sweeper {
   const { db, log } = parts
   let closed = false
-  let timer: NodeJS.Timeout | undefined
-  let round: Promise<unknown> = Promise.resolve()
 
   const sweep = async (): Promise<Record<string, number>> => {
     const swept: Record<string, number> = {}
     for (const [kind, take] of Object.entries(sweeps)) swept[kind] = await sweepAll(db, take, () => !closed)
     return swept
   }
-  // Many nodes start together; they need not sweep together.
-  const schedule = (): void => {
-    if (closed || intervalSeconds === 0) return
-    timer = setTimeout(tick, intervalSeconds * 1000 * (0.75 + Math.random() / 2))
-    timer.unref()
-  }
-  const tick = (): void => {
-    round = sweep()
-      .then((swept) => log.debug({ swept }, 'swept'))
-      .catch((error) => log.warn({ err: error }, 'sweeping failed, it is tried again'))
-      .finally(schedule)
-  }
-  schedule()
+  const round = (): Promise<void> =>
+    sweep().then(
+      (swept) => log.debug({ swept }, 'swept'),
+      (error) => log.warn({ err: error }, 'sweeping failed, it is tried again'),
+    )
+  const repeated = repeat(round, intervalSeconds)
   return {
     sweep,
     async close() {
       closed = true
-      clearTimeout(timer)
-      await round
+      await repeated.close()
     },
   }
 }

@@ -27,7 +27,7 @@ const COMMANDS: Record<string, string[]> = {
   resources: ['create', 'list'],
   grants: ['list', 'revoke'],
   keys: ['list', 'rotate'],
-  audit: ['list'],
+  audit: ['list', 'verify', 'export'],
 }
 
 describe('help', () => {
@@ -136,6 +136,7 @@ describe('the database', () => {
     ['grants', 'list'],
     ['keys', 'list'],
     ['audit', 'list'],
+    ['audit', 'verify'],
   ])('without a schema: %s %s says what to run', async (...args) => {
     expect(await against(empty.url).run(args.filter(Boolean))).toEqual(
       failure(1, /pending; run: valetkey migrate up/),

@@ -1,0 +1,62 @@
+// For tests of the audit log: rows to seal, sealing to the end, and the hand of somebody who owns the database.
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sealAudit } from '../../src/audit/seal.ts'
+import { record } from '../../src/audit/store.ts'
+import { many, one, type Pool, type Query, run, sql, tx } from '../../src/db/pool.ts'
+import { type Secrets, secretsFrom } from '../../src/secrets.ts'
+
+/** The keys of these tests, by name. */
+export const KEYS = {
+  old: 'the old key of the audit tests, long enough',
+  current: 'the current key of the audit tests, long enough',
+  stranger: 'a key that the server never had, long enough',
+}
+
+/** The secrets of a server that has one key. */
+export const secrets = secretsFrom([KEYS.current])
+
+/** Records `count` events, each in a transaction of its own. @returns their ids, in order */
+export async function recordSome(db: Pool, count: number): Promise<string[]> {
+  const before = await highestId(db)
+  for (let i = 0; i < count; i++) {
+    await record(db, { type: 'sign_out', user_id: randomUUID() }, { type: 'user', user_agent: `agent ${i}` })
+  }
+  const rows = await many<{ id: string }>(
+    db,
+    sql`select id from audit_events where id > ${before} order by id`,
+  )
+  return rows.map(({ id }) => id)
+}
+
+/**
+ * Seals until every row is sealed. Not at once: transactions of other test files hold it up, because the numbers of
+ * transactions are those of the whole server.
+ */
+export async function sealAll(db: Pool, by: Secrets = secrets): Promise<void> {
+  for (const deadline = Date.now() + 45_000; Date.now() < deadline; await sleep(20)) {
+    await sealAudit(db, by)
+    const { left } = await one<{ left: string }>(
+      db,
+      sql`select (select count(*) from audit_events) - coalesce(sum(cardinality(row_ids)), 0) as left from audit_seals`,
+    )
+    if (left === '0') return
+  }
+  throw new Error('rows were not sealed in time')
+}
+
+/** Changes what refuses to be changed, as a superuser can: no trigger fires. */
+export function tamper(db: Pool, ...changes: Query[]): Promise<void> {
+  return tx(db, async (t) => {
+    await run(t, sql`set local session_replication_role = 'replica'`)
+    for (const change of changes) {
+      if ((await run(t, change)) === 0) throw new Error(`nothing was tampered with: ${change.text}`)
+    }
+  })
+}
+
+/** The highest id there is. */
+export async function highestId(db: Pool): Promise<string> {
+  const { id } = await one<{ id: string }>(db, sql`select coalesce(max(id), 0) as id from audit_events`)
+  return id
+}
