@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { arch, cpus, platform, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { percentile, rate } from './load.ts'
+import { percentile, rate, sum } from './load.ts'
 import { median, type Sizes } from './removals.ts'
 import type { Round, Row } from './rows.ts'
 
@@ -47,7 +47,7 @@ export function describeRun({ seconds, rounds, connections, logLevel, postgres, 
 /** The report of a run. */
 export function report(description: string, comparisons: Comparison[], sizes?: Sizes): string {
   const full = comparisons.some(({ results }) => results.some(({ target }) => target === 'full'))
-  const lines = [description, '']
+  const lines = [description, `- ${others(comparisons)}`, '']
   if (full) {
     lines.push('| | empty /s | full /s | ratio | p50 ms | p99 ms | full p50 | full p99 | memory | full |')
   } else {
@@ -100,6 +100,20 @@ export async function saveSection(kind: 'ceiling' | 'full', text: string): Promi
 function sectionIn(text: string, kind: string): string | undefined {
   return new RegExp(`<!-- ${kind} -->\\n(.*?)\\n<!-- /${kind} -->`, 's').exec(text)?.[1]
 }
+
+/** How far the figures can be trusted: what else the machine did while the clock ran. */
+function others(comparisons: Comparison[]): string {
+  const totals = comparisons.flatMap(({ results }) => results.map(({ total }) => total))
+  const used = totals.map(
+    ({ used: u }) => u.machineSeconds - u.serverSeconds - u.postgresSeconds - u.driverSeconds,
+  )
+  const share = Math.max(0, sum(used) / sum(totals.map(({ seconds }) => seconds)))
+  const text = `Other processes took ${Math.round(share * 100)} % of a core meanwhile`
+  return share < QUIET ? text : `${text}: **the machine was busy; run this again when it is idle**`
+}
+
+/** Shares of a core; what the kernel does for our own sockets and files is among it. */
+const QUIET = 0.3
 
 function figures({ total }: Comparison['results'][number]) {
   return {

@@ -235,6 +235,7 @@ async function timed(
       // A backend that ended meanwhile takes its account along.
       postgresSeconds: Math.max(0, after.postgresSeconds - before.postgresSeconds),
       driverSeconds: after.driverSeconds - before.driverSeconds,
+      machineSeconds: after.machineSeconds - before.machineSeconds,
     },
   }
 }
@@ -256,6 +257,7 @@ export function allRounds(rounds: Round[]): Round {
       serverSeconds: used('serverSeconds'),
       postgresSeconds: used('postgresSeconds'),
       driverSeconds: used('driverSeconds'),
+      machineSeconds: used('machineSeconds'),
     },
   }
 }

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { openSync, readdirSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +28,8 @@ export interface Usage {
   serverSeconds: number
   postgresSeconds: number
   driverSeconds: number
+  /** Of the whole machine, whoever used it. */
+  machineSeconds: number
   serverBytes: number
 }
 
@@ -131,6 +134,7 @@ function usage(child: ChildProcess, postgres?: number): Usage {
     serverSeconds: server?.seconds ?? 0,
     serverBytes: server?.bytes ?? 0,
     driverSeconds: (user + system) / 1e6,
+    machineSeconds: sum(cpus().map(({ times }) => (times.user + times.nice + times.sys + times.irq) / 1000)),
     postgresSeconds: postgres && server ? sum(backends(postgres).map(({ seconds }) => seconds)) : 0,
   }
 }

@@ -2,7 +2,7 @@
 import type { JWK } from 'jose'
 import type { Context } from 'koa'
 import { type Client, type Configuration, Provider } from 'oidc-provider'
-import type { ClientDirectory } from '../clients/directory.ts'
+import type { ClientDirectory, Registration } from '../clients/directory.ts'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
 import { matchesSecret } from '../clients/secrets.ts'
 import type { Config } from '../config.ts'
@@ -44,6 +44,7 @@ const PUSHED_REQUEST_SECONDS = 60
 export function createProvider(parts: ProviderParts): Provider {
   const provider = new Provider(issuerOf(parts.config), settings(parts))
   issuePrefixedValues(provider)
+  keepClients(provider, parts.clients)
   compareSecretDigests(provider, parts.clients)
   rotateSessionsAtSignInOnly(provider)
   discloseWhatAppsMayUse(provider, parts.resourceScopes)
@@ -226,6 +227,24 @@ function issuePrefixedValues(provider: Provider): void {
       this.format = 'opaque'
       return newCredential(kind)
     }
+  }
+}
+
+// The provider recognizes an unchanged registration by a digest of all of it, made at every look-up. A registration that the
+// directory still remembers is unchanged as it is.
+function keepClients(provider: Provider, clients: ClientDirectory): void {
+  const Clients = provider.Client as unknown as { find(id: unknown): Promise<Client | undefined> }
+  const build = Clients.find.bind(Clients)
+  const kept = new WeakMap<Registration, Client>()
+  Clients.find = async (id) => {
+    if (typeof id !== 'string' || id === ACCOUNT_CLIENT_ID) return build(id)
+    const registration = await throughStorage(() => clients.find(id))
+    if (!registration) return undefined
+    const known = kept.get(registration)
+    if (known) return known
+    const client = await build(id)
+    if (client) kept.set(registration, client)
+    return client
   }
 }
 

@@ -21,18 +21,21 @@ export function believedHeaders(
   }
   const isTrusted = (address: string) => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
-  return (req) => {
-    const hops = String(req.headers['x-forwarded-for'] ?? '').split(',')
-    let address = plainAddress(req.socket.remoteAddress ?? '')
-    while (isTrusted(address) && hops.length > 0) {
+  const { host, protocol } = issuer
+  const scheme = protocol.slice(0, -1)
+
+  return ({ headers, socket }) => {
+    let address = plainAddress(socket.remoteAddress ?? '')
+    const hops = trustedProxies.length > 0 ? String(headers['x-forwarded-for'] ?? '').split(',') : []
+    while (hops.length > 0 && isTrusted(address)) {
       const hop = plainAddress(hops.pop()!.trim())
       if (!isIP(hop)) break
       address = hop
     }
-    req.headers.host = issuer.host
-    req.headers['x-forwarded-proto'] = issuer.protocol.slice(0, -1)
-    req.headers['x-forwarded-for'] = address
-    delete req.headers['x-forwarded-host']
+    headers.host = host
+    headers['x-forwarded-proto'] = scheme
+    headers['x-forwarded-for'] = address
+    headers['x-forwarded-host'] = undefined
   }
 }
 
