@@ -37,7 +37,7 @@ export function routes({
   afterSignIn,
 }: Handlers) {
   // All methods there are: one that no row takes is refused with 405 rather than said to be unknown.
-  const router = new Router({ methods: METHODS })
+  const router = new Router({ sensitive: true, methods: METHODS })
   const body = formBody()
   const get = (path: string, handler: (ctx: Context) => unknown) =>
     router.get(path, (ctx) => handler(ctx as Context))

@@ -48,6 +48,8 @@ function words(row: AuditRow, app: string): { text: string; detail?: string; ton
         detail: 'All other devices were signed out.',
         tone: 'warning',
       }
+    case 'password.change_failed':
+      return { text: 'Somebody tried to change your password with a wrong one', tone: 'warning' }
     case 'sign_in.succeeded':
       return { text: row.client_id ? `You signed in to use ${app}` : 'You signed in', tone: 'good' }
     case 'sign_in.failed':

@@ -26,6 +26,7 @@ export type AuditEvent =
   | (OfUser & { type: 'user.enabled' })
   | (OfUser & { type: 'user.renamed' })
   | (OfUser & { type: 'password.changed' })
+  | (OfUser & { type: 'password.change_failed' })
   | (OfUser & { type: 'sign_in.succeeded'; client_id?: string })
   // Without a user_id, nobody has that address; the address itself is not kept.
   | {

@@ -1,6 +1,7 @@
 // What may be registered as a client: the rules of RFC 7591, RFC 8252 and RFC 9700, said so that a developer can mend
 // the mistake. It knows no storage; every door (command line, pages, API) comes through here.
 import { z } from 'zod'
+import { isPlainName } from '../names.ts'
 
 /** Kinds of client. A resource_server is an API's own credentials; it can do nothing but introspect. */
 export type ClientType = 'web' | 'spa' | 'native' | 'service' | 'resource_server'
@@ -39,16 +40,13 @@ export interface ClientMetadata {
   id_token_signed_response_alg: (typeof ID_TOKEN_ALGS)[number]
 }
 
-// Control characters, and the ones that turn text around: neither has a place in a name that people decide by.
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u
-
 const schema = z.object({
   name: z
     .string()
     .trim()
     .min(1, 'is missing, e.g. "Photo Printer"')
     .max(80, 'has more than 80 characters')
-    .refine((name) => !UNPRINTABLE.test(name), 'holds control characters'),
+    .refine(isPlainName, 'holds characters that cannot be seen'),
   type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}`),
   redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
   post_logout_redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),

@@ -36,7 +36,7 @@ export function createClient(
 ): Promise<{ client: Client; secret: string | undefined }> {
   const { id = newClientId(), ...rest } = input
   const m = validMetadata(rest)
-  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id))
+  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id) || id.startsWith('valetkey'))
     throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only')
   return tx(db, async (t) => {
     await checkScopes(t, m.scopes)

@@ -62,7 +62,7 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
           where user_id = ${user_id} and client_id = ${client.id} and revoked_at is null and expires_at <= now()`,
     )
     // What was decided earlier and is not asked now stays decided; what is asked now counts as answered now.
-    const consent = await one<{ id: string }>(
+    const consent = await one<{ id: string; expires_at: Date | null }>(
       t,
       sql`insert into consents as c (user_id, client_id, scopes, rejected_scopes, client_name, client_host, expires_at)
           values (${user_id}, ${client.id}, ${scopes}, ${rejected_scopes}, ${client.name}, ${client.host}, ${expires_at})
@@ -72,12 +72,15 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
               rejected_scopes = array(select unnest(c.rejected_scopes) union select unnest(excluded.rejected_scopes)
                                       except select unnest(excluded.scopes)),
               client_name = excluded.client_name, client_host = excluded.client_host,
-              expires_at = excluded.expires_at, updated_at = now()
-          returning id`,
+              -- More time only for what the person has seen: what was allowed earlier and is not asked about now keeps its end.
+              expires_at = case when c.scopes <@ (excluded.scopes || excluded.rejected_scopes) then excluded.expires_at
+                                else least(c.expires_at, excluded.expires_at) end,
+              updated_at = now()
+          returning id, expires_at`,
     )
     await run(
       t,
-      sql`update grants set ends_at = ${expires_at}
+      sql`update grants set ends_at = ${consent.expires_at}
           where id in (
             -- Here as everywhere grants are locked in the order of their ids: two changes at once then never wait in a ring.
             select id from grants where consent_id = ${consent.id} and revoked_at is null order by id for update
@@ -409,11 +412,15 @@ async function insertGrant(
   device: Device,
 ): Promise<string | undefined> {
   const id = `g_${randomBytes(16).toString('base64url')}`
+  const held = [granted.openid?.scope, ...Object.values(granted.resources ?? {})]
+    .flatMap((scopes) => scopes?.split(' ') ?? [])
+    .filter(Boolean)
   const inserted = await run(
     db,
     sql`with consent as (
           select id, user_id, client_id, expires_at from consents
-          where id = ${consent_id} and revoked_at is null
+          -- Read anew once the lock is held: what was narrowed while it was waited for must not come back.
+          where id = ${consent_id} and revoked_at is null and scopes @> ${held}::text[]
           for share
         )
         insert into grants (id, consent_id, user_id, client_id, payload, device_id, device, ends_at, expires_at)

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { hostOf } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { deviceOf } from '../grants/device.ts'
-import { findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
+import { type Consent, findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
 import { all, split } from '../oidc/grants.ts'
 import { openidWords } from '../oidc/scopes.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
@@ -13,6 +13,7 @@ import { findUser } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import { NotFound } from '../web/errors.ts'
 import { readForm } from '../web/form.ts'
+import { when } from '../web/time.ts'
 import type { Step } from './step.ts'
 
 const KEEP = {
@@ -25,7 +26,9 @@ const KEEP_DAYS = { always: null, year: 365, month: 30, day: 1 } as const
 
 const form = z.object({
   scope: z.union([z.string().transform((one) => [one]), z.array(z.string())]).default([]),
-  keep: z.enum(Object.keys(KEEP) as (keyof typeof KEEP)[], 'Choose how long.').default('always'),
+  keep: z
+    .enum(['as_before', ...(Object.keys(KEEP) as (keyof typeof KEEP)[])], 'Choose how long.')
+    .default('always'),
 })
 
 /** The page and the post of a consent. */
@@ -53,11 +56,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
             // What was allowed stays ticked, what was refused stays unticked; danger is never ticked in advance.
             checked: decided.has(scope.name) ? allowed.has(scope.name) : !scope.dangerous,
           })),
-          keep: Object.entries(KEEP).map(([value, label]) => ({
-            value,
-            label,
-            selected: value === 'always',
-          })),
+          keep: keepOptions(earlier),
           redirect_host: hostOf(step.redirectUri),
           errors,
         },
@@ -75,7 +74,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
       if (allowed.size === 0) {
         return this.show(ctx, step, { form: 'Tick at least one thing, or choose “Don’t allow”.' }, 422)
       }
-      const days = KEEP_DAYS[values.keep]
+      const expires_at = await keptUntil(step, values.keep)
       const grantId = await giveConsent(
         db,
         {
@@ -87,7 +86,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
           },
           scopes: [...allowed],
           rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),
-          expires_at: days === null ? null : new Date(Date.now() + days * 86_400_000),
+          expires_at,
           granted: split(asked, allowed),
           device: deviceOf(ctx),
         },
@@ -97,6 +96,14 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
     },
   }
 
+  // An end that was chosen earlier stays unless the person chooses another now.
+  async function keptUntil(step: Step, keep: keyof typeof KEEP | 'as_before'): Promise<Date | null> {
+    if (keep === 'as_before')
+      return (await findConsent(db, step.user_id!, step.client_id))?.expires_at ?? null
+    const days = KEEP_DAYS[keep]
+    return days === null ? null : new Date(Date.now() + days * 86_400_000)
+  }
+
   // The provider has checked the request and named the APIs it is about; scopes outside of them have no effect.
   async function readRequest(step: Step): Promise<{ asked: GrantedScopes; optional: ResourceScope[] }> {
     const { scope, resource } = step.params as { scope?: string; resource?: string | string[] }
@@ -104,7 +111,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
     const openid = ['openid', 'profile', 'email', 'offline_access'].filter((name) => requested.has(name))
     const optional: ResourceScope[] = []
     const asked: Record<string, string> = {}
-    for (const identifier of [resource ?? []].flat()) {
+    for (const identifier of new Set([resource ?? []].flat())) {
       const api = await resources.find(identifier)
       const scopes = api?.scopes.filter(({ name }) => requested.has(name) && step.mayAskFor(name)) ?? []
       if (scopes.length > 0) asked[identifier] = scopes.map(({ name }) => name).join(' ')
@@ -115,4 +122,19 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
       optional,
     }
   }
+}
+
+function keepOptions(earlier: Consent | undefined) {
+  const options = Object.entries(KEEP).map(([value, label]) => ({
+    value,
+    label,
+    selected: value === 'always',
+  }))
+  if (!earlier?.expires_at) return options
+  const before = {
+    value: 'as_before',
+    label: `As before: until ${when(earlier.expires_at).text}`,
+    selected: true,
+  }
+  return [before, ...options.map((option) => ({ ...option, selected: false }))]
 }

@@ -9,7 +9,7 @@ import { findCredentials, normalEmail, noteSignIn } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import { TooManyRequests } from '../web/errors.ts'
 import { readForm, sentText } from '../web/form.ts'
-import { throttle } from '../web/throttle.ts'
+import { placeOf, throttle } from '../web/throttle.ts'
 import type { Step } from './step.ts'
 
 const form = z.object({
@@ -49,17 +49,21 @@ export function signIn({ db }: { db: Pool }) {
       const email = normalEmail(values.email)
       // Addresses of people are not kept in clear where they need not be.
       const account = digest(email).toString('base64url')
+      const place = placeOf(ctx.ip)
       const by = actorOf(ctx)
       const client_id = step.app?.id
 
       try {
         // Counted before the password is looked at: parallel guesses cannot slip through together.
-        await pairs.count(`${account} ${ctx.ip}`)
+        await pairs.count(`${account} ${place}`)
         await accounts.count(account)
-        await addresses.count(ctx.ip)
+        await addresses.count(place)
       } catch (refusal) {
         if (!(refusal instanceof TooManyRequests)) throw refusal
-        if (refusal.crossed) await record(db, { type: 'sign_in.limited' }, by)
+        if (refusal.crossed) {
+          const user = await findCredentials(db, { email })
+          await record(db, { type: 'sign_in.limited', user_id: user?.id }, by)
+        }
         ctx.set(refusal.headers)
         return this.show(ctx, step, { form: refusal.message }, 429)
       }
@@ -70,6 +74,13 @@ export function signIn({ db }: { db: Pool }) {
         await record(db, { type: 'sign_in.failed', user_id: user?.id, client_id, reason }, by)
         return this.show(ctx, step, { form: WRONG }, 422)
       }
+      const { hinted_sub } = step.params
+      if (hinted_sub !== undefined && hinted_sub !== user.id) {
+        return step.finish(ctx, {
+          error: 'login_required',
+          error_description: 'another account was asked for',
+        })
+      }
       const rehashed = needsRehash(user.password_hash!) ? await hashPassword(values.password) : undefined
       const verified = user.password_hash!
       const epoch = await noteSignIn(db, user.id, { client_id, verified, rehashed }, { ...by, id: user.id })
@@ -77,9 +88,9 @@ export function signIn({ db }: { db: Pool }) {
       if (epoch === undefined) return this.show(ctx, step, { form: WRONG }, 422)
       // The person has shown who they are; what others try elsewhere goes on counting.
       await Promise.all([
-        pairs.reset(`${account} ${ctx.ip}`),
+        pairs.reset(`${account} ${place}`),
         accounts.forgive(account),
-        addresses.forgive(ctx.ip),
+        addresses.forgive(place),
       ])
       await step.finish(ctx, { login: { accountId: user.id, amr: ['pwd'], epoch } })
     },

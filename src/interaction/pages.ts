@@ -14,6 +14,7 @@ import type { ResourceDirectory } from '../resources/directory.ts'
 import type { Secrets } from '../secrets.ts'
 import { signInEpoch } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
+import { seeOther } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { consent } from './consent.ts'
 import { signIn } from './login.ts'
@@ -59,6 +60,8 @@ export function interactionPages(parts: InteractionParts) {
       // A second tab may have moved on; what is due now is shown instead of an error.
       if (prompt && step.prompt.name !== prompt) return seeStep(ctx)
       step.checkForm(ctx)
+      // Sent twice: what was decided the first time stands.
+      if (step.decidedTo) return seeOther(ctx, step.decidedTo)
       return handler(ctx, step)
     })
 
@@ -91,6 +94,8 @@ export function interactionPages(parts: InteractionParts) {
     back: (ctx: Context) => seeStep(ctx),
 
     show: withStep(async (ctx, step) => {
+      // Our own pages ask for no consent, even where a link says prompt=consent.
+      if (step.prompt.name === 'consent' && !step.app) return step.finish(ctx, { consent: {} })
       if (step.prompt.name === 'consent') return deciding.show(ctx, step)
       // Signed in meanwhile in another tab: nothing is left to ask.
       const accountId = (await currentSession(parts.provider(), ctx)).accountId

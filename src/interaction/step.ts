@@ -22,6 +22,8 @@ export interface Step {
   /** Who is signed in, once somebody is. */
   user_id: string | undefined
   mayAskFor(scope: string): boolean
+  /** Where the browser goes on to, once this interaction has been decided. */
+  decidedTo: string | undefined
   /** The address of one of this interaction's actions. */
   path(action: 'login' | 'consent' | 'abort' | 'switch'): string
   /** Shows a page of this interaction; its forms may lead to the app. */
@@ -51,6 +53,7 @@ export function stepOf(
     app,
     redirectUri,
     user_id: session?.accountId,
+    decidedTo: interaction.result && interaction.returnTo,
     mayAskFor: (scope) => client?.scopes.includes(scope) ?? false,
     path,
     show(ctx, view, locals, status) {

@@ -39,6 +39,7 @@ export interface ProviderPages {
 
 const INTERACTION_SECONDS = 60 * 60
 const PUSHED_REQUEST_SECONDS = 60
+const SESSION_MAX_SECONDS = 90 * 86_400
 
 /** Builds a provider. Keys and scopes are fixed for its life: when they change, a new one takes its place. */
 export function createProvider(parts: ProviderParts): Provider {
@@ -163,9 +164,19 @@ function settings(parts: ProviderParts): Configuration {
         return Math.max(1, Math.min(ttl.refreshTokenSeconds, left))
       },
       // Before somebody signs in a session holds next to nothing, and anybody can make one.
-      Session: (_ctx, session) => (session.accountId ? ttl.sessionSeconds : INTERACTION_SECONDS),
+      Session: (_ctx, session) => sessionSeconds(session, ttl.sessionSeconds),
     },
   }
+}
+
+// Sliding, and never past the day on which the sign-in is too old to go on (ASVS 7.3.2).
+function sessionSeconds(
+  { accountId, loginTs }: { accountId?: string; loginTs?: number },
+  sliding: number,
+): number {
+  if (!accountId) return INTERACTION_SECONDS
+  const left = (loginTs ?? 0) + SESSION_MAX_SECONDS - Math.floor(Date.now() / 1000)
+  return Math.max(1, Math.min(sliding, left))
 }
 
 async function findPerson(db: Db, id: string): Promise<Person | undefined> {
@@ -197,7 +208,11 @@ interface SeenToken {
 // Only pages of the client itself, known by where it may be sent back to; a confidential client's secret has no place there.
 function mayCallFrom(client: Client, origin: string): boolean {
   if (client.clientAuthMethod !== 'none') return false
-  return (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin)
+  return (client.redirectUris ?? []).some((uri) => {
+    const url = URL.parse(uri)
+    // A private-use scheme has the origin "null", as every sandboxed page has.
+    return url?.protocol.startsWith('http') && url.origin === origin
+  })
 }
 
 // The provider's setting `discovery` adds to what it says by itself, and cannot correct it.

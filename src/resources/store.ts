@@ -4,6 +4,7 @@ import { record } from '../audit/store.ts'
 import { InvalidMetadata, OPENID_SCOPES } from '../clients/metadata.ts'
 import { type Client, createResourceServerClient } from '../clients/store.ts'
 import { type Db, isUniqueViolation, many, run, sql, tx } from '../db/pool.ts'
+import { isPlainName } from '../names.ts'
 
 /** A scope of an API, with what the consent page says about it. */
 export interface ResourceScope {
@@ -87,7 +88,7 @@ function checkResource({ identifier, name, scopes }: NewResource): void {
   }
   if (identifier.length > 2000) throw new InvalidMetadata('identifier', 'has more than 2000 characters')
   if (name.length > 200) throw new InvalidMetadata('name', 'has more than 200 characters')
-  if (!name.trim()) throw new InvalidMetadata('name', 'is missing, e.g. "Photos"')
+  if (!isPlainName(name)) throw new InvalidMetadata('name', 'is missing or cannot be seen, e.g. "Photos"')
   if (scopes.length === 0) throw new InvalidMetadata('scopes', 'is empty, e.g. photos.read')
   for (const scope of scopes) {
     if ((OPENID_SCOPES as readonly string[]).includes(scope.name)) {
@@ -106,7 +107,7 @@ function checkResource({ identifier, name, scopes }: NewResource): void {
         `${scope.name} says too much: a sentence has at most 200 characters, its detail 400`,
       )
     }
-    if (!scope.sentence.trim()) {
+    if (!isPlainName(scope.sentence)) {
       throw new InvalidMetadata(
         'scopes',
         `${scope.name} needs a sentence for the consent page, e.g. "Look at your photos"`,

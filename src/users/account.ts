@@ -1,5 +1,6 @@
 // A person's own name and password.
 import { z } from 'zod'
+import { record } from '../audit/store.ts'
 import type { Pool } from '../db/pool.ts'
 import type { SignedIn } from '../guards.ts'
 import { actorOf } from '../web/actor.ts'
@@ -54,10 +55,14 @@ export function profilePages({ db, render }: { db: Pool; render: Render }) {
       const { user, sessionUid } = ctx.state
       await attempts.count(user.id)
       const credentials = await findCredentials(db, { id: user.id })
-      if (!(await verifyPassword(credentials?.password_hash, values.current_password))) {
+      const by = { ...actorOf(ctx), id: user.id }
+      const verified = credentials?.password_hash ?? undefined
+      const fits = await verifyPassword(verified, values.current_password)
+      const context = { keepSessionUid: sessionUid, verified }
+      if (!fits || !(await setPassword(db, user.id, values.new_password, by, context))) {
+        await record(db, { type: 'password.change_failed', user_id: user.id }, by)
         return show(ctx, { current_password: 'That is not your current password.' }, 422)
       }
-      await setPassword(db, user.id, values.new_password, { ...actorOf(ctx), id: user.id }, sessionUid)
       await attempts.reset(user.id)
       seeOther(ctx, '/account', {
         heading: 'Your password was changed. You were signed out everywhere else.',

@@ -1,6 +1,7 @@
 // Password rules and hashing (OWASP ASVS 5.0 V6.2, argon2id). It knows no table.
 import { dictionary } from '@zxcvbn-ts/language-common'
 import argon2 from 'argon2'
+import { HttpError } from '../web/errors.ts'
 
 // OWASP's first choice for argon2id: 19 MiB, two passes, one lane.
 const PARAMETERS = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
@@ -33,6 +34,16 @@ export function hashPassword(password: string): Promise<string> {
 export async function verifyPassword(hash: string | null | undefined, password: string): Promise<boolean> {
   // Longer than any password we accept: refuse before hashing, the cost of NFC and argon2 grows with it.
   if (password.length > MAX_CHARACTERS * 4) return false
+  if (checking >= MOST_CHECKED) throw new Busy()
+  checking++
+  try {
+    return await fits(hash, password)
+  } finally {
+    checking--
+  }
+}
+
+async function fits(hash: string | null | undefined, password: string): Promise<boolean> {
   nobody ??= hashPassword('no account has this password')
   const matches = await argon2.verify(hash ?? (await nobody), password.normalize('NFC'))
   return matches && hash != null
@@ -44,3 +55,13 @@ export function needsRehash(hash: string): boolean {
 }
 
 let nobody: Promise<string> | undefined
+
+// Each check takes a core for tens of milliseconds. Beyond a second's worth of waiting everybody waits for ever.
+const MOST_CHECKED = 48
+let checking = 0
+
+class Busy extends HttpError {
+  constructor() {
+    super(503, 'busy', 'Many people are signing in right now. Please try again in a few seconds.')
+  }
+}

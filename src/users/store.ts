@@ -164,21 +164,22 @@ export function renameUser(db: Db, id: string, name: string, by: Actor): Promise
 
 /**
  * Sets a password and ends the account's other sessions (ASVS 7.4.3).
- * @param keepSessionUid the session that stays. @returns whether the account exists.
+ * @param context.keepSessionUid the session that stays. @param context.verified the hash that the old password fitted: when
+ * it is no longer the account's, somebody was faster, and nothing changes. @returns whether anything changed.
  */
 export async function setPassword(
   db: Db,
   id: string,
   password: string,
   by: Actor,
-  keepSessionUid = '',
+  { keepSessionUid = '', verified }: { keepSessionUid?: string; verified?: string } = {},
 ): Promise<boolean> {
   const password_hash = await hashPassword(password)
   return tx(db, async (t) => {
     const changed = await run(
       t,
       sql`update users set password_hash = ${password_hash}, sign_in_epoch = sign_in_epoch + 1
-                                 where id = ${id}`,
+          where id = ${id} and (${verified ?? null}::text is null or password_hash = ${verified ?? null})`,
     )
     if (!changed) return false
     await run(t, sql`delete from sessions where user_id = ${id} and uid <> ${keepSessionUid}`)
@@ -230,6 +231,7 @@ const SETUP_LINK_HOURS = 24
 export function createSetupLink(db: Db): Promise<string> {
   const secret = randomBytes(32).toString('base64url')
   return tx(db, async (t) => {
+    await lockSetup(t)
     await run(t, sql`delete from user_links where purpose = 'setup'`)
     await run(
       t,
@@ -260,6 +262,7 @@ export function redeemSetupLink(
   by: Actor,
 ): Promise<User | undefined> {
   return tx(db, async (t) => {
+    await lockSetup(t)
     const consumed = await run(
       t,
       sql`update user_links set consumed_at = now()
@@ -268,6 +271,11 @@ export function redeemSetupLink(
     )
     return consumed ? createUser(t, { ...input, role: 'admin' }, by) : undefined
   })
+}
+
+// Nodes that start together, and forms that are sent together, take turns: one link, one administrator.
+async function lockSetup(db: Db): Promise<void> {
+  await run(db, sql`select pg_advisory_xact_lock(hashtext('valetkey set-up'))`)
 }
 
 /** One-time links that are over. */

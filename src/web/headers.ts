@@ -1,6 +1,6 @@
 // What is believed of a request's headers, and what every answer says about itself.
 import type { IncomingMessage } from 'node:http'
-import { BlockList, isIP } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { Context, Middleware } from 'koa'
 import helmet from 'koa-helmet'
 
@@ -24,7 +24,9 @@ export function believedHeaders(
   const { host, protocol } = issuer
   const scheme = protocol.slice(0, -1)
 
-  return ({ headers, socket }) => {
+  return (req) => {
+    const { headers, socket } = req
+    req.url = originForm(req.url ?? '/', host)
     let address = plainAddress(socket.remoteAddress ?? '')
     const hops = trustedProxies.length > 0 ? String(headers['x-forwarded-for'] ?? '').split(',') : []
     while (hops.length > 0 && isTrusted(address)) {
@@ -89,8 +91,25 @@ export function allowFormTo(ctx: Context, uri: string | undefined): void {
   )
 }
 
+// A request may name the host in its target (RFC 9112 §3.2.2), and what builds addresses out of the target would believe it.
+// A foreign host gets an address that does not exist.
+function originForm(target: string, host: string): string {
+  if (target.startsWith('/')) return target
+  const url = URL.parse(target)
+  return url?.host === host ? `${url.pathname}${url.search}` : '/misdirected'
+}
+
 function plainAddress(address: string): string {
-  // A zone (fe80::1%eth0) means something on one machine only; Postgres knows no address with one.
-  const [bare = ''] = address.split('%')
-  return bare.startsWith('::ffff:') ? bare.slice('::ffff:'.length) : bare
+  // Some gateways add a port, and a zone (fe80::1%eth0) means something on one machine only.
+  const bare = address
+    .replace(/^\[(.*)\](:\d+)?$/, '$1')
+    .replace(/^([\d.]+):\d+$/, '$1')
+    .replace(/%.*/, '')
+  if (!isIPv6(bare)) return bare
+  // One spelling for one address; an IPv4 address in IPv6 clothes is that IPv4 address.
+  const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/.exec(canonical)
+  if (!mapped) return canonical
+  const [high, low] = [Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16)]
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
 }

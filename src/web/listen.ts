@@ -28,6 +28,8 @@ export async function listenHttp(handler: RequestListener, options: ListenOption
     if (draining) response.setHeader('Connection', 'close')
     handler(request, response)
   })
+  // Asked once while it is known, the address of a connection stays known after the other side has torn it down.
+  server.on('connection', (socket) => void socket.remoteAddress)
   server.headersTimeout = 15_000
   server.requestTimeout = 30_000
   // Longer than the minute for which proxies keep a connection, so that they, not we, are the first to close it.

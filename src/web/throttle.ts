@@ -1,8 +1,23 @@
 // Limits that all nodes share: counters in Postgres, kept by rate-limiter-flexible. It knows no noun of ours.
+import { isIPv6 } from 'node:net'
 import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
 import { asDatabaseError, type Pool, run, sql } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { TooManyRequests } from './errors.ts'
+
+/** Under which key an address counts: one household or machine has a whole IPv6 /64, so its addresses count together. */
+export function placeOf(ip: string): string {
+  if (!isIPv6(ip)) return ip
+  const [head = '', tail] = ip.split('::')
+  const groups = head.split(':').filter(Boolean)
+  const rest = tail === undefined ? [] : tail.split(':').filter(Boolean)
+  const full =
+    tail === undefined ? groups : [...groups, ...Array(8 - groups.length - rest.length).fill('0'), ...rest]
+  return `${full
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`
+}
 
 /** Counts attempts under a key. */
 export interface Throttle {

@@ -1,4 +1,5 @@
 // Authorization requests that wait for a person, and the pushed requests (RFC 9126) some of them come from.
+import { decodeJwt } from 'jose'
 import { type AdapterPayload, errors } from 'oidc-provider'
 import { digest } from '../../credentials.ts'
 import type { Db } from '../../db/pool.ts'
@@ -87,8 +88,10 @@ async function isSignInOver(db: Db, result: unknown): Promise<boolean> {
 // An ID token that came as a hint has been looked at by now; what it says of a person need not be kept.
 function withoutHint(interaction: Record<string, unknown>): Record<string, unknown> {
   const { params, prompt } = interaction as Record<'params' | 'prompt', Record<string, unknown> | undefined>
-  const { id_token_hint: _hint, ...asked } = params ?? {}
+  const { id_token_hint: hint, ...asked } = params ?? {}
   const { id_token_hint: _same, ...details } = (prompt?.details ?? {}) as Record<string, unknown>
+  // Whom the app meant is remembered; a sign-in by somebody else is no answer to it (OpenID Connect Core §3.1.2.1).
+  if (typeof hint === 'string') asked.hinted_sub = decodeJwt(hint).sub
   return { ...interaction, params: asked, prompt: { ...prompt, details } }
 }
 
