@@ -144,7 +144,7 @@ function removals({ many, oneMs, manyMs }: Sizes): string[] {
   const line = (tokens: number, times: number[]) =>
     `| ${tokens.toLocaleString('en')} | ${ms(median(times))} | ${ms(Math.min(...times))} | ${ms(Math.max(...times))} |`
   return [
-    'Removing an app, from the last click to the answer, in turns, alone on the machine; its tokens were dead at once:',
+    'Removing an app, from the last click to the answer, in turns, with no other load of the bench; its tokens were dead at once:',
     '',
     '| tokens of the app | median ms | min | max |',
     '|--:|--:|--:|--:|',

@@ -99,7 +99,7 @@ export const ROWS: Row[] = [
     key: 'code-exchange',
     name: 'code exchange',
     limit:
-      'the server’s core: signing the ID token, then one statement a request that uses the code up and stores both tokens, with its commit',
+      'waiting for each commit to reach the disk, then the server’s core, a good part of it signing the ID token; one statement a request uses the code up and stores both tokens',
     round: (site, seconds) =>
       inBatches(seconds, async () => {
         const codes: string[] = []
@@ -114,7 +114,7 @@ export const ROWS: Row[] = [
   {
     key: 'refresh',
     name: 'refresh with rotation',
-    limit: 'as the code exchange: signing, and one statement with its commit a request; reads are shared',
+    limit: 'as the code exchange: the commit of one statement a request, then signing; reads are shared',
     async round(site, seconds) {
       const { clients } = site.target
       const chains = await freshTokens(site)
@@ -128,7 +128,7 @@ export const ROWS: Row[] = [
     key: 'silent-authorize',
     name: 'silent authorize',
     limit:
-      'four statements one after the other (session, grant, code, session renewed), two of them with a commit',
+      'waiting for the disk: four statements one after the other (session, grant, code, session renewed), two of them commits',
     round: (site, seconds) =>
       timed(site, { seconds }, async ({ browser }) => {
         await authorizeSilently(browser, site.target.clients)
@@ -138,7 +138,7 @@ export const ROWS: Row[] = [
     key: 'sign-in',
     name: 'full sign-in',
     limit:
-      'argon2id (19 MiB, 2 passes) on both sides; then two pages and about 35 statements, as each step is stored',
+      'argon2id (19 MiB, 2 passes) on both sides; then two pages and about 40 statements, as each step is stored',
     round: (site, seconds) =>
       timed(site, { seconds }, async ({ connection }) => {
         await signIn(new Browser(connection), site.target.clients, site.target.nextPerson())
@@ -148,7 +148,7 @@ export const ROWS: Row[] = [
     key: 'remove-app',
     name: 'remove app',
     limit:
-      'one transaction of three statements (consent, grants, audit), and the session that is read for the form’s sender',
+      'waiting for the disk at the commit of one transaction (consent, grants, audit); before it the session is read',
     ownOnly: true,
     async round(site, seconds) {
       const apps = await addApps(site.db!, site.target.clients, APPS_A_BATCH)

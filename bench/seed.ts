@@ -26,6 +26,7 @@ export async function seedValetkey(db: Db): Promise<Clients> {
       type: 'web',
       redirect_uris: [REDIRECT_URI],
       scopes: [...OPENID_SCOPES, RESOURCE_SCOPE],
+      id_token_signed_response_alg: 'ES256',
     },
     SYSTEM,
   )

@@ -236,11 +236,14 @@ export function loadConfig(env: Environment = process.env): Config {
     }
   }
 
-  const issuerUrl = read('ISSUER_URL')
+  const port = read('PORT')
+  // Without a name of its own the server is reached where it listens.
+  const hasName = env.ISSUER_URL || env.ISSUER_URL_FILE || port === undefined
+  const issuerUrl = hasName ? read('ISSUER_URL') : new URL(`http://localhost:${port}`)
   const config: Config = {
     issuerUrl,
     host: read('HOST'),
-    port: read('PORT') ?? defaultPort(issuerUrl),
+    port: port ?? defaultPort(issuerUrl),
     databaseUrl: read('DATABASE_URL'),
     databasePoolSize: read('DATABASE_POOL_SIZE'),
     dataDir: read('DATA_DIR'),

@@ -1,11 +1,11 @@
 // From configuration to a server that accepts requests, and back: config → database → app → listen; drain and stop.
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, loadConfig } from './config.ts'
-import { EmbeddedError, startEmbedded } from './db/embedded.ts'
+import { EmbeddedError, makeDataDir, startEmbedded } from './db/embedded.ts'
 import { migrate } from './db/migrate.ts'
 import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from './db/pool.ts'
 import { ensureKeys } from './keys/store.ts'
@@ -65,7 +65,7 @@ export async function secretKeysOf(config: Config): Promise<string[]> {
   if (config.secretKeys) return config.secretKeys
   const file = join(config.dataDir, 'secrets')
   const draft = `${file}.${randomBytes(4).toString('hex')}`
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  await makeDataDir(config.dataDir)
   await writeFile(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 })
   try {
     // Whole or not at all, and never over keys that something is encrypted under already.
@@ -89,8 +89,24 @@ export function explain(error: unknown): number {
     WorkerFailed,
   ]
   const isKnown = known.some((kind) => error instanceof kind)
-  console.error(isKnown ? (error as Error).message : error)
+  console.error(isKnown ? reasonOf(error) : (refusalOf(error) ?? error))
   return error instanceof ConfigError ? EX_CONFIG : 1
+}
+
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error
+  return cause instanceof Error ? `${message}: ${cause.message}` : message
+}
+
+// What the database or the system refuses is said in their own sentence: a wrong password, a folder that is not ours.
+function refusalOf(error: unknown): string | undefined {
+  const { severity, syscall, message } = (error ?? {}) as {
+    severity?: string
+    syscall?: string
+    message?: string
+  }
+  if (severity) return `The database of DATABASE_URL refused: ${message}`
+  return syscall ? message : undefined
 }
 
 /** A configuration in which nothing is left to be made up. */
@@ -124,13 +140,17 @@ async function offerSetup(db: Pool, { issuerUrl }: Config): Promise<void> {
 /** Waits for a database that comes up later than we do, as they do after a power cut. */
 async function whenReachable<T>(work: () => Promise<T>, log: Logger): Promise<T> {
   const deadline = Date.now() + DATABASE_WAIT_SECONDS * 1000
+  let tries = 0
   for (;;) {
     try {
       return await work()
     } catch (thrown) {
       const error = asDatabaseError(thrown)
       if (!(error instanceof DatabaseUnavailable) || Date.now() > deadline) throw error
-      log.warn({ err: error }, 'the database cannot be reached yet')
+      // The first time, then ever more rarely: it says the same each time.
+      if (++tries === 1 || Math.log2(tries) % 1 === 0) {
+        log.warn({ reason: reasonOf(error) }, 'the database cannot be reached yet')
+      }
       await sleep(1000)
     }
   }

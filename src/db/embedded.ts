@@ -3,7 +3,7 @@
 import { type ChildProcess, spawnSync } from 'node:child_process'
 import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { platform } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { EmbeddedError, type Home, openHome, PORT, start } from './cluster.ts'
@@ -34,7 +34,7 @@ export const THROW_AWAY = { fsync: 'off', synchronous_commit: 'off', full_page_w
  * @throws EmbeddedError with words for a person when it cannot run here.
  */
 export async function startEmbedded(dataDir: string, options: EmbeddedOptions = {}): Promise<Embedded> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  await makeDataDir(dataDir)
   const home = await openHome(join(await realpath(dataDir), 'postgres'))
   const keeper = keep(home, options)
   await keeper.hold()
@@ -187,4 +187,28 @@ async function postmasterPid(home: Home): Promise<number | undefined> {
   if (command.includes(home.cluster)) return pid
   await rm(file, { force: true })
   return undefined
+}
+
+/** Makes the data directory, for its owner only, and the directories above it. @throws EmbeddedError when it cannot be made. */
+export async function makeDataDir(path: string): Promise<void> {
+  try {
+    await makeOne(resolve(path))
+  } catch (error) {
+    throw new EmbeddedError(`DATA_DIR ${path} cannot be made: ${(error as Error).message}`)
+  }
+}
+
+// Level by level and each once: mkdir's own recursion never ends where a directory cannot be made below an existing one.
+async function makeOne(path: string): Promise<void> {
+  const made = await mkdir(path, { mode: 0o700 }).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error,
+  )
+  if (made?.code === 'EEXIST') return
+  if (made?.code !== 'ENOENT' || dirname(path) === path) {
+    if (made) throw made
+    return
+  }
+  await makeOne(dirname(path))
+  await mkdir(path, { mode: 0o700 })
 }

@@ -234,7 +234,7 @@ describe('the account', () => {
       .getByRole('article', { name: 'Notes for Mac' })
       .getByRole('link', { name: 'Remove access' })
       .click()
-    await expectFine(page, 'remove-app', 'What will not happen')
+    await expectFine(page, 'remove-app', 'What stays as it is')
     await press(page, 'Remove access')
     await expectFine(page, 'removed-app', 'Notes for Mac has no access any more')
 

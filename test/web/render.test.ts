@@ -419,7 +419,7 @@ test('a confirmation says what will happen and what will not, and has a way back
   const html = await page(['account/remove', remove])
 
   expect(text(html)).toContain('What will happen Its access ends at once.')
-  expect(text(html)).toContain('What will not happen What it already saved is not deleted.')
+  expect(text(html)).toContain('What stays as it is What it already saved is not deleted.')
   expect(html).toMatch(/<form method="post" action="\/account\/apps\/c_1\/remove">/)
   expect(html).toMatch(/<a class="button quiet" href="\/account\/apps">Cancel<\/a>/)
 })
