@@ -5,29 +5,42 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
+import { auditAdmin } from './audit/admin.ts'
 import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
+import { clientAdmin } from './clients/admin.ts'
+import { clientAdminForms } from './clients/admin-forms.ts'
+import { clientAdminSteps } from './clients/admin-steps.ts'
 import { clientDirectory } from './clients/directory.ts'
 import { sweepClients } from './clients/store.ts'
+import { clientUseRecorder, sweepUsage } from './clients/use.ts'
 import type { Config } from './config.ts'
 import { listen } from './db/listen.ts'
 import type { Pool } from './db/pool.ts'
 import { appPages } from './grants/account.ts'
+import { accessAdmin } from './grants/admin.ts'
+import { END_ACCESS, endAccessStep } from './grants/end.ts'
 import { sweepConsents, sweepGrants } from './grants/store.ts'
 import { useRecorder } from './grants/use.ts'
-import { signedInGuard } from './guards.ts'
+import { adminGuard, signedInGuard } from './guards.ts'
 import { healthPages } from './health.ts'
 import { interactionPages } from './interaction/pages.ts'
+import { repeat } from './jobs/repeat.ts'
+import { startJobRunner } from './jobs/runner.ts'
 import { startSweeper } from './jobs/sweeper.ts'
-import { loadKeySet, sweepKeys } from './keys/store.ts'
+import { keyAdmin } from './keys/admin.ts'
+import { loadKeySet, rotateKeysIfDue, sweepKeys } from './keys/store.ts'
 import { providerPages } from './oidc/pages.ts'
 import { isForPrograms, protocol } from './oidc/protocol.ts'
 import { createProvider, issuerOf } from './oidc/provider.ts'
 import { sweepState } from './oidc/state.ts'
 import { sweepTokens, tokenStore } from './oidc/tokens.ts'
+import { overviewAdmin } from './overview/admin.ts'
+import { resourceAdmin } from './resources/admin.ts'
 import { resourceDirectory } from './resources/directory.ts'
 import { routes } from './routes.ts'
 import type { Secrets } from './secrets.ts'
 import { profilePages } from './users/account.ts'
+import { userAdmin } from './users/admin.ts'
 import { sweepSessions } from './users/sessions.ts'
 import { setupPages } from './users/setup.ts'
 import { sweepLinks } from './users/store.ts'
@@ -49,9 +62,14 @@ const SWEEPS = {
   consents: sweepConsents,
   clients: sweepClients,
   signing_keys: sweepKeys,
+  usage_hours: sweepUsage,
 }
 
+// What can be a job.
+const JOBS = { [END_ACCESS]: endAccessStep }
+
 const REBUILD_MS = 1_000
+const KEYS_LOOK_SECONDS = 600
 
 /** The server without its socket. */
 export interface App {
@@ -74,6 +92,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   const render = createRender({ brand: config.brand })
   const tokens = tokenStore(db)
   const use = useRecorder(db, (error) => log.warn({ err: error }, 'last use was not noted'))
+  const clientUse = clientUseRecorder(db, (error) => log.warn({ err: error }, 'use was not noted'))
   const clients = clientDirectory(db, () => listener.isConnected())
   const resources = resourceDirectory(db, () => listener.isConnected())
 
@@ -81,8 +100,8 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     const [keySet, apis] = await Promise.all([loadKeySet(db, secrets), resources.all()])
     const resourceScopes = apis.flatMap(({ scopes }) => scopes.map(({ name }) => name))
     const pages = providerPages({ render, log })
-    const parts = { config, secrets, db, tokens, clients, resources, issuer, keySet, resourceScopes, pages }
-    const built = createProvider(parts)
+    const parts = { config, secrets, db, tokens, clients, resources, issuer }
+    const built = createProvider({ ...parts, clientUse, keySet, resourceScopes, pages })
     built.on('server_error', (ctx, error) => {
       log.error({ request_id: ctx.state.requestId, err: error }, 'protocol error of ours')
     })
@@ -90,6 +109,14 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   }
   // Announcements come faster than building takes: only what was read last may take effect. And what could not be read is
   // read again, because nobody announces it a second time.
+  const rotateWhenDue = async (): Promise<void> => {
+    try {
+      const rotated = await rotateKeysIfDue(db, secrets, config.signingKeyRotationDays)
+      if (rotated) log.info('signing keys were rotated: the old ones had signed for long enough')
+    } catch (error) {
+      log.error({ err: error }, 'signing keys could not be rotated, it is tried again')
+    }
+  }
   const rebuild = async (): Promise<void> => {
     const mine = ++newest
     while (mine === newest) {
@@ -107,19 +134,24 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   const heard = (payload: string): void => {
     if (payload.startsWith('clients:')) clients.forget(payload.slice('clients:'.length))
     if (payload === 'resources') resources.forget()
+    if (payload === 'jobs') jobs.wake()
     if (payload === 'resources' || payload === 'keys') void rebuild()
   }
   const missedSome = (): void => {
     clients.forget()
     resources.forget()
+    jobs.wake()
     void rebuild()
   }
+  const jobs = startJobRunner({ db, log }, JOBS)
   const listener = await listen(db, heard, missedSome)
   let current = await build()
   const provider = () => current
   const sweeper = startSweeper({ db, log }, SWEEPS, config.sweepIntervalSeconds)
   // A process that leaves sweeping to others leaves this to them, too.
   const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
+  const rotation = repeat(rotateWhenDue, config.signingKeyRotationDays === 0 ? 0 : KEYS_LOOK_SECONDS)
+  const firstRotation = config.signingKeyRotationDays === 0 ? undefined : rotateWhenDue()
 
   const app = new Koa({ keys: secrets.cookieKeys, proxy: true })
   // Whatever is thrown outside of errorAnswers comes too late to be answered: a client that went away, mostly.
@@ -129,8 +161,9 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   app.use(errorAnswers({ render, log }))
   app.use(wellFormedAddress)
   app.use(assets(config).middleware)
-  app.use(protocol({ db, tokens, use, provider }))
+  app.use(protocol({ db, tokens, use, clientUse, provider }))
 
+  const guarded = { db, provider, secrets, issuer }
   const router = routes({
     health: healthPages({ db }),
     interaction: interactionPages({ db, provider, secrets, render, clients, resources }),
@@ -138,7 +171,19 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     profile: profilePages({ db, render }),
     apps: appPages({ db, resources, render }),
     activity: activityPages({ db, render }),
-    signedIn: signedInGuard({ db, provider, secrets, issuer }),
+    administration: {
+      overview: overviewAdmin({ db, render }),
+      clients: clientAdmin({ db, resources, render }),
+      clientForms: clientAdminForms({ db, resources, render }),
+      clientSteps: clientAdminSteps({ db, render }),
+      users: userAdmin({ db, render }),
+      access: accessAdmin({ db, render }),
+      apis: resourceAdmin({ db, render }),
+      keys: keyAdmin({ db, secrets, rotationDays: config.signingKeyRotationDays, render }),
+      audit: auditAdmin({ db, render }),
+    },
+    signedIn: signedInGuard(guarded),
+    ...adminGuard(guarded),
     home: (ctx) => ctx.redirect('/account'),
     afterSignIn,
   })
@@ -154,7 +199,15 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     },
     async close() {
       newest = Number.NaN
-      await Promise.all([listener.close(), sweeper.close(), sealer.close(), use.close()])
+      await Promise.all([
+        listener.close(),
+        sweeper.close(),
+        sealer.close(),
+        rotation.close(),
+        firstRotation,
+        jobs.close(),
+      ])
+      await Promise.all([use.close(), clientUse.close()])
     },
   }
 }
@@ -196,11 +249,13 @@ const wellFormedAddress: Middleware = (ctx, next) => {
   return next()
 }
 
+const OWN_PAGE = /^\/(account|admin)(\/[\w./-]*)?(\?[\w.~%&=+*@-]*)?$/
+
 // The provider sends the browser back here after signing in to our own pages; state says where it was going.
 function afterSignIn(ctx: Context): void {
   const path = String(ctx.query.state ?? '')
   const refused = ctx.query.error !== undefined
   ctx.status = 303
-  // Only our own pages: a path below /account, nothing that a browser could read as another host.
-  ctx.redirect(!refused && /^\/account(\/[\w./-]*)?$/.test(path) ? path : '/account')
+  // Only our own pages: a path below /account or /admin, nothing that a browser could read as another host.
+  ctx.redirect(!refused && OWN_PAGE.test(path) ? path : '/account')
 }

@@ -31,6 +31,8 @@ export interface Config {
   }
   /** 0: this process sweeps nothing, and seals nothing. */
   sweepIntervalSeconds: number
+  /** After how long the keys that sign ID tokens are replaced; 0: only when somebody says so. */
+  signingKeyRotationDays: number
   /** How long requests in flight may take after SIGTERM. */
   shutdownSeconds: number
 }
@@ -206,6 +208,12 @@ export const SETTINGS = {
     example: '60',
     parse: wholeNumber(0, 86_400),
   },
+  SIGNING_KEY_ROTATION_DAYS: {
+    meaning: 'After how many days the keys that sign ID tokens are replaced; 0 leaves it to you.',
+    fallback: '90',
+    example: '30',
+    parse: wholeNumber(0, 3650),
+  },
   SHUTDOWN_SECONDS: {
     meaning: 'How long requests in flight may take to finish at SIGTERM.',
     fallback: '20',
@@ -265,6 +273,7 @@ export function loadConfig(env: Environment = process.env): Config {
       sessionSeconds: read('SESSION_TTL_SECONDS'),
     },
     sweepIntervalSeconds: read('SWEEP_INTERVAL_SECONDS'),
+    signingKeyRotationDays: read('SIGNING_KEY_ROTATION_DAYS'),
     shutdownSeconds: read('SHUTDOWN_SECONDS'),
   }
 

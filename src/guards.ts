@@ -1,12 +1,17 @@
 // Who may come in: what each row of the URL table demands before its handler runs.
 import type { Context } from 'koa'
-import type { Provider } from 'oidc-provider'
+import type { Provider, Session } from 'oidc-provider'
+import type { Actor } from './audit/events.ts'
+import { countWaiting } from './clients/review.ts'
 import type { Db } from './db/pool.ts'
 import { ACCOUNT_CLIENT_ID } from './oidc/grants.ts'
 import { currentSession } from './oidc/session.ts'
 import type { Secrets } from './secrets.ts'
 import { findUser, type User } from './users/store.ts'
+import { actorOf } from './web/actor.ts'
 import { checkForm, csrfToken } from './web/csrf.ts'
+import { NotFound } from './web/errors.ts'
+import { leaveNotice } from './web/notice.ts'
 
 /** A request of somebody who is signed in. */
 export type SignedIn = Context & { state: { user: User; sessionUid: string; csrf: string } }
@@ -14,34 +19,99 @@ export type SignedIn = Context & { state: { user: User; sessionUid: string; csrf
 /** Runs a handler for whoever the guard lets in. */
 export type Guard = (handler: (ctx: SignedIn) => unknown) => (ctx: Context) => Promise<void>
 
-/** Lets in who is signed in, checking the form of a post; sends others to sign in and back here. */
-export function signedInGuard(parts: {
+/** What guards stand on. */
+export interface GuardParts {
   db: Db
   provider(): Provider
   secrets: Secrets
   issuer: string
-}): Guard {
+}
+
+/** Lets in who is signed in, checking the form of a post; sends others to sign in and back here. */
+export function signedInGuard(parts: GuardParts): Guard {
   return (handler) => async (ctx) => {
-    const session = await currentSession(parts.provider(), ctx)
-    const user = session.accountId ? await findUser(parts.db, session.accountId) : undefined
-    if (!user || user.disabled_at) return sendToSignIn(ctx, parts.issuer)
-    if (ctx.method === 'POST') checkForm(ctx, parts.secrets, session.uid)
-    ctx.state.user = user
-    ctx.state.sessionUid = session.uid
-    ctx.state.csrf = csrfToken(parts.secrets, session.uid)
+    const { session, user } = await whoIs(parts, ctx)
+    if (!user) return sendToSignIn(ctx, parts.issuer, ctx.method === 'GET' ? ctx.path : '/account')
+    enter(parts, ctx, session, user)
     await handler(ctx as SignedIn)
   }
 }
 
+/**
+ * Lets administrators in; to everybody else who is signed in there is nothing at these addresses. Whatever changes
+ * something wants a sign-in that is not older than 15 minutes: a post always, and with `recent` also the page
+ * that it is sent from, so that nobody fills in a form in vain.
+ */
+export function adminGuard(parts: GuardParts): { admin: Guard; recentAdmin: Guard } {
+  const guard =
+    (recent: boolean): Guard =>
+    (handler) =>
+    async (ctx) => {
+      const { session, user } = await whoIs(parts, ctx)
+      const isPost = ctx.method === 'POST'
+      if (!user) return sendToSignIn(ctx, parts.issuer, isPost ? ctx.path : ctx.url)
+      if (user.role !== 'admin') throw new NotFound()
+      enter(parts, ctx, session, user)
+      if ((recent || isPost) && isOlderThan(session, RECENT_SECONDS)) {
+        // The page that the form was sent from has the same address.
+        if (isPost) leaveNotice(ctx, ctx.path, NOTHING_CHANGED, SIGN_IN_SECONDS)
+        return sendToSignIn(ctx, parts.issuer, isPost ? ctx.path : ctx.url, {
+          max_age: String(RECENT_SECONDS),
+          login_hint: user.email,
+        })
+      }
+      ctx.state.locals = { waiting: await countWaiting(parts.db) }
+      await handler(ctx as SignedIn)
+    }
+  return { admin: guard(false), recentAdmin: guard(true) }
+}
+
+/** Who does what this request asks for, for the audit log. */
+export function actingUser(ctx: SignedIn): Actor {
+  return { ...actorOf(ctx), id: ctx.state.user.id }
+}
+
+const NOTHING_CHANGED = {
+  tone: 'warning',
+  heading: 'Nothing has been changed yet.',
+  lines: ['Your sign-in was older than 15 minutes. Please look at this page and send it again.'],
+} as const
+const SIGN_IN_SECONDS = 10 * 60
+// How old a sign-in may be for what changes something on the administrators' pages.
+const RECENT_SECONDS = 15 * 60
+
+async function whoIs(parts: GuardParts, ctx: Context): Promise<{ session: Session; user: User | undefined }> {
+  const session = await currentSession(parts.provider(), ctx)
+  const user = session.accountId ? await findUser(parts.db, session.accountId) : undefined
+  return { session, user: user && !user.disabled_at ? user : undefined }
+}
+
+function enter(parts: GuardParts, ctx: Context, session: Session, user: User): void {
+  if (ctx.method === 'POST') checkForm(ctx, parts.secrets, session.uid)
+  ctx.state.user = user
+  ctx.state.sessionUid = session.uid
+  ctx.state.csrf = csrfToken(parts.secrets, session.uid)
+}
+
+function isOlderThan(session: Session, seconds: number): boolean {
+  return !session.loginTs || session.loginTs < Date.now() / 1000 - seconds
+}
+
 // Our own pages are a client like any other: one way to sign in, one session.
-function sendToSignIn(ctx: Context, issuer: string): void {
+function sendToSignIn(
+  ctx: Context,
+  issuer: string,
+  // Where to come back to. A form cannot be sent again after signing in; its page can be shown.
+  state: string,
+  more: Record<string, string> = {},
+): void {
   const query = new URLSearchParams({
     client_id: ACCOUNT_CLIENT_ID,
     response_type: 'none',
     redirect_uri: `${issuer}/account/signed-in`,
     scope: 'openid',
-    // A form cannot be sent again after signing in; its page can be shown.
-    state: ctx.method === 'GET' ? ctx.path : '/account',
+    state,
+    ...more,
   })
   ctx.status = 303
   ctx.redirect(`/auth?${query}`)

@@ -3,11 +3,20 @@ import { METHODS } from 'node:http'
 import Router from '@koa/router'
 import type { Context } from 'koa'
 import type { activityPages } from './audit/account.ts'
+import type { auditAdmin } from './audit/admin.ts'
+import type { clientAdmin } from './clients/admin.ts'
+import type { clientAdminForms } from './clients/admin-forms.ts'
+import type { clientAdminSteps } from './clients/admin-steps.ts'
 import type { appPages } from './grants/account.ts'
-import type { Guard } from './guards.ts'
+import type { accessAdmin } from './grants/admin.ts'
+import type { Guard, SignedIn } from './guards.ts'
 import type { healthPages } from './health.ts'
 import type { interactionPages } from './interaction/pages.ts'
+import type { keyAdmin } from './keys/admin.ts'
+import type { overviewAdmin } from './overview/admin.ts'
+import type { resourceAdmin } from './resources/admin.ts'
 import type { profilePages } from './users/account.ts'
+import type { userAdmin } from './users/admin.ts'
 import type { setupPages } from './users/setup.ts'
 import { formBody } from './web/form.ts'
 
@@ -19,9 +28,27 @@ export interface Handlers {
   profile: ReturnType<typeof profilePages>
   apps: ReturnType<typeof appPages>
   activity: ReturnType<typeof activityPages>
+  administration: {
+    overview: ReturnType<typeof overviewAdmin>
+    clients: ReturnType<typeof clientAdmin>
+    clientForms: ReturnType<typeof clientAdminForms>
+    clientSteps: ReturnType<typeof clientAdminSteps>
+    users: ReturnType<typeof userAdmin>
+    access: ReturnType<typeof accessAdmin>
+    apis: ReturnType<typeof resourceAdmin>
+    keys: ReturnType<typeof keyAdmin>
+    audit: ReturnType<typeof auditAdmin>
+  }
   signedIn: Guard
+  admin: Guard
+  recentAdmin: Guard
   home(ctx: Context): unknown
   afterSignIn(ctx: Context): unknown
+}
+
+interface Form {
+  show(ctx: SignedIn): unknown
+  send(ctx: SignedIn): unknown
 }
 
 /** Our own addresses. */
@@ -32,7 +59,10 @@ export function routes({
   profile,
   apps,
   activity,
+  administration,
   signedIn,
+  admin,
+  recentAdmin,
   home,
   afterSignIn,
 }: Handlers) {
@@ -43,6 +73,12 @@ export function routes({
     router.get(path, (ctx) => handler(ctx as Context))
   const post = (path: string, handler: (ctx: Context) => unknown) =>
     router.post(path, body, (ctx) => handler(ctx as Context))
+  // A page with a form, which is sent to the address of its page. Whatever an administrator changes is one of these.
+  const form = (path: string, { show, send }: Form) => {
+    get(path, recentAdmin(show))
+    post(path, recentAdmin(send))
+  }
+  const { overview, clients, clientForms, clientSteps, users, access, apis, keys, audit } = administration
 
   get('/', home)
   get('/healthz', health.alive)
@@ -71,5 +107,46 @@ export function routes({
   get('/account/apps/:client_id/devices/:device/remove', signedIn(apps.confirmRemoveDevice))
   post('/account/apps/:client_id/devices/:device/remove', signedIn(apps.removeDevice))
   get('/account/activity', signedIn(activity.list))
+
+  get('/admin', admin(overview.show))
+  get('/admin/apps', admin(clients.list))
+  form('/admin/apps/new', clientForms.register)
+  get('/admin/apps/:client_id', admin(clients.show))
+  form('/admin/apps/:client_id/edit', clientForms.edit)
+  form('/admin/apps/:client_id/approve', clientSteps.approve)
+  form('/admin/apps/:client_id/reject', clientSteps.reject)
+  form('/admin/apps/:client_id/verify', clientSteps.verify)
+  form('/admin/apps/:client_id/unverify', clientSteps.unverify)
+  form('/admin/apps/:client_id/suspend', clientSteps.suspend)
+  form('/admin/apps/:client_id/resume', clientSteps.resume)
+  form('/admin/apps/:client_id/end-access', clientSteps.endAccess)
+  form('/admin/apps/:client_id/delete', clientSteps.remove)
+  form('/admin/apps/:client_id/secrets/new', clientSteps.addSecret)
+  form('/admin/apps/:client_id/secrets/rotate', clientSteps.rotateSecret)
+  form('/admin/apps/:client_id/secrets/:secret_id/revoke', clientSteps.revokeSecret)
+  get('/admin/users', admin(users.list))
+  get('/admin/users/:user_id', admin(users.show))
+  form('/admin/users/:user_id/make-admin', users.makeAdmin)
+  form('/admin/users/:user_id/make-user', users.makeUser)
+  form('/admin/users/:user_id/disable', users.disable)
+  form('/admin/users/:user_id/enable', users.enable)
+  form('/admin/users/:user_id/end-sessions', users.endSessions)
+  form('/admin/users/:user_id/end-access', users.endAccess)
+  get('/admin/access', admin(access.list))
+  form('/admin/access/end', access.endAll)
+  form('/admin/access/:consent_id/end', access.end)
+  get('/admin/jobs', admin(access.jobs))
+  get('/admin/jobs/:job_id', admin(access.job))
+  get('/admin/apis', admin(apis.list))
+  form('/admin/apis/new', apis.register)
+  get('/admin/apis/:api', admin(apis.show))
+  form('/admin/apis/:api/rename', apis.rename)
+  form('/admin/apis/:api/secret', apis.rotateSecret)
+  form('/admin/apis/:api/scopes/new', apis.addScope)
+  form('/admin/apis/:api/scopes/:scope', apis.editScope)
+  form('/admin/apis/:api/scopes/:scope/remove', apis.removeScope)
+  get('/admin/keys', admin(keys.list))
+  form('/admin/keys/rotate', keys.rotate)
+  get('/admin/audit', admin(audit.list))
   return router
 }

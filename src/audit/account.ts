@@ -64,6 +64,16 @@ function words(row: AuditRow, app: string): { text: string; detail?: string; ton
       return { text: `You did not allow ${app}`, tone: 'info' }
     case 'app.removed':
       return { text: `You removed ${app}`, detail: 'Its access ended at once.', tone: 'good' }
+    case 'access.ended':
+      return {
+        text: `An administrator ended the access of ${app}`,
+        detail: 'To use it again, allow it again.',
+        tone: 'info',
+      }
+    case 'user.role_changed':
+      return { text: 'An administrator changed what your account may do', tone: 'info' }
+    case 'user.signed_out_everywhere':
+      return { text: 'Your account was signed out on all devices', tone: 'warning' }
     case 'grant.revoked':
       return grantEnded(app, row.data.reason)
     case 'token.reuse_detected':

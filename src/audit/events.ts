@@ -25,6 +25,8 @@ export type AuditEvent =
   | (OfUser & { type: 'user.disabled' })
   | (OfUser & { type: 'user.enabled' })
   | (OfUser & { type: 'user.renamed' })
+  | (OfUser & { type: 'user.role_changed'; from: string; to: string })
+  | (OfUser & { type: 'user.signed_out_everywhere'; sessions: number })
   | (OfUser & { type: 'password.changed' })
   | (OfUser & { type: 'password.change_failed' })
   | (OfUser & { type: 'sign_in.succeeded'; client_id?: string })
@@ -40,17 +42,79 @@ export type AuditEvent =
   | (OfUser & OfClient & { type: 'consent.given'; scopes: string[]; rejected_scopes: string[] })
   | (OfUser & OfClient & { type: 'consent.refused' })
   | (OfUser & OfClient & { type: 'app.removed'; grants: number })
+  | (OfUser & OfClient & { type: 'access.ended'; grants: number; job_id?: string })
   | (OfUser & OfClient & { type: 'grant.revoked'; grant_id: string; reason: RevocationReason })
   | (OfUser & OfClient & { type: 'token.reuse_detected'; grant_id: string; kind: string })
   | (OfClient & { type: 'client.created'; client_type: string; loosened: string[] })
-  | (OfClient & { type: 'client.changed'; fields: string[] })
+  // What became looser is named once more: PKCE no longer required, people no longer asked.
+  | (OfClient & { type: 'client.changed'; fields: string[]; changes: Change[]; loosened: string[] })
+  | (OfClient & { type: 'client.approved' })
+  | (OfClient & { type: 'client.rejected'; reason: string })
+  | (OfClient & { type: 'client.verified' })
+  | (OfClient & { type: 'client.unverified' })
   | (OfClient & { type: 'client.suspended' })
   | (OfClient & { type: 'client.resumed' })
   | (OfClient & { type: 'client.deleted' })
   | (OfClient & { type: 'client.secret_rotated'; secret_prefix: string })
+  | (OfClient & { type: 'client.secret_added'; secret_prefix: string; name: string })
+  | (OfClient & { type: 'client.secret_revoked'; secret_prefix: string; name: string })
+  | { type: 'resource.changed'; resource: string; changes: Change[] }
+  | { type: 'resource.scope_added'; resource: string; scope: string }
+  | { type: 'resource.scope_changed'; resource: string; scope: string; changes: Change[] }
+  | { type: 'resource.scope_removed'; resource: string; scope: string; clients: number }
+  | { type: 'job.started'; client_id?: string; user_id?: string; job_id: string; kind: string }
   | { type: 'resource.created'; resource: string; scopes: string[] }
   | { type: 'key.created'; kid: string; alg: string }
   | { type: 'key.rotated'; kid: string; alg: string }
+
+/** The types of all events; the compiler holds it against them. */
+export const EVENT_TYPES = Object.keys({
+  'access.ended': true,
+  'app.removed': true,
+  'client.approved': true,
+  'client.changed': true,
+  'client.created': true,
+  'client.deleted': true,
+  'client.rejected': true,
+  'client.resumed': true,
+  'client.secret_added': true,
+  'client.secret_revoked': true,
+  'client.secret_rotated': true,
+  'client.suspended': true,
+  'client.unverified': true,
+  'client.verified': true,
+  'consent.given': true,
+  'consent.refused': true,
+  'grant.revoked': true,
+  'job.started': true,
+  'key.created': true,
+  'key.rotated': true,
+  'password.changed': true,
+  'password.change_failed': true,
+  'resource.changed': true,
+  'resource.created': true,
+  'resource.scope_added': true,
+  'resource.scope_changed': true,
+  'resource.scope_removed': true,
+  'sign_in.failed': true,
+  'sign_in.limited': true,
+  'sign_in.succeeded': true,
+  sign_out: true,
+  'token.reuse_detected': true,
+  'user.created': true,
+  'user.disabled': true,
+  'user.enabled': true,
+  'user.renamed': true,
+  'user.role_changed': true,
+  'user.signed_out_everywhere': true,
+} satisfies Record<AuditEvent['type'], true>) as AuditEvent['type'][]
+
+/** A field before and after. */
+export interface Change {
+  field: string
+  from: unknown
+  to: unknown
+}
 
 /** Why a grant ended. */
 export type RevocationReason =

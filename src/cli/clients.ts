@@ -1,7 +1,9 @@
 // clients: the apps that people let in, and services.
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type ClientChange, updateClient, VersionConflict } from '../clients/edit.ts'
 import { APP_TYPES, type ClientInput, ID_TOKEN_ALGS } from '../clients/metadata.ts'
-import { rotateSecret } from '../clients/secrets.ts'
+import { approveClient, rejectClient, unverifyClient, verifyClient } from '../clients/review.ts'
+import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../clients/secrets.ts'
 import {
   type Client,
   createClient,
@@ -49,11 +51,171 @@ export function addClients(program: Command): void {
     .option('--yes', 'do not ask')
     .action(answering(remove))
 
+  addUpdate(clients)
+
+  leaf(clients, 'approve', 'let everybody use an app that waits for a decision')
+    .argument('<id>')
+    .action(answering(approve))
+
+  leaf(clients, 'reject', 'refuse an app that waits for a decision')
+    .argument('<id>')
+    .requiredOption('--reason <text>', 'why, in words for its owners')
+    .action(answering(reject))
+
+  leaf(clients, 'verify', 'say on the consent page that you know who is behind an app')
+    .argument('<id>')
+    .option('--undo', 'say it no longer')
+    .action(answering(verify))
+
+  const secrets = group(clients, 'secrets', 'what a client authenticates with')
+
+  leaf(secrets, 'list', 'list the secrets that are valid; their values are known to nobody')
+    .argument('<id>')
+    .action(answering(showSecrets))
+
+  leaf(secrets, 'add', 'give a client one more secret; prints it this once')
+    .argument('<id>')
+    .requiredOption('--name <name>', 'where it is used, e.g. "web server 2"')
+    .action(answering(addSecret))
+
+  leaf(secrets, 'revoke', 'end one secret at once')
+    .argument('<id>')
+    .argument('<secret>', 'its id, as secrets list shows it')
+    .action(answering(endSecret))
+
   leaf(clients, 'rotate-secret', 'give a client a new secret; prints it this once')
     .argument('<id>')
     .option('--overlap <seconds>', 'how long the secrets it had stay valid', seconds, 0)
     .action(answering(rotate))
 }
+
+function addUpdate(clients: Command): void {
+  leaf(clients, 'update', 'change an app; what is not named stays. An empty value takes an address away')
+    .argument('<id>')
+    .option('--name <name>', 'what people read on the consent page')
+    .option('--description <text>', 'for administrators')
+    .option('--redirect-uri <uri...>', 'where people are sent back to; all of them')
+    .option('--post-logout-redirect-uri <uri...>', 'where people may be sent after signing out; all of them')
+    .option('--scope <scope...>', 'what it may ask for; all of them')
+    .option('--homepage <uri>', 'its web page')
+    .option('--logo <uri>', 'its logo')
+    .option('--policy <uri>', 'its privacy policy')
+    .option('--terms <uri>', 'its terms')
+    .option('--first-party', 'it is your own: people are not asked for consent')
+    .option('--no-first-party', 'it is not: people are asked')
+    .option('--pkce', 'require PKCE')
+    .option('--no-pkce', 'do not require PKCE of this web app')
+    .addOption(
+      new Option('--id-token-alg <alg>', 'what its ID tokens are signed with').choices(ID_TOKEN_ALGS),
+    )
+    .option('--if-version <n>', 'only if it still has this version', version)
+    .action(answering(update))
+}
+
+interface Update extends Partial<Omit<Create, 'type'>> {
+  description?: string
+  policy?: string
+  terms?: string
+  ifVersion?: number
+}
+
+function update(id: string, options: Update) {
+  const change: ClientChange = {
+    name: options.name,
+    description: options.description,
+    redirect_uris: options.redirectUri?.filter(Boolean),
+    post_logout_redirect_uris: options.postLogoutRedirectUri?.filter(Boolean),
+    scopes: words(options.scope),
+    homepage_uri: options.homepage,
+    logo_uri: options.logo,
+    policy_uri: options.policy,
+    tos_uri: options.terms,
+    first_party: options.firstParty,
+    pkce_required: options.pkce,
+    id_token_signed_response_alg: options.idTokenAlg,
+  }
+  return withStores(async ({ db, by }) => {
+    try {
+      const client = await updateClient(db, id, change, by, options.ifVersion)
+      if (!client) throw missing(id)
+      return { json: client, text: fields(shown(client)) }
+    } catch (error) {
+      if (error instanceof VersionConflict) throw new Refused(error.message, { cause: error })
+      throw error
+    }
+  })
+}
+
+function approve(id: string) {
+  return withStores(async ({ db, by }) => {
+    const client = await getClient(db, id)
+    const changed = await approveClient(db, id, by)
+    const done = changed ? 'is approved; everybody can use it' : 'was approved already'
+    return { json: await getClient(db, id), text: `${called(client)} ${done}\n` }
+  })
+}
+
+function reject(id: string, { reason }: { reason: string }) {
+  return withStores(async ({ db, by }) => {
+    const client = await getClient(db, id)
+    if (!(await rejectClient(db, id, reason, by))) {
+      throw new Refused(`${called(client)} waits for no decision; suspend it instead`)
+    }
+    return { json: await getClient(db, id), text: `${called(client)} is rejected; nobody can use it\n` }
+  })
+}
+
+function verify(id: string, { undo }: { undo?: boolean }) {
+  return withStores(async ({ db, by }) => {
+    const client = await getClient(db, id)
+    const changed = undo ? await unverifyClient(db, id, by) : await verifyClient(db, id, by)
+    const state = undo ? 'not verified' : 'verified'
+    const done = changed ? `is ${state}` : `was ${state} already`
+    return { json: await getClient(db, id), text: `${called(client)} ${done}\n` }
+  })
+}
+
+function showSecrets(id: string) {
+  return withStores(async ({ db }) => {
+    await getClient(db, id)
+    const rows = await listSecrets(db, id)
+    const text = table(rows, [
+      ['ID', (secret) => secret.id],
+      ['NAME', (secret) => secret.name],
+      ['BEGINS WITH', (secret) => secret.prefix],
+      ['CREATED', (secret) => secret.created_at],
+      ['EXPIRES', (secret) => secret.expires_at],
+      ['LAST USED', (secret) => secret.last_used_at],
+    ])
+    return { json: rows, text }
+  })
+}
+
+function addSecret(id: string, { name }: { name: string }) {
+  return withStores(async ({ db, by }) => {
+    const client = await getClient(db, id)
+    const secret = await addNamedSecret(db, id, name, by)
+    if (secret === undefined) throw keepsNone(client)
+    return {
+      json: { id, name, secret },
+      text: fields([['id', id], ['name', name], ...shownSecret(secret)]),
+      note: `${ONCE}; those it had go on`,
+      ifLost: `revoke it and add another: valetkey clients secrets list ${id}`,
+    }
+  })
+}
+
+function endSecret(id: string, secret_id: string) {
+  return withStores(async ({ db, by }) => {
+    const client = await getClient(db, id)
+    if (!UUID.test(secret_id) || !(await revokeSecret(db, id, secret_id, by))) {
+      throw new Refused(`${called(client)} has no valid secret with the id ${JSON.stringify(secret_id)}`)
+    }
+    return { json: { id: secret_id, revoked: true }, text: `the secret ${secret_id} is revoked\n` }
+  })
+}
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
 interface Create {
   name: string
@@ -77,7 +239,7 @@ function create(options: Create) {
         type: options.type,
         redirect_uris: options.redirectUri,
         post_logout_redirect_uris: options.postLogoutRedirectUri,
-        scopes: options.scope?.flatMap((scopes) => scopes.split(/\s+/)).filter(Boolean),
+        scopes: words(options.scope),
         homepage_uri: options.homepage,
         logo_uri: options.logo,
         first_party: !!options.firstParty,
@@ -103,7 +265,7 @@ function list({ limit, after }: Page) {
       ['ID', (client) => client.id],
       ['NAME', (client) => client.name],
       ['TYPE', (client) => client.type],
-      ['STATE', (client) => (client.suspended_at ? 'suspended' : 'active')],
+      ['STATE', stateOf],
       ['CREATED', (client) => client.created_at],
     ])
     return { json: rows, text, note }
@@ -149,8 +311,7 @@ function rotate(id: string, { overlap }: { overlap: number }) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
     const secret = await rotateSecret(db, id, by, { overlapSeconds: overlap })
-    if (secret === undefined)
-      throw new Refused(`${called(client)} is a ${client.type} client: it keeps no secret`)
+    if (secret === undefined) throw keepsNone(client)
     return {
       json: { id, secret, overlap_seconds: overlap },
       text: fields([['id', id], ...shownSecret(secret)]),
@@ -176,6 +337,19 @@ function missing(id: string): Refused {
   return new Refused(`no client has the id ${JSON.stringify(id)}`)
 }
 
+function keepsNone(client: Client): Refused {
+  return new Refused(`${called(client)} is a ${client.type} client: it keeps no secret`)
+}
+
+function words(texts: string[] | undefined): string[] | undefined {
+  return texts?.flatMap((text) => text.split(/\s+/)).filter(Boolean)
+}
+
+function version(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('It is the version that clients show prints.')
+}
+
 const MAX_OVERLAP_SECONDS = 30 * 86_400
 
 function seconds(text: string): number {
@@ -188,18 +362,25 @@ function called(client: Client): string {
   return `${printable(client.name)} (${client.id})`
 }
 
+function stateOf(client: Client): string {
+  return client.suspended_at ? 'suspended' : client.state
+}
+
 function shown(client: Client): [string, unknown][] {
   return [
     ['id', client.id],
     ['name', client.name],
     ['type', client.type],
-    ['state', client.suspended_at ? 'suspended' : 'active'],
+    ['state', stateOf(client)],
+    ...(client.state_reason ? ([['reason', client.state_reason]] as [string, unknown][]) : []),
+    ['version', client.version],
     ['redirect URIs', client.redirect_uris],
     ['after sign-out', client.post_logout_redirect_uris],
     ['scopes', client.scopes],
     ['homepage', client.homepage_uri],
     ['logo', client.logo_uri],
     ['first party', client.first_party],
+    ['verified', client.verified_at],
     ['PKCE required', client.pkce_required],
     ['ID tokens signed with', client.id_token_signed_response_alg],
     ...(client.resource ? ([['introspects', client.resource]] as [string, unknown][]) : []),

@@ -1,7 +1,8 @@
 // users: the accounts of people.
-import type { Command } from 'commander'
+import { Argument, type Command } from 'commander'
 import { z } from 'zod'
 import type { Db } from '../db/pool.ts'
+import { LastAdministrator, ROLES, type Role, setRole } from '../users/roles.ts'
 import {
   createUser,
   disableUser,
@@ -40,6 +41,11 @@ export function addUsers(program: Command): void {
   leaf(users, 'enable', 'let a disabled account be signed in to again')
     .argument('<email-or-id>')
     .action(answering(enable))
+
+  leaf(users, 'role', 'make an account an administrator, or an ordinary one again')
+    .argument('<email-or-id>')
+    .addArgument(new Argument('<role>').choices(ROLES))
+    .action(answering(changeRole))
 
   leaf(users, 'set-password', 'set a password, and end the sessions of the account')
     .argument('<email-or-id>')
@@ -100,7 +106,7 @@ function list({ limit, after }: Page) {
 function disable(who: string) {
   return withStores(async ({ db, by }) => {
     const user = await getUser(db, who)
-    const changed = await disableUser(db, user.id, by)
+    const changed = await unlessLast(user, disableUser(db, user.id, by))
     const done = changed ? 'is disabled; its sessions and tokens are dead' : 'was disabled already'
     return { json: await getUser(db, user.id), text: `${printable(user.email)} ${done}\n` }
   })
@@ -113,6 +119,25 @@ function enable(who: string) {
     const done = changed ? 'is enabled; apps must be allowed anew' : 'was not disabled'
     return { json: await getUser(db, user.id), text: `${printable(user.email)} ${done}\n` }
   })
+}
+
+function changeRole(who: string, role: Role) {
+  return withStores(async ({ db, by }) => {
+    const user = await getUser(db, who)
+    const changed = await unlessLast(user, setRole(db, user.id, role, by))
+    const now = role === 'admin' ? 'an administrator' : 'an ordinary account'
+    const text = `${printable(user.email)} ${changed ? 'is' : 'was'} ${now}${changed ? '' : ' already'}\n`
+    return { json: await getUser(db, user.id), text }
+  })
+}
+
+async function unlessLast<T>(user: User, change: Promise<T>): Promise<T> {
+  try {
+    return await change
+  } catch (cause) {
+    if (!(cause instanceof LastAdministrator)) throw cause
+    throw new Refused(`${user.email} is the last administrator; make another one first`, { cause })
+  }
 }
 
 function changePassword(who: string, options: { passwordStdin?: boolean }) {

@@ -11,7 +11,7 @@ export interface Registration extends Client {
 
 /** Live registrations by id. */
 export interface ClientDirectory {
-  /** The registration, unless the client is suspended or deleted. */
+  /** The registration, unless the client is suspended, rejected or deleted. */
   find(id: string): Promise<Registration | undefined>
   /** Drops one registration, or all of them. */
   forget(id?: string): void
@@ -46,24 +46,34 @@ export function clientDirectory(db: Db, mayRemember: () => boolean): ClientDirec
 }
 
 async function load(db: Db, id: string): Promise<Registration | undefined> {
-  const row = await maybe<Client & { secret_hashes: Buffer[] | null; secret_ends: (Date | null)[] | null }>(
+  const row = await maybe<Client & SecretColumns>(
     db,
     named(
       'client by id',
-      sql`select c.*, s.hashes as secret_hashes, s.ends as secret_ends
+      sql`select c.*, s.ids as secret_ids, s.hashes as secret_hashes, s.ends as secret_ends
           from clients c
           left join lateral (
-            select array_agg(hash) as hashes, array_agg(expires_at) as ends
+            select array_agg(id) as ids, array_agg(hash) as hashes, array_agg(expires_at) as ends
             from client_secrets
             where client_id = c.id and revoked_at is null and (expires_at is null or expires_at > now())
           ) s on true
-          where c.id = ${id} and c.suspended_at is null and c.deleted_at is null`,
+          where c.id = ${id} and c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`,
     ),
   )
   if (!row) return undefined
-  const { secret_hashes, secret_ends, ...client } = row
+  const { secret_ids, secret_hashes, secret_ends, ...client } = row
   return {
     ...client,
-    secrets: (secret_hashes ?? []).map((hash, i) => ({ hash, expires_at: secret_ends?.[i] ?? null })),
+    secrets: (secret_ids ?? []).map((id, i) => ({
+      id,
+      hash: secret_hashes![i]!,
+      expires_at: secret_ends?.[i] ?? null,
+    })),
   }
+}
+
+interface SecretColumns {
+  secret_ids: string[] | null
+  secret_hashes: Buffer[] | null
+  secret_ends: (Date | null)[] | null
 }

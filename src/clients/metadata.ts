@@ -19,10 +19,12 @@ export const OPENID_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as
 export class InvalidMetadata extends Error {
   override name = 'InvalidMetadata'
   readonly field: string
+  readonly problem: string
 
   constructor(field: string, problem: string) {
     super(`${field}: ${problem}`)
     this.field = field
+    this.problem = problem
   }
 }
 
@@ -35,6 +37,9 @@ export interface ClientMetadata {
   scopes: string[]
   homepage_uri: string | null
   logo_uri: string | null
+  tos_uri: string | null
+  policy_uri: string | null
+  description: string
   first_party: boolean
   pkce_required: boolean
   id_token_signed_response_alg: (typeof ID_TOKEN_ALGS)[number]
@@ -53,6 +58,17 @@ const schema = z.object({
   scopes: z.array(z.string()).max(100, 'has more than 100 entries').optional(),
   homepage_uri: z.string().nullish(),
   logo_uri: z.string().nullish(),
+  tos_uri: z.string().nullish(),
+  policy_uri: z.string().nullish(),
+  description: z
+    .string()
+    .trim()
+    .max(1000, 'has more than 1,000 characters')
+    .refine(
+      (text) => text === '' || isPlainName(text.replace(/\r?\n/g, ' ')),
+      'holds characters that cannot be seen',
+    )
+    .default(''),
   first_party: z.boolean().default(false),
   pkce_required: z.boolean().default(true),
   id_token_signed_response_alg: z
@@ -70,7 +86,7 @@ export function validMetadata(input: ClientInput): ClientMetadata {
     const [issue] = parsed.error.issues
     throw new InvalidMetadata(issue!.path.join('.') || 'registration', issue!.message)
   }
-  const { type, redirect_uris, post_logout_redirect_uris, homepage_uri, logo_uri, ...rest } = parsed.data
+  const { type, redirect_uris, post_logout_redirect_uris, ...rest } = parsed.data
   const interactive = type !== 'service'
 
   if (interactive && redirect_uris.length === 0) {
@@ -81,8 +97,7 @@ export function validMetadata(input: ClientInput): ClientMetadata {
   }
   for (const uri of redirect_uris) checkRedirectUri('redirect_uris', uri, type)
   for (const uri of post_logout_redirect_uris) checkRedirectUri('post_logout_redirect_uris', uri, type)
-  if (homepage_uri) checkWebAddress('homepage_uri', homepage_uri)
-  if (logo_uri) checkWebAddress('logo_uri', logo_uri)
+  for (const field of WEB_ADDRESSES) if (rest[field]) checkWebAddress(field, rest[field])
   if (!rest.pkce_required && type !== 'web') {
     throw new InvalidMetadata('pkce_required', 'may be relaxed for a web client only: others keep no secret')
   }
@@ -92,10 +107,14 @@ export function validMetadata(input: ClientInput): ClientMetadata {
     redirect_uris: [...new Set(redirect_uris)],
     post_logout_redirect_uris: [...new Set(post_logout_redirect_uris)],
     scopes: [...new Set(rest.scopes ?? (interactive ? OPENID_SCOPES : []))],
-    homepage_uri: homepage_uri || null,
-    logo_uri: logo_uri || null,
+    homepage_uri: rest.homepage_uri || null,
+    logo_uri: rest.logo_uri || null,
+    tos_uri: rest.tos_uri || null,
+    policy_uri: rest.policy_uri || null,
   }
 }
+
+const WEB_ADDRESSES = ['homepage_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const
 
 const EXAMPLE = {
   web: 'https://app.example/callback',

@@ -19,14 +19,26 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   id: string
   type: ClientType
   verified_at: Date | null
+  /** Which door it came through. */
+  registered_by: 'admin' | 'developer' | 'itself'
+  /** A pending one waits for an administrator, and serves its owners only; a rejected one serves nobody. */
+  state: 'pending' | 'active' | 'rejected'
+  /** Why it was rejected, in words for its owners. */
+  state_reason: string
+  /** Grows with every change. */
+  version: number
+  /** When it last got a token, give or take a minute. */
+  last_used_at: Date | null
   /** The API whose tokens a resource_server may introspect. */
   resource: string | null
   created_at: Date
   suspended_at: Date | null
 }
 
-const COLUMNS = fragment`id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
-  first_party, verified_at, pkce_required, id_token_signed_response_alg, resource, created_at, suspended_at`
+/** The columns of a {@link Client}. */
+export const CLIENT_COLUMNS = fragment`id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri,
+  logo_uri, tos_uri, policy_uri, description, first_party, verified_at, pkce_required, id_token_signed_response_alg,
+  registered_by, state, state_reason, version, last_used_at, resource, created_at, suspended_at`
 
 /** Registers a client; web and service clients get a secret, which is never shown again. @throws InvalidMetadata */
 export function createClient(
@@ -43,11 +55,12 @@ export function createClient(
     const client = await insertClient(
       t,
       sql`insert into clients (id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
-                               first_party, pkce_required, id_token_signed_response_alg)
+                               tos_uri, policy_uri, description, first_party, pkce_required,
+                               id_token_signed_response_alg)
           values (${id}, ${m.name}, ${m.type}, ${m.redirect_uris}, ${m.post_logout_redirect_uris}, ${m.scopes},
-                  ${m.homepage_uri}, ${m.logo_uri}, ${m.first_party}, ${m.pkce_required},
-                  ${m.id_token_signed_response_alg})
-          returning ${COLUMNS}`,
+                  ${m.homepage_uri}, ${m.logo_uri}, ${m.tos_uri}, ${m.policy_uri}, ${m.description}, ${m.first_party},
+                  ${m.pkce_required}, ${m.id_token_signed_response_alg})
+          returning ${CLIENT_COLUMNS}`,
     )
     const secret = isConfidential(client.type) ? await addSecret(t, id) : undefined
     // A loosening is explicit, per client, and on record.
@@ -69,7 +82,7 @@ export function createResourceServerClient(
     const client = await insertClient(
       t,
       sql`insert into clients (id, name, type, resource) values (${id}, ${name}, 'resource_server', ${resource})
-          returning ${COLUMNS}`,
+          returning ${CLIENT_COLUMNS}`,
     )
     const secret = await addSecret(t, id)
     await record(t, { type: 'client.created', client_id: id, client_type: client.type, loosened: [] }, by)
@@ -79,14 +92,14 @@ export function createResourceServerClient(
 
 /** A client by id, a suspended one too; a deleted one is gone. */
 export function findClient(db: Db, id: string): Promise<Client | undefined> {
-  return maybe<Client>(db, sql`select ${COLUMNS} from clients where id = ${id} and deleted_at is null`)
+  return maybe<Client>(db, sql`select ${CLIENT_COLUMNS} from clients where id = ${id} and deleted_at is null`)
 }
 
 /** Clients, oldest first. @param page.after the id of the last one already seen. */
 export function listClients(db: Db, page: { limit?: number; after?: string } = {}): Promise<Client[]> {
   return many<Client>(
     db,
-    sql`select ${COLUMNS} from clients
+    sql`select ${CLIENT_COLUMNS} from clients
         where deleted_at is null
           and (${page.after ?? null}::text is null
                or (created_at, id) > (select created_at, id from clients where id = ${page.after ?? null}))
@@ -108,8 +121,8 @@ export async function clientNames(db: Db, ids: string[]): Promise<Map<string, st
 export function suspendClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return mark(
     db,
-    sql`update clients set suspended_at = now()
-                      where id = ${id} and suspended_at is null and deleted_at is null`,
+    sql`update clients set suspended_at = now(), version = version + 1
+        where id = ${id} and suspended_at is null and deleted_at is null`,
     'client.suspended',
     id,
     by,
@@ -120,8 +133,8 @@ export function suspendClient(db: Db, id: string, by: Actor): Promise<boolean> {
 export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return mark(
     db,
-    sql`update clients set suspended_at = null
-                      where id = ${id} and suspended_at is not null and deleted_at is null`,
+    sql`update clients set suspended_at = null, version = version + 1
+        where id = ${id} and suspended_at is not null and deleted_at is null`,
     'client.resumed',
     id,
     by,
@@ -132,7 +145,7 @@ export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
 export function deleteClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return mark(
     db,
-    sql`update clients set deleted_at = now() where id = ${id} and deleted_at is null`,
+    sql`update clients set deleted_at = now(), version = version + 1 where id = ${id} and deleted_at is null`,
     'client.deleted',
     id,
     by,
@@ -169,11 +182,12 @@ async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Clie
   }
 }
 
-async function checkScopes(db: Db, scopes: string[]): Promise<void> {
+/** @throws InvalidMetadata for a scope that nobody has registered. */
+export async function checkScopes(db: Db, scopes: string[]): Promise<void> {
   const wanted = scopes.filter((scope) => !(OPENID_SCOPES as readonly string[]).includes(scope))
   const known = await many<{ name: string }>(
     db,
-    sql`select name from resource_scopes where name = any(${wanted})`,
+    sql`select name from resource_scopes where name = any(${wanted}) and removed_at is null`,
   )
   const unknown = wanted.filter((scope) => !known.some(({ name }) => name === scope))
   if (unknown.length > 0) {

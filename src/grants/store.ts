@@ -145,7 +145,7 @@ export function findGrant(db: Db, id: string): Promise<Grant | undefined> {
         join users u on u.id = g.user_id
         join clients c on c.id = g.client_id
         where g.id = ${id} and g.revoked_at is null and (g.ends_at is null or g.ends_at > now())
-          and u.disabled_at is null and c.suspended_at is null and c.deleted_at is null`,
+          and u.disabled_at is null and c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`,
   )
 }
 

@@ -3,6 +3,7 @@
 import type { Context } from 'koa'
 import { errors, type Provider } from 'oidc-provider'
 import type { ClientDirectory } from '../clients/directory.ts'
+import { mayUse } from '../clients/owners.ts'
 import { appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { refuseConsent } from '../grants/store.ts'
@@ -12,7 +13,7 @@ import { findState } from '../oidc/state.ts'
 import { throughStorage } from '../oidc/storage.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import type { Secrets } from '../secrets.ts'
-import { signInEpoch } from '../users/store.ts'
+import { findUser, signInEpoch } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import { seeOther } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
@@ -90,13 +91,30 @@ export function interactionPages(parts: InteractionParts) {
     )
   }
 
+  // Not approved yet: its owners may try it out, nobody else is asked about it.
+  async function isWaiting(step: Step): Promise<boolean> {
+    const client = await clients.find(step.client_id)
+    return client !== undefined && !(await mayUse(db, client, step.user_id!))
+  }
+
+  async function showWaiting(ctx: Context, step: Step): Promise<void> {
+    const user = await findUser(db, step.user_id!)
+    const locals = {
+      email: user?.email,
+      other_account_action: step.path('switch'),
+    }
+    step.show(ctx, 'interaction/waiting', locals, 403)
+  }
+
   return {
     back: (ctx: Context) => seeStep(ctx),
 
     show: withStep(async (ctx, step) => {
       // Our own pages ask for no consent, even where a link says prompt=consent.
       if (step.prompt.name === 'consent' && !step.app) return step.finish(ctx, { consent: {} })
-      if (step.prompt.name === 'consent') return deciding.show(ctx, step)
+      if (step.prompt.name === 'consent') {
+        return (await isWaiting(step)) ? showWaiting(ctx, step) : deciding.show(ctx, step)
+      }
       // Signed in meanwhile in another tab: nothing is left to ask.
       const accountId = (await currentSession(parts.provider(), ctx)).accountId
       const asks = step.prompt.reasons.some((reason) => reason !== 'no_session')
@@ -110,7 +128,9 @@ export function interactionPages(parts: InteractionParts) {
 
     login: withForm('login', (ctx, step) => login.post(ctx, step)),
 
-    consent: withForm('consent', (ctx, step) => deciding.post(ctx, step)),
+    consent: withForm('consent', async (ctx, step) =>
+      (await isWaiting(step)) ? showWaiting(ctx, step) : deciding.post(ctx, step),
+    ),
 
     /** "Don't allow" and "Cancel": back to the app with access_denied (RFC 6749 §4.1.2.1). */
     abort: withForm(undefined, async (ctx, step) => {

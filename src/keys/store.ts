@@ -22,8 +22,8 @@ export interface SigningKey {
   retired_at: Date | null
 }
 
-// How long a retired key stays published: longer than any ID token is checked by, and than verifiers cache a key set.
-const RETIRED_DAYS = 7
+/** How long a retired key stays published: longer than any ID token is checked by, and than verifiers cache a key set. */
+export const RETIRED_DAYS = 7
 
 /** All keys that are published or were, newest first. */
 export function listKeys(db: Db): Promise<SigningKey[]> {
@@ -100,6 +100,18 @@ export function rotateKeys(db: Db, secrets: Secrets, by: Actor): Promise<Signing
   })
 }
 
+/** Rotates when the key that signs is older than that. Any number of nodes may ask; one of them does it. @returns whether it did. */
+export async function rotateKeysIfDue(db: Db, secrets: Secrets, days: number): Promise<boolean> {
+  if (!(await isDue(db, days))) return false
+  return tx(db, async (t) => {
+    await lockKeys(t)
+    // Another node may have been first.
+    if (!(await isDue(t, days))) return false
+    await rotateKeys(t, secrets, SYSTEM)
+    return true
+  })
+}
+
 /** Keys that have been retired for longer than anybody needs them. */
 export const sweepKeys: Sweep = (db) =>
   run(
@@ -107,6 +119,15 @@ export const sweepKeys: Sweep = (db) =>
     sql`delete from signing_keys
         where state = 'retired' and retired_at < now() - make_interval(days => ${RETIRED_DAYS * 2})`,
   )
+
+async function isDue(db: Db, days: number): Promise<boolean> {
+  const due = await maybe(
+    db,
+    sql`select from signing_keys
+        where state = 'current' and coalesce(activated_at, created_at) < now() - make_interval(days => ${days})`,
+  )
+  return due !== undefined
+}
 
 // Two nodes starting together, or an administrator rotating twice at once, take turns.
 async function lockKeys(db: Db): Promise<void> {

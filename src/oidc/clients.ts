@@ -4,7 +4,14 @@ import { OPENID_SCOPES } from '../clients/metadata.ts'
 import { isConfidential } from '../clients/store.ts'
 
 /** Registration fields of ours that the provider carries along on its Client. */
-export const OWN_METADATA = ['type', 'first_party', 'pkce_required', 'resource', 'resource_scopes'] as const
+export const OWN_METADATA = [
+  'type',
+  'first_party',
+  'pkce_required',
+  'resource',
+  'resource_scopes',
+  'state',
+] as const
 
 /** Our own fields as they stand on a provider's Client. */
 export interface OwnMetadata {
@@ -15,11 +22,14 @@ export interface OwnMetadata {
   resource?: string
   /** Scopes of APIs that this client may ask for. */
   resource_scopes?: string[]
+  state?: Registration['state']
 }
 
 /** Client metadata as RFC 7591 names it, plus {@link OWN_METADATA}. */
 export function providerMetadata(registration: Registration): Record<string, unknown> {
   const { type, scopes } = registration
+  // What acts for itself has nobody who may try it out: it waits for the decision.
+  const actsForItself = registration.state === 'active'
   const signsIn = type === 'web' || type === 'spa' || type === 'native'
   const isOpenid = (scope: string) => (OPENID_SCOPES as readonly string[]).includes(scope)
   return {
@@ -29,8 +39,12 @@ export function providerMetadata(registration: Registration): Record<string, unk
     redirect_uris: registration.redirect_uris,
     post_logout_redirect_uris: registration.post_logout_redirect_uris,
     grant_types: signsIn
-      ? ['authorization_code', 'refresh_token', ...(type === 'web' ? ['client_credentials'] : [])]
-      : type === 'service'
+      ? [
+          'authorization_code',
+          'refresh_token',
+          ...(type === 'web' && actsForItself ? ['client_credentials'] : []),
+        ]
+      : type === 'service' && actsForItself
         ? ['client_credentials']
         : [],
     response_types: signsIn ? ['code'] : [],
@@ -42,6 +56,7 @@ export function providerMetadata(registration: Registration): Record<string, unk
     ...(registration.homepage_uri ? { client_uri: registration.homepage_uri } : {}),
     ...(registration.logo_uri ? { logo_uri: registration.logo_uri } : {}),
     type,
+    state: registration.state,
     first_party: registration.first_party,
     pkce_required: registration.pkce_required,
     ...(registration.resource ? { resource: registration.resource } : {}),

@@ -3,6 +3,7 @@
 import type { Context } from 'koa'
 import type { Grant, Provider } from 'oidc-provider'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { mayUse } from '../clients/owners.ts'
 import type { Db } from '../db/pool.ts'
 import { deviceOf } from '../grants/device.ts'
 import { addGrant, findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
@@ -32,6 +33,9 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
     grant.addOIDCScope('openid')
     return grant
   }
+  // A pending app without a grant stops at our pages, which say why.
+  const { state } = client as typeof client & OwnMetadata
+  if (state === 'pending' && !(await mayUse(db, { id: client.clientId, state }, user_id))) return undefined
   const decided = oidc.result?.consent?.grantId
   if (decided) return provider.Grant.find(decided)
 

@@ -3,6 +3,7 @@
 import type { Context, Middleware } from 'koa'
 import compose from 'koa-compose'
 import type { Provider } from 'oidc-provider'
+import type { ClientUseRecorder } from '../clients/use.ts'
 import { DatabaseUnavailable, type Db } from '../db/pool.ts'
 import type { UseRecorder } from '../grants/use.ts'
 import { HttpError, MethodNotAllowed } from '../web/errors.ts'
@@ -17,6 +18,7 @@ export interface ProtocolParts {
   db: Db
   tokens: TokenStore
   use: UseRecorder
+  clientUse: ClientUseRecorder
   /** The provider of this moment; another takes its place when keys or scopes change. */
   provider(): Provider
 }
@@ -52,7 +54,7 @@ const MOST_ADDRESS = 8_000
 const BY_GET = new Set(['/auth', '/session/end'])
 
 /** Answers the protocol's addresses; passes all others on. */
-export function protocol({ db, tokens, use, provider }: ProtocolParts): Middleware {
+export function protocol({ db, tokens, use, clientUse, provider }: ProtocolParts): Middleware {
   const mounted = new WeakMap<Provider, Middleware>()
   const body = formBody()
   return async (ctx, next) => {
@@ -71,6 +73,7 @@ export function protocol({ db, tokens, use, provider }: ProtocolParts): Middlewa
     if (unit.writes && ctx.status === 200) await commit(ctx, { db, tokens }, unit)
     if (ctx.path === '/introspect' || ctx.path === '/userinfo') await noteUse(ctx, use, unit)
     if (ctx.method === 'POST' && !ctx.response.get('cache-control')) ctx.set('Cache-Control', 'no-store')
+    noteClientUse(ctx, clientUse)
     // form_post pages carry the answer to the app's own origin.
     if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
   }
@@ -122,6 +125,15 @@ async function noteUse(ctx: Context, use: UseRecorder, unit: Unit): Promise<void
     if (row?.grant_id) use.note(row.grant_id)
   }
 }
+
+function noteClientUse(ctx: Context, clientUse: ClientUseRecorder): void {
+  if (!OF_CLIENTS.has(ctx.path) || ctx.method !== 'POST') return
+  const client_id = (ctx.oidc as Context['oidc'] | undefined)?.client?.clientId
+  if (ctx.path === '/token' && ctx.status === 200 && client_id) clientUse.issued(client_id)
+  if (ctx.status >= 400 && ctx.status < 500) clientUse.refused()
+}
+
+const OF_CLIENTS = new Set(['/token', '/par', '/introspect', '/revoke'])
 
 function redirectUri(ctx: Context): string | undefined {
   const { client, params } = ctx.oidc

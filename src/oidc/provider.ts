@@ -4,7 +4,8 @@ import type { Context } from 'koa'
 import { type Client, type Configuration, Provider } from 'oidc-provider'
 import type { ClientDirectory, Registration } from '../clients/directory.ts'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
-import { matchesSecret } from '../clients/secrets.ts'
+import { matchingSecret } from '../clients/secrets.ts'
+import type { ClientUseRecorder } from '../clients/use.ts'
 import type { Config } from '../config.ts'
 import { newCredential } from '../credentials.ts'
 import type { Db } from '../db/pool.ts'
@@ -24,6 +25,7 @@ export interface ProviderParts extends AdapterParts {
   config: Config
   secrets: Secrets
   resources: ResourceDirectory
+  clientUse: ClientUseRecorder
   keySet: { keys: JWK[] }
   /** Scopes of all APIs, for discovery. */
   resourceScopes: string[]
@@ -46,7 +48,7 @@ export function createProvider(parts: ProviderParts): Provider {
   const provider = new Provider(issuerOf(parts.config), settings(parts))
   issuePrefixedValues(provider)
   keepClients(provider, parts.clients)
-  compareSecretDigests(provider, parts.clients)
+  compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
   discloseWhatAppsMayUse(provider, parts.resourceScopes)
   return provider
@@ -263,13 +265,18 @@ function keepClients(provider: Provider, clients: ClientDirectory): void {
   }
 }
 
-function compareSecretDigests(provider: Provider, clients: ClientDirectory): void {
+function compareSecretDigests(
+  provider: Provider,
+  { clients, clientUse }: { clients: ClientDirectory; clientUse: ClientUseRecorder },
+): void {
   const prototype = provider.Client.prototype as unknown as {
     compareClientSecret(actual: string): Promise<boolean>
   }
   prototype.compareClientSecret = async function (this: Client, actual: string) {
     const registration = await throughStorage(() => clients.find(this.clientId))
-    return registration !== undefined && matchesSecret(registration.secrets, actual)
+    const secret = registration && matchingSecret(registration.secrets, actual)
+    if (secret) clientUse.secret(secret.id)
+    return secret !== undefined
   }
 }
 

@@ -85,6 +85,8 @@ function byteaArray(values: Buffer[]): string {
   return `{${values.map((value) => `"\\\\x${value.toString('hex')}"`).join(',')}}`
 }
 
+const CLIENT_LIVES = fragment`c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`
+
 async function readTokens(db: Db, hashes: Buffer[]): Promise<(TokenRow | undefined)[]> {
   const rows = await many<TokenRow & { hash: Buffer }>(
     db,
@@ -102,7 +104,7 @@ async function readTokens(db: Db, hashes: Buffer[]): Promise<(TokenRow | undefin
           left join grants g on g.id = t.grant_id
           left join users u on u.id = g.user_id
           where t.hash = any(${byteaArray(hashes)}::bytea[])
-            and c.suspended_at is null and c.deleted_at is null
+            and ${CLIENT_LIVES}
             and (t.grant_id is null
                  or (g.revoked_at is null and (g.ends_at is null or g.ends_at > now()) and u.disabled_at is null))`,
     ),
@@ -121,7 +123,7 @@ async function issueToClients(db: Db, tokens: NewToken[]): Promise<boolean[]> {
       sql`insert into tokens (hash, kind, client_id, payload, expires_at)
           select decode(n.hash, 'hex'), n.kind, c.id, n.payload, to_timestamp(n.exp)
           from json_to_recordset(${asJson(tokens)}) as n (${NEW_TOKEN})
-          join clients c on c.id = n.client_id and c.suspended_at is null and c.deleted_at is null
+          join clients c on c.id = n.client_id and ${CLIENT_LIVES}
           on conflict (hash) do update set payload = excluded.payload, expires_at = excluded.expires_at`,
     ),
   )
@@ -172,7 +174,7 @@ async function exchange(db: Db, hash: Buffer, successors: NewToken[]): Promise<b
             where t.hash = ${hash}::bytea and t.consumed_at is null and t.expires_at > now()
               and g.id = t.grant_id and g.revoked_at is null and (g.ends_at is null or g.ends_at > now())
               and u.id = g.user_id and u.disabled_at is null
-              and c.id = t.client_id and c.suspended_at is null and c.deleted_at is null
+              and c.id = t.client_id and ${CLIENT_LIVES}
             returning t.grant_id, t.client_id
           ), issued as (
             insert into tokens (hash, kind, client_id, grant_id, payload, expires_at)

@@ -72,7 +72,7 @@ export function listResources(db: Db): Promise<Resource[]> {
                                                    'dangerous', s.dangerous) order by s.name)
                         filter (where s.name is not null), '[]') as scopes
         from resources r
-        left join resource_scopes s on s.resource = r.identifier
+        left join resource_scopes s on s.resource = r.identifier and s.removed_at is null
         group by r.identifier
         order by r.identifier`,
   )
@@ -87,31 +87,39 @@ function checkResource({ identifier, name, scopes }: NewResource): void {
     )
   }
   if (identifier.length > 2000) throw new InvalidMetadata('identifier', 'has more than 2000 characters')
+  checkName(name)
+  if (scopes.length === 0) throw new InvalidMetadata('scopes', 'is empty, e.g. photos.read')
+  for (const scope of scopes) checkScope(scope)
+}
+
+/** @throws InvalidMetadata for what an API cannot be called */
+export function checkName(name: string): void {
   if (name.length > 200) throw new InvalidMetadata('name', 'has more than 200 characters')
   if (!isPlainName(name)) throw new InvalidMetadata('name', 'is missing or cannot be seen, e.g. "Photos"')
-  if (scopes.length === 0) throw new InvalidMetadata('scopes', 'is empty, e.g. photos.read')
-  for (const scope of scopes) {
-    if ((OPENID_SCOPES as readonly string[]).includes(scope.name)) {
-      throw new InvalidMetadata(
-        'scopes',
-        `${scope.name} belongs to OpenID Connect; choose another, e.g. photos.read`,
-      )
-    }
-    // RFC 6749 §3.3: scope-token
-    if (!/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/.test(scope.name)) {
-      throw new InvalidMetadata('scopes', `${JSON.stringify(scope.name)} is not a scope, e.g. photos.read`)
-    }
-    if (scope.sentence.length > 200 || (scope.detail ?? '').length > 400) {
-      throw new InvalidMetadata(
-        'scopes',
-        `${scope.name} says too much: a sentence has at most 200 characters, its detail 400`,
-      )
-    }
-    if (!isPlainName(scope.sentence)) {
-      throw new InvalidMetadata(
-        'scopes',
-        `${scope.name} needs a sentence for the consent page, e.g. "Look at your photos"`,
-      )
-    }
+}
+
+/** @throws InvalidMetadata for what cannot be a scope, or cannot be said of one */
+export function checkScope(scope: NewResource['scopes'][number]): void {
+  if ((OPENID_SCOPES as readonly string[]).includes(scope.name)) {
+    throw new InvalidMetadata(
+      'scopes',
+      `${scope.name} belongs to OpenID Connect; choose another, e.g. photos.read`,
+    )
+  }
+  // RFC 6749 §3.3: scope-token
+  if (!/^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/.test(scope.name)) {
+    throw new InvalidMetadata('scopes', `${JSON.stringify(scope.name)} is not a scope, e.g. photos.read`)
+  }
+  if (scope.sentence.length > 200 || (scope.detail ?? '').length > 400) {
+    throw new InvalidMetadata(
+      'scopes',
+      `${scope.name} says too much: a sentence has at most 200 characters, its detail 400`,
+    )
+  }
+  if (!isPlainName(scope.sentence)) {
+    throw new InvalidMetadata(
+      'scopes',
+      `${scope.name} needs a sentence for the consent page, e.g. "Look at your photos"`,
+    )
   }
 }

@@ -6,6 +6,7 @@ import { digest } from '../credentials.ts'
 import { type Db, fragment, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import type { Sweep } from '../db/sweep.ts'
 import { hashPassword } from './password.ts'
+import { keepAdministrator } from './roles.ts'
 
 /** An account, without its password hash. */
 export interface User {
@@ -105,6 +106,15 @@ export function listUsers(db: Db, page: { limit?: number; after?: string } = {})
   )
 }
 
+/** E-mail addresses of accounts by id. */
+export async function userEmails(db: Db, ids: string[]): Promise<Map<string, string>> {
+  const rows = await many<{ id: string; email: string }>(
+    db,
+    sql`select id, email from users where id = any(${ids}::uuid[])`,
+  )
+  return new Map(rows.map(({ id, email }) => [id, email]))
+}
+
 /** Whether anybody administers this server yet. */
 export async function hasAdministrator(db: Db): Promise<boolean> {
   const { found } = await one<{ found: boolean }>(
@@ -114,9 +124,13 @@ export async function hasAdministrator(db: Db): Promise<boolean> {
   return found
 }
 
-/** Disables an account: its sessions, grants and tokens are dead from this moment. @returns whether anything changed. */
+/**
+ * Disables an account: its sessions, grants and tokens are dead from this moment. @returns whether anything changed.
+ * @throws LastAdministrator
+ */
 export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
+    await keepAdministrator(t, id)
     const changed = await run(
       t,
       sql`update users set disabled_at = now(), sign_in_epoch = sign_in_epoch + 1

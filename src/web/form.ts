@@ -38,7 +38,7 @@ export function readForm<T extends z.ZodType>(ctx: Context, schema: T): Form<z.o
 }
 
 /** A field's text as it was sent, to be shown again. */
-export function sentText(ctx: Context, field: string): string {
+export function sentText(ctx: Context, field: string, most = 400): string {
   const value = ((ctx.request.body ?? {}) as Record<string, unknown>)[field]
-  return typeof value === 'string' ? value.slice(0, 400) : ''
+  return typeof value === 'string' ? value.slice(0, most) : ''
 }

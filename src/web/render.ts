@@ -15,6 +15,14 @@ export interface PageUser {
   role: string
 }
 
+/** What guards leave for the pages behind them. */
+interface PageState {
+  user?: PageUser
+  csrf?: string
+  /** What every page of a part of the site shows, e.g. how much waits. */
+  locals?: object
+}
+
 /** Answers `ctx` with a page; `locals` are what the comment on top of the view lists. */
 export type Render = (ctx: Context, view: string, locals?: object, status?: number) => void
 
@@ -32,8 +40,8 @@ export function createRender({ brand, version }: { brand: Config['brand']; versi
   return function render(ctx, view, locals = {}, status = 200) {
     const template = compiled.get(view) ?? compile(view)
     compiled.set(view, template)
-    const { user, csrf } = ctx.state as { user?: PageUser; csrf?: string }
-    const html = template({ user, csrf, path: ctx.path, ...locals, brand, version, asset: url })
+    const { user, csrf, locals: shared } = ctx.state as PageState
+    const html = template({ user, csrf, path: ctx.path, ...shared, ...locals, brand, version, asset: url })
     ctx.status = status
     ctx.type = 'html'
     ctx.set('Cache-Control', 'no-store')

@@ -123,7 +123,11 @@ describe('of 50,000 events', () => {
     const seen: number[] = []
     for await (const { text, events } of exportAudit(db, { client_id: 'c_many' }, 'jsonl')) {
       if (seen.length === 0)
-        await record(db, { type: 'client.changed', client_id: 'c_many', fields: [] }, { type: 'cli' })
+        await record(
+          db,
+          { type: 'client.changed', client_id: 'c_many', fields: [], changes: [], loosened: [] },
+          { type: 'cli' },
+        )
       const rows = text
         .trimEnd()
         .split('\n')

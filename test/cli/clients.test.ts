@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { matchesSecret } from '../../src/clients/secrets.ts'
+import { matchingSecret } from '../../src/clients/secrets.ts'
 import { findClient, listClients } from '../../src/clients/store.ts'
 import { many, sql } from '../../src/db/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -30,11 +30,11 @@ function createWeb(): Promise<Created> {
 }
 
 async function secretWorks(id: string, secret: string): Promise<boolean> {
-  const stored = await many<{ hash: Buffer; expires_at: Date | null }>(
+  const stored = await many<{ id: string; hash: Buffer; expires_at: Date | null }>(
     database.db,
-    sql`select hash, expires_at from client_secrets where client_id = ${id}`,
+    sql`select id, hash, expires_at from client_secrets where client_id = ${id}`,
   )
-  return matchesSecret(stored, secret)
+  return matchingSecret(stored, secret) !== undefined
 }
 
 describe('create', () => {

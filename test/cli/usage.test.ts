@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Command } from 'commander'
 import { program } from '../../src/cli.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure, SECRET_KEYS, valetkey } from './run.ts'
@@ -22,8 +23,11 @@ afterAll(async () => {
 
 const COMMANDS: Record<string, string[]> = {
   migrate: ['status', 'up'],
-  users: ['create', 'list', 'disable', 'enable', 'set-password'],
-  clients: ['create', 'list', 'show', 'suspend', 'resume', 'delete', 'rotate-secret'],
+  users: ['create', 'list', 'disable', 'enable', 'role', 'set-password'],
+  clients: [
+    ...['create', 'list', 'show', 'suspend', 'resume', 'delete', 'update', 'approve', 'reject', 'verify'],
+    ...['secrets list', 'secrets add', 'secrets revoke', 'rotate-secret'],
+  ],
   resources: ['create', 'list'],
   grants: ['list', 'revoke'],
   keys: ['list', 'rotate'],
@@ -50,9 +54,9 @@ describe('help', () => {
     const [serve, ...nouns] = program().commands
 
     expect(
-      Object.fromEntries(nouns.map((noun) => [noun.name(), noun.commands.map((each) => each.name())])),
+      Object.fromEntries(nouns.map((noun) => [noun.name(), leavesOf(noun).map(([name]) => name)])),
     ).toEqual(COMMANDS)
-    const leaves = [serve!, ...nouns.flatMap((noun) => noun.commands)]
+    const leaves = [serve!, ...nouns.flatMap((noun) => leavesOf(noun).map(([, leaf]) => leaf))]
     for (const leaf of leaves) expect(leaf.options.map(({ long }) => long)).toContain('--json')
   })
 
@@ -71,11 +75,20 @@ describe('help', () => {
   })
 })
 
+/** The commands below a noun, those of a group in it by both their names. */
+function leavesOf(noun: Command): [string, Command][] {
+  return noun.commands.flatMap((each) =>
+    each.commands.length > 0
+      ? leavesOf(each).map(([name, leaf]): [string, Command] => [`${each.name()} ${name}`, leaf])
+      : [[each.name(), each] as [string, Command]],
+  )
+}
+
 describe('a mistake in the command line exits with 2 and one line', () => {
   test.each([
     [[], /which command\? See: valetkey --help/],
     [['usres'], /unknown command "usres"/],
-    [['users'], /users: which command\? There are: create, list, disable, enable, set-password/],
+    [['users'], /users: which command\? There are: create, list, disable, enable, role, set-password/],
     [['users', 'lsit'], /users: unknown command "lsit"/],
     [['users', 'list', '--limt', '1'], /unknown option '--limt'/],
     [['users', 'list', '--limit', '0'], /--limit .* from 1 to 1000/],

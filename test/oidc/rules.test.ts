@@ -95,6 +95,14 @@ describe('a registration in the provider’s words', () => {
     scopes: ['openid', 'email', 'photos.read'],
     homepage_uri: null,
     logo_uri: null,
+    tos_uri: null,
+    policy_uri: null,
+    description: '',
+    registered_by: 'admin',
+    state: 'active',
+    state_reason: '',
+    version: 1,
+    last_used_at: null,
     first_party: false,
     pkce_required: true,
     id_token_signed_response_alg: 'RS256',
@@ -127,7 +135,7 @@ describe('a registration in the provider’s words', () => {
   })
 
   test('holds no secret, nor a digest of one', () => {
-    const secrets = [{ hash: Buffer.alloc(32, 7), expires_at: null }]
+    const secrets = [{ id: 'x', hash: Buffer.alloc(32, 7), expires_at: null }]
 
     const text = JSON.stringify(providerMetadata({ ...registration, secrets }))
 

@@ -1,0 +1,334 @@
+// What administrators decide about one app: each is a page that says what will happen, and its button.
+import type { Actor } from '../audit/events.ts'
+import type { Pool } from '../db/pool.ts'
+import { endAllAccess } from '../grants/end.ts'
+import { actingUser, type SignedIn } from '../guards.ts'
+import { NotFound } from '../web/errors.ts'
+import { sentText } from '../web/form.ts'
+import { type Notice, seeOther, takeNotice } from '../web/notice.ts'
+import { isUuid } from '../web/query.ts'
+import type { Render } from '../web/render.ts'
+import { InvalidMetadata } from './metadata.ts'
+import { approveClient, rejectClient, unverifyClient, verifyClient } from './review.ts'
+import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from './secrets.ts'
+import {
+  type Client,
+  deleteClient,
+  findClient,
+  isConfidential,
+  resumeClient,
+  suspendClient,
+} from './store.ts'
+import { appView } from './view.ts'
+
+/** What a step says before, does, and says afterwards. */
+interface Step {
+  heading(app: Client): string
+  will(app: Client): string[]
+  will_not?(app: Client): string[]
+  label: string
+  danger?: boolean
+  /** Something to be typed: a reason, a name; or chosen. */
+  field?(app: Client): Field
+  /** @throws InvalidMetadata with the field's name */
+  run(app: Client, typed: string, by: Actor): Promise<{ notice: Notice; to?: string }>
+}
+
+interface Field {
+  name: string
+  label: string
+  hint?: string
+  kind: 'text' | 'area' | 'select'
+  options?: { value: string; label: string }[]
+  value?: string
+}
+
+const OVERLAPS = [
+  { value: '0', label: 'at once' },
+  { value: '3600', label: 'in an hour' },
+  { value: '86400', label: 'in a day' },
+  { value: '604800', label: 'in a week' },
+  { value: '2592000', label: 'in 30 days' },
+]
+
+/** Forms of /admin/apps/:client_id/…: decisions and secrets. */
+export function clientAdminSteps({ db, render }: { db: Pool; render: Render }) {
+  const getApp = async (ctx: SignedIn): Promise<Client> => {
+    const client = await findClient(db, String(ctx.params.client_id))
+    if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
+    return client
+  }
+  const confirm = (
+    ctx: SignedIn,
+    app: Client,
+    page: Confirmation,
+    errors: Record<string, string> = {},
+    status = 200,
+  ): void =>
+    render(
+      ctx,
+      'admin/confirm',
+      {
+        done: takeNotice(ctx),
+        app: appView(app),
+        action: ctx.path,
+        cancel_href: `/admin/apps/${app.id}`,
+        ...page,
+        errors,
+      },
+      status,
+    )
+  const pageOf = (step: Step, app: Client, typed?: string): Confirmation => {
+    const field = step.field?.(app)
+    return {
+      heading: step.heading(app),
+      will: step.will(app),
+      will_not: step.will_not?.(app) ?? [],
+      confirm_label: step.label,
+      danger: step.danger ?? false,
+      field: field && { ...field, value: typed ?? field.value },
+    }
+  }
+  const form = (step: Step) => ({
+    async show(ctx: SignedIn): Promise<void> {
+      const app = await getApp(ctx)
+      confirm(ctx, app, pageOf(step, app))
+    },
+    async send(ctx: SignedIn): Promise<void> {
+      const app = await getApp(ctx)
+      const field = step.field?.(app)
+      const typed = field ? sentText(ctx, field.name, 2_000) : ''
+      try {
+        const { notice, to = `/admin/apps/${app.id}` } = await step.run(app, typed, actingUser(ctx))
+        seeOther(ctx, to, notice)
+      } catch (error) {
+        if (!(error instanceof InvalidMetadata) || error.field !== field?.name) throw error
+        const errors = { [field.name]: `${field.label}: ${error.problem}.` }
+        confirm(ctx, app, pageOf(step, app, typed), errors, 422)
+      }
+    },
+  })
+  /** For changes that somebody else may have made already. */
+  const told = (changed: boolean, heading: string, lines: string[] = []): { notice: Notice } => ({
+    notice: changed
+      ? { heading, lines }
+      : { heading: 'Nothing was changed: it stood like that already.', tone: 'warning' },
+  })
+  const showSecret = (ctx: SignedIn, app: Client, secret: string, note: string): void =>
+    render(ctx, 'admin/secret', {
+      heading: `A new secret for ${app.name}`,
+      client_id: app.id,
+      secret,
+      note,
+      next: { href: `/admin/apps/${app.id}`, label: `Go to ${app.name}` },
+    })
+  const getKeeper = async (ctx: SignedIn): Promise<Client> => {
+    const app = await getApp(ctx)
+    if (!isConfidential(app.type)) throw new NotFound('This kind of app keeps no secret.')
+    return app
+  }
+
+  return {
+    approve: form({
+      heading: ({ name }) => `Approve ${name}?`,
+      will: ({ name }) => [`Everybody can use ${name}, from the moment you press the button.`],
+      will_not: () => ['It is not marked as verified: that is a decision of its own.'],
+      label: 'Approve',
+      run: async (app, _, by) =>
+        told(await approveClient(db, app.id, by), `${app.name} is approved. Everybody can use it.`),
+    }),
+
+    reject: form({
+      heading: ({ name }) => `Reject ${name}?`,
+      will: ({ name }) => [
+        `Nobody can use ${name}, not even its owners.`,
+        'What its owners tried out with it ends at once.',
+      ],
+      will_not: () => ['It is not deleted: you can approve it later.'],
+      label: 'Reject',
+      danger: true,
+      field: () => ({
+        name: 'reason',
+        label: 'Reason',
+        hint: 'In words for its owners: what is wrong, and what would mend it.',
+        kind: 'area',
+      }),
+      run: async (app, reason, by) =>
+        told(await rejectClient(db, app.id, reason, by), `${app.name} is rejected.`),
+    }),
+
+    verify: form({
+      heading: ({ name }) => `Mark ${name} as verified?`,
+      will: () => ['The consent page says “Verified”: that you know who is behind it.'],
+      label: 'Mark as verified',
+      run: async (app, _, by) => told(await verifyClient(db, app.id, by), `${app.name} is verified.`),
+    }),
+
+    unverify: form({
+      heading: ({ name }) => `Take “Verified” from ${name}?`,
+      will: () => ['The consent page says “Not verified”, with a warning.'],
+      will_not: () => ['People who allowed it are not asked again.'],
+      label: 'Take it away',
+      run: async (app, _, by) =>
+        told(await unverifyClient(db, app.id, by), `${app.name} is no longer verified.`),
+    }),
+
+    suspend: form({
+      heading: ({ name }) => `Suspend ${name}?`,
+      will: ({ name }) => [
+        `Every token of ${name} is dead at once, and nobody can sign in to it.`,
+        'You can resume it at any time.',
+      ],
+      will_not: () => ['What people decided about it stays remembered.'],
+      label: 'Suspend',
+      danger: true,
+      run: async (app, _, by) =>
+        told(await suspendClient(db, app.id, by), `${app.name} is suspended. Its tokens are dead.`),
+    }),
+
+    resume: form({
+      heading: ({ name }) => `Let ${name} work again?`,
+      will: () => ['People can sign in to it again.', 'Tokens that have not expired meanwhile live again.'],
+      label: 'Resume',
+      run: async (app, _, by) => told(await resumeClient(db, app.id, by), `${app.name} works again.`),
+    }),
+
+    endAccess: form({
+      heading: ({ name }) => `End all access of ${name}?`,
+      will: ({ name }) => [
+        `Everybody who uses ${name} has to allow it again. It begins at once; with very many people it takes a while.`,
+        'The next page shows how far it has come. You need not wait there.',
+      ],
+      will_not: () => ['People can allow it again. To prevent that, suspend it first.'],
+      label: 'End all access',
+      danger: true,
+      async run(app, _, by) {
+        const job = await endAllAccess(db, { client_id: app.id }, by)
+        return { to: `/admin/jobs/${job.id}`, notice: { heading: `Ending all access of ${app.name}.` } }
+      },
+    }),
+
+    remove: form({
+      heading: ({ name }) => `Delete ${name}?`,
+      will: () => ['Its tokens are dead at once.', 'Nothing brings it back.'],
+      will_not: () => ['What happened stays in the audit log.'],
+      label: 'Delete for good',
+      danger: true,
+      field: ({ name }) => ({
+        name: 'confirm',
+        label: 'Name of the app',
+        hint: `Type ${name} to confirm.`,
+        kind: 'text',
+      }),
+      async run(app, typed, by) {
+        if (typed.trim().normalize('NFC') !== app.name.normalize('NFC')) {
+          throw new InvalidMetadata('confirm', `type ${app.name}`)
+        }
+        const changed = await deleteClient(db, app.id, by)
+        return { ...told(changed, `${app.name} is deleted. Its tokens are dead.`), to: '/admin/apps' }
+      },
+    }),
+
+    addSecret: {
+      async show(ctx: SignedIn): Promise<void> {
+        const app = await getKeeper(ctx)
+        confirm(ctx, app, newSecretPage(app))
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const app = await getKeeper(ctx)
+        const name = sentText(ctx, 'name')
+        try {
+          const secret = await addNamedSecret(db, app.id, name, actingUser(ctx))
+          if (secret === undefined) throw new NotFound('There is no such app.')
+          showSecret(ctx, app, secret, 'The secrets it had go on working.')
+        } catch (error) {
+          if (!(error instanceof InvalidMetadata)) throw error
+          confirm(ctx, app, newSecretPage(app, name), { name: `Name: ${error.problem}.` }, 422)
+        }
+      },
+    },
+
+    rotateSecret: {
+      async show(ctx: SignedIn): Promise<void> {
+        const app = await getKeeper(ctx)
+        confirm(ctx, app, rotatePage(app))
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const app = await getKeeper(ctx)
+        const overlap = OVERLAPS.find(({ value }) => value === sentText(ctx, 'overlap'))
+        if (!overlap)
+          return confirm(ctx, app, rotatePage(app), { overlap: 'Choose when the old ones end.' }, 422)
+        const secret = await rotateSecret(db, app.id, actingUser(ctx), {
+          overlapSeconds: Number(overlap.value),
+        })
+        if (secret === undefined) throw new NotFound('There is no such app.')
+        showSecret(ctx, app, secret, `The secrets it had end ${overlap.label}.`)
+      },
+    },
+
+    revokeSecret: {
+      async show(ctx: SignedIn): Promise<void> {
+        const app = await getKeeper(ctx)
+        const secret = (await listSecrets(db, app.id)).find(({ id }) => id === ctx.params.secret_id)
+        if (!secret) throw new NotFound('That secret has ended.')
+        confirm(ctx, app, {
+          heading: `Revoke the secret ${secret.prefix}… of ${app.name}?`,
+          will: ['Whoever authenticates with it is refused at once.'],
+          will_not: ['Tokens that were given already live on until they expire.'],
+          confirm_label: 'Revoke this secret',
+          danger: true,
+        })
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const app = await getKeeper(ctx)
+        const id = String(ctx.params.secret_id)
+        const revoked = isUuid(id) && (await revokeSecret(db, app.id, id, actingUser(ctx)))
+        if (!revoked) throw new NotFound('That secret has ended.')
+        seeOther(ctx, `/admin/apps/${app.id}`, { heading: 'The secret is revoked.' })
+      },
+    },
+  }
+}
+
+interface Confirmation {
+  heading: string
+  will: string[]
+  will_not: string[]
+  confirm_label: string
+  danger: boolean
+  field?: Field
+}
+
+function newSecretPage(app: Client, typed = ''): Confirmation {
+  return {
+    heading: `Add a secret to ${app.name}`,
+    will: ['The next page shows the new secret, this once.'],
+    will_not: ['The secrets it has go on working.'],
+    confirm_label: 'Add the secret',
+    danger: false,
+    field: {
+      name: 'name',
+      label: 'Name',
+      hint: 'Where it is used, e.g. “web server 2”.',
+      kind: 'text',
+      value: typed,
+    },
+  }
+}
+
+function rotatePage(app: Client): Confirmation {
+  return {
+    heading: `Give ${app.name} a new secret?`,
+    will: ['The next page shows the new secret, this once.', 'The secrets it has end when you say.'],
+    will_not: ['Tokens that were given already live on until they expire.'],
+    confirm_label: 'Make a new secret',
+    danger: false,
+    field: {
+      name: 'overlap',
+      label: 'The old secrets end',
+      kind: 'select',
+      options: OVERLAPS,
+      value: '86400',
+    },
+  }
+}

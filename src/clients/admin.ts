@@ -1,0 +1,174 @@
+// The apps as administrators find and read them.
+import type { Pool } from '../db/pool.ts'
+import type { SignedIn } from '../guards.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import { NotFound } from '../web/errors.ts'
+import { takeNotice } from '../web/notice.ts'
+import { pageOf, queryChoice, queryText, withQuery } from '../web/query.ts'
+import type { Render } from '../web/render.ts'
+import { when } from '../web/time.ts'
+import { APP_TYPES, OPENID_SCOPES } from './metadata.ts'
+import { findOwners } from './owners.ts'
+import { type ClientSummary, countUsers, MOST_COUNTED, SHORTEST, searchClients } from './search.ts'
+import { listSecrets, type SecretRow } from './secrets.ts'
+import { type Client, findClient, isConfidential } from './store.ts'
+import { appView, hostOf } from './view.ts'
+
+const PAGE = 25
+const STATES = ['pending', 'active', 'suspended', 'rejected'] as const
+const DOORS = ['admin', 'developer', 'itself'] as const
+const UNUSED_DAYS = ['30', '90', '180', '365'] as const
+const MOST_USERS = 50_000
+
+const KIND_WORDS = {
+  web: 'Web',
+  spa: 'Single-page',
+  native: 'Native',
+  service: 'Service',
+  resource_server: 'API',
+} as const
+const STATE_WORDS = {
+  pending: 'Waiting for approval',
+  active: 'Active',
+  suspended: 'Suspended',
+  rejected: 'Rejected',
+} as const
+const DOOR_WORDS = {
+  admin: 'by an administrator',
+  developer: 'by a developer',
+  itself: 'by itself',
+} as const
+
+/** Handlers of /admin/apps and /admin/apps/:client_id. */
+export function clientAdmin({
+  db,
+  resources,
+  render,
+}: {
+  db: Pool
+  resources: ResourceDirectory
+  render: Render
+}) {
+  return {
+    async list(ctx: SignedIn): Promise<void> {
+      const text = queryText(ctx, 'q')
+      const state = queryChoice(ctx, 'state', STATES)
+      const type = queryChoice(ctx, 'type', APP_TYPES)
+      const registered_by = queryChoice(ctx, 'by', DOORS)
+      const unused = queryChoice(ctx, 'unused', UNUSED_DAYS)
+      const asked = { q: text, state, type, by: registered_by, unused }
+      const tooShort = text.length > 0 && [...text].length < SHORTEST
+      const unused_since = unused ? new Date(Date.now() - Number(unused) * 86_400_000) : undefined
+      const found = tooShort
+        ? []
+        : await searchClients(db, {
+            text,
+            state,
+            type,
+            registered_by,
+            unused_since,
+            after: queryText(ctx, 'after') || undefined,
+            limit: PAGE + 1,
+          })
+      const { rows, next_href } = pageOf(found, PAGE, ({ id }) =>
+        withQuery('/admin/apps', { ...asked, after: id }),
+      )
+      render(ctx, 'clients/admin-list', {
+        done: takeNotice(ctx),
+        apps: rows.map(summaryView),
+        next_href,
+        is_filtered: Object.values(asked).some(Boolean),
+        values: asked,
+        errors: tooShort ? { q: `Enter at least ${SHORTEST} characters.` } : {},
+        states: options(STATES, STATE_WORDS),
+        kinds: options(APP_TYPES, KIND_WORDS),
+        doors: options(DOORS, DOOR_WORDS),
+        unused_days: UNUSED_DAYS.map((days) => ({ value: days, label: `${days} days` })),
+      })
+    },
+
+    async show(ctx: SignedIn): Promise<void> {
+      const client = await getApp(db, ctx)
+      const [owners, secrets, users, apis] = await Promise.all([
+        findOwners(db, client.id),
+        listSecrets(db, client.id),
+        countUsers(db, client.id, MOST_USERS),
+        resources.all(),
+      ])
+      const path = `/admin/apps/${client.id}`
+      const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
+      render(ctx, 'clients/admin-show', {
+        done: takeNotice(ctx),
+        app: appView(client),
+        client: {
+          ...client,
+          kind: KIND_WORDS[client.type],
+          door: DOOR_WORDS[client.registered_by],
+          scopes: client.scopes.map((name) => ({
+            name,
+            api: (OPENID_SCOPES as readonly string[]).includes(name) ? 'OpenID' : known.get(name),
+          })),
+        },
+        state: stateOf(client),
+        created: when(client.created_at),
+        last_used: client.last_used_at ? when(client.last_used_at) : undefined,
+        verified: client.verified_at ? when(client.verified_at) : undefined,
+        users: counted(users, MOST_USERS),
+        owners,
+        keeps_secrets: isConfidential(client.type),
+        secrets: secrets.map((secret) => secretView(secret, path)),
+        path,
+        access_href: withQuery('/admin/access', { app: client.id }),
+        audit_href: withQuery('/admin/audit', { app: client.id }),
+      })
+    },
+  }
+}
+
+/** The app that an address names. @throws NotFound for an API's credentials, too. */
+async function getApp(db: Pool, ctx: SignedIn): Promise<Client> {
+  const client = await findClient(db, String(ctx.params.client_id))
+  if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
+  return client
+}
+
+function summaryView(client: ClientSummary) {
+  return {
+    href: `/admin/apps/${client.id}`,
+    id: client.id,
+    name: client.name,
+    host: hostOf(client.homepage_uri ?? client.redirect_uris[0]),
+    kind: KIND_WORDS[client.type],
+    owners: client.owners,
+    registered_itself: client.registered_by === 'itself',
+    state: stateOf(client),
+    verified: client.verified_at !== null,
+    first_party: client.first_party,
+    users: counted(client.users, MOST_COUNTED),
+    last_used: client.last_used_at ? when(client.last_used_at) : undefined,
+  }
+}
+
+function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): { name: string; text: string } {
+  const name = client.suspended_at ? 'suspended' : client.state
+  return { name, text: STATE_WORDS[name] }
+}
+
+function secretView(secret: SecretRow, path: string) {
+  return {
+    name: secret.name || 'No name',
+    prefix: secret.prefix,
+    created: when(secret.created_at),
+    expires: secret.expires_at ? when(secret.expires_at) : undefined,
+    last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
+    revoke_href: `${path}/secrets/${secret.id}/revoke`,
+  }
+}
+
+function counted(count: number, most: number): string {
+  return count < most ? count.toLocaleString('en') : `${most.toLocaleString('en')} or more`
+}
+
+function options<T extends string>(values: readonly T[], words: Record<T, string>) {
+  return values.map((value) => ({ value, label: words[value] }))
+}

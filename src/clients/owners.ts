@@ -1,0 +1,36 @@
+// Who looks after an app, and who may use it while it waits for a decision.
+import { type Db, many, maybe, sql } from '../db/pool.ts'
+import type { Client } from './store.ts'
+
+/** Somebody who looks after an app. */
+export interface Owner {
+  id: string
+  name: string
+  email: string
+}
+
+/** The owners of an app, the first one first. */
+export function findOwners(db: Db, client_id: string): Promise<Owner[]> {
+  return many<Owner>(
+    db,
+    sql`select u.id, u.name, u.email
+        from client_owners o
+        join users u on u.id = o.user_id
+        where o.client_id = ${client_id}
+        order by o.created_at, u.id`,
+  )
+}
+
+/** Whether a person may use an app: a pending one is for its owners alone, a rejected one for nobody. */
+export async function mayUse(
+  db: Db,
+  client: Pick<Client, 'id' | 'state'>,
+  user_id: string,
+): Promise<boolean> {
+  if (client.state !== 'pending') return client.state === 'active'
+  const owner = await maybe(
+    db,
+    sql`select from client_owners where client_id = ${client.id} and user_id = ${user_id}`,
+  )
+  return owner !== undefined
+}

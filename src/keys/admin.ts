@@ -1,0 +1,76 @@
+// The signing keys as administrators see them, and rotating them now.
+import type { Pool } from '../db/pool.ts'
+import { actingUser, type SignedIn } from '../guards.ts'
+import type { Secrets } from '../secrets.ts'
+import { seeOther, takeNotice } from '../web/notice.ts'
+import type { Render } from '../web/render.ts'
+import { when } from '../web/time.ts'
+import { listKeys, RETIRED_DAYS, rotateKeys, type SigningKey } from './store.ts'
+
+const DAY_MS = 86_400_000
+const ORDER = { current: 0, next: 1, retired: 2 } as const
+const STATE_WORDS = { current: 'Signs now', next: 'Next', retired: 'Retired' } as const
+
+/** Handlers of /admin/keys. @param rotationDays 0: nothing rotates by itself. */
+export function keyAdmin({
+  db,
+  secrets,
+  rotationDays,
+  render,
+}: {
+  db: Pool
+  secrets: Secrets
+  rotationDays: number
+  render: Render
+}) {
+  return {
+    async list(ctx: SignedIn): Promise<void> {
+      const keys = (await listKeys(db)).sort((a, b) => ORDER[a.state] - ORDER[b.state])
+      render(ctx, 'keys/admin-list', {
+        done: takeNotice(ctx),
+        rotation_days: rotationDays,
+        retired_days: RETIRED_DAYS,
+        keys: keys.map((key) => keyView(key, rotationDays)),
+      })
+    },
+
+    rotate: {
+      show(ctx: SignedIn): void {
+        render(ctx, 'admin/confirm', {
+          done: takeNotice(ctx),
+          heading: 'Rotate the signing keys now?',
+          will: [
+            'The next keys sign from now on, on all nodes. They have been published already.',
+            `The keys that signed stay published for ${RETIRED_DAYS} days.`,
+          ],
+          will_not: ['Nobody is signed out, and no token becomes invalid.'],
+          confirm_label: 'Rotate now',
+          danger: false,
+          action: ctx.path,
+          cancel_href: '/admin/keys',
+          errors: {},
+        })
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        await rotateKeys(db, secrets, actingUser(ctx))
+        seeOther(ctx, '/admin/keys', { heading: 'The next keys sign from now on.' })
+      },
+    },
+  }
+}
+
+function keyView(key: SigningKey, rotationDays: number) {
+  const since = key.activated_at ?? key.created_at
+  const after = (date: Date, days: number) => when(new Date(date.getTime() + days * DAY_MS))
+  return {
+    kid: key.kid,
+    alg: key.alg,
+    state: key.state,
+    state_text: STATE_WORDS[key.state],
+    created: when(key.created_at),
+    activated: key.activated_at ? when(key.activated_at) : undefined,
+    retired: key.retired_at ? when(key.retired_at) : undefined,
+    published_until: key.retired_at ? after(key.retired_at, RETIRED_DAYS) : undefined,
+    rotates: key.state === 'current' && rotationDays > 0 ? after(since, rotationDays) : undefined,
+  }
+}

@@ -1,0 +1,128 @@
+// Changing an API and its scopes. A scope that is removed keeps its name for good: what people decided about it must never
+// come back with another meaning.
+import type { Actor, Change } from '../audit/events.ts'
+import { record } from '../audit/store.ts'
+import { InvalidMetadata } from '../clients/metadata.ts'
+import { type Db, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { checkName, checkScope, type ResourceScope } from './store.ts'
+
+/** What is said of a scope; it keeps its name. */
+export type ScopeWords = Omit<ResourceScope, 'name'>
+
+/** Changes what an API is called. @returns undefined when there is no such API, else whether anything changed. */
+export function renameResource(
+  db: Db,
+  identifier: string,
+  name: string,
+  by: Actor,
+): Promise<boolean | undefined> {
+  checkName(name)
+  const to = name.trim()
+  return tx(db, async (t) => {
+    const before = await maybe<{ name: string }>(
+      t,
+      sql`select name from resources where identifier = ${identifier} for update`,
+    )
+    if (!before) return undefined
+    if (before.name === to) return false
+    await run(t, sql`update resources set name = ${to} where identifier = ${identifier}`)
+    const changes = [{ field: 'name', from: before.name, to }]
+    await record(t, { type: 'resource.changed', resource: identifier, changes }, by)
+    return true
+  })
+}
+
+/** Adds a scope; one of this API that was removed comes back. @throws InvalidMetadata */
+export function addScope(db: Db, identifier: string, scope: ResourceScope, by: Actor): Promise<void> {
+  checkScope(scope)
+  return tx(db, async (t) => {
+    const added = await run(
+      t,
+      sql`insert into resource_scopes as s (name, resource, sentence, detail, dangerous)
+          values (${scope.name}, ${identifier}, ${scope.sentence}, ${scope.detail}, ${scope.dangerous})
+          on conflict (name) do update
+          set sentence = excluded.sentence, detail = excluded.detail, dangerous = excluded.dangerous, removed_at = null
+          where s.resource = excluded.resource and s.removed_at is not null`,
+    )
+    if (!added) throw new InvalidMetadata('name', `${scope.name} is, or was, a scope already; choose another`)
+    await record(t, { type: 'resource.scope_added', resource: identifier, scope: scope.name }, by)
+  })
+}
+
+/** Changes what is said of a scope. @returns undefined when there is no such scope, else whether anything changed. @throws InvalidMetadata */
+export function changeScope(
+  db: Db,
+  identifier: string,
+  name: string,
+  words: ScopeWords,
+  by: Actor,
+): Promise<boolean | undefined> {
+  checkScope({ name, ...words })
+  return tx(db, async (t) => {
+    const before = await maybe<ScopeWords>(
+      t,
+      sql`select sentence, detail, dangerous from resource_scopes
+          where name = ${name} and resource = ${identifier} and removed_at is null
+          for update`,
+    )
+    if (!before) return undefined
+    const changes: Change[] = (['sentence', 'detail', 'dangerous'] as const)
+      .filter((field) => before[field] !== words[field])
+      .map((field) => ({ field, from: before[field], to: words[field] }))
+    if (changes.length === 0) return false
+    await run(
+      t,
+      sql`update resource_scopes
+          set sentence = ${words.sentence}, detail = ${words.detail}, dangerous = ${words.dangerous}
+          where name = ${name}`,
+    )
+    await record(t, { type: 'resource.scope_changed', resource: identifier, scope: name, changes }, by)
+    return true
+  })
+}
+
+/**
+ * Removes a scope: no app may ask for it any more, and tokens are given without it from their next refresh on.
+ * @returns how many apps could ask for it, or undefined when there is no such scope. @throws InvalidMetadata for the last one
+ */
+export function removeScope(
+  db: Db,
+  identifier: string,
+  name: string,
+  by: Actor,
+): Promise<number | undefined> {
+  return tx(db, async (t) => {
+    // The API is locked, so that two who remove the last two scopes take turns.
+    await run(t, sql`select from resources where identifier = ${identifier} for update`)
+    const { left } = await one<{ left: number }>(
+      t,
+      sql`select count(*)::int as left from resource_scopes
+          where resource = ${identifier} and removed_at is null and name <> ${name}`,
+    )
+    if (left === 0) throw new InvalidMetadata('scopes', 'an API has one scope at least; add another first')
+    const removed = await run(
+      t,
+      sql`update resource_scopes set removed_at = now()
+          where name = ${name} and resource = ${identifier} and removed_at is null`,
+    )
+    if (!removed) return undefined
+    const clients = await run(
+      t,
+      sql`update clients set scopes = array_remove(scopes, ${name}), version = version + 1
+          where ${name} = any(scopes)`,
+    )
+    await record(t, { type: 'resource.scope_removed', resource: identifier, scope: name, clients }, by)
+    return clients
+  })
+}
+
+/** The client with which an API introspects. */
+export async function introspectionClient(db: Db, identifier: string): Promise<string | undefined> {
+  const client = await maybe<{ id: string }>(
+    db,
+    sql`select id from clients
+        where resource = ${identifier} and type = 'resource_server' and deleted_at is null
+        order by created_at limit 1`,
+  )
+  return client?.id
+}

@@ -1,0 +1,173 @@
+// Every address of the console, held against the URL table itself: who gets in, what a form wants before it changes anything.
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { one, sql } from '../../src/db/pool.ts'
+import { listKeys } from '../../src/keys/store.ts'
+import { type Handlers, routes } from '../../src/routes.ts'
+import type { Page } from '../support/flow.ts'
+import { age, csrfOf, everything, type Office, openOffice } from './office.ts'
+
+let office: Office
+let places: Record<string, string>
+beforeAll(async () => {
+  office = await openOffice({ LOG_LEVEL: 'error' })
+  const { app, jamie, stage } = office
+  await app.connect(jamie)
+  const { id: consent_id } = await one<{ id: string }>(stage.db, sql`select id from consents`)
+  const { id: secret_id } = await one<{ id: string }>(
+    stage.db,
+    sql`select id from client_secrets where client_id = ${app.id}`,
+  )
+  const { id: job_id } = await one<{ id: string }>(
+    stage.db,
+    sql`insert into jobs (kind, params, actor, state)
+        values ('end_access', ${JSON.stringify({ client_id: app.id })}, '{}', 'done') returning id`,
+  )
+  const base64url = (text: string) => Buffer.from(text).toString('base64url')
+  places = {
+    client_id: app.id,
+    secret_id,
+    user_id: jamie.id,
+    consent_id,
+    job_id,
+    api: base64url('https://photos.example'),
+    scope: base64url('photos.read'),
+  }
+})
+afterAll(() => office.stage.stop())
+
+// A handler for every name that the table asks for, so that the table can be read without a server.
+const anything: unknown = new Proxy(() => anything, { get: () => anything })
+const rows = routes(anything as Handlers).stack.flatMap(({ methods, path }) =>
+  methods.filter((method) => method !== 'HEAD').map((method) => ({ method, path: String(path) })),
+)
+const ours = rows.filter(({ path }) => path.startsWith('/admin'))
+
+test('the table has rows of the console, and every form has a page at its own address', () => {
+  const gets = new Set(ours.filter(({ method }) => method === 'GET').map(({ path }) => path))
+  const posts = ours.filter(({ method }) => method === 'POST')
+
+  expect(gets.size).toBeGreaterThan(30)
+  expect(posts.filter(({ path }) => !gets.has(path))).toEqual([])
+})
+
+describe.each(ours)('$method $path', ({ method, path }) => {
+  const address = (): string =>
+    path.replace(/:(\w+)/g, (_, name: string) => places[name] ?? `no place for ${name}`)
+
+  test('sends a stranger to sign in', async () => {
+    const stranger = office.jamie.elsewhere()
+
+    const page = await ask(stranger, {})
+
+    expect(page.title).toBe('Sign in · Valetkey')
+  })
+
+  test('does not exist for somebody who is no administrator', async () => {
+    const page = await ask(office.jamie, { csrf: csrfOf(await office.jamie.account()) })
+
+    expect(page.status).toBe(404)
+    expect(page.text).toContain('There is nothing')
+  })
+
+  if (method === 'GET') {
+    test('opens for an administrator', async () => {
+      const page = await office.ada.open(address())
+
+      // One of them is about a filter, and without one it shows the list.
+      expect(page.status).toBe(200)
+      expect(page.headers.get('cache-control')).toBe('no-store')
+      expect(page.html.match(/<h1/g)).toHaveLength(1)
+    })
+  } else {
+    test.each([
+      ['without its hidden field', () => ({}), {}],
+      [
+        'with the hidden field of somebody else',
+        async () => ({ csrf: csrfOf(await office.jamie.account()) }),
+        {},
+      ],
+      ['from another site', async () => ({ csrf: await ownCsrf() }), { 'Sec-Fetch-Site': 'cross-site' }],
+    ] as const)('changes nothing %s', async (_, fields, headers) => {
+      const before = await everything(office.stage)
+
+      const page = await office.ada.post(address(), (await fields()) as Record<string, string>, headers)
+
+      expect(page.status).toBe(403)
+      expect(await everything(office.stage)).toBe(before)
+    })
+
+    test('changes nothing when the sign-in is old, asks to sign in again, and comes back', async () => {
+      const csrf = await ownCsrf()
+      await age(office.stage, office.ada, 16)
+      const before = await everything(office.stage)
+
+      const asked = await office.ada.post(address(), { csrf })
+      expect(asked.title).toBe('Sign in · Valetkey')
+      expect(asked.html).toContain(`value="${office.ada.email}"`)
+      const page = await office.ada.signIn(asked)
+
+      expect(page.status).toBe(200)
+      expect(page.text).toContain('Nothing has been changed yet.')
+      expect(await everything(office.stage)).toBe(before)
+    })
+  }
+
+  function ask(person: Office['ada'], fields: Record<string, string>): Promise<Page> {
+    return method === 'GET' ? person.open(address()) : person.post(address(), fields)
+  }
+})
+
+async function ownCsrf(): Promise<string> {
+  return csrfOf(await office.ada.open('/account'))
+}
+
+test('an old sign-in still reads; the page of a form asks for a new one and then is there', async () => {
+  await age(office.stage, office.ada, 16)
+
+  expect((await office.ada.open('/admin/apps?state=active')).title).toBe('Apps · Valetkey')
+  const asked = await office.ada.open(`/admin/apps/${office.app.id}/suspend`)
+  expect(asked.title).toBe('Sign in · Valetkey')
+  const page = await office.ada.signIn(asked)
+
+  expect(page.text).toContain('Suspend Photo Printer?')
+  expect(page.text).not.toContain('Nothing has been changed yet')
+})
+
+test('a sign-in of 14 minutes will do', async () => {
+  const keys = await listKeys(office.stage.db)
+  await age(office.stage, office.ada, 14)
+
+  const page = await office.ada.press(await office.ada.open('/admin/keys/rotate'), 'Rotate now')
+
+  expect(page.text).toContain('The next keys sign from now on.')
+  expect(await listKeys(office.stage.db)).toHaveLength(keys.length + 2)
+})
+
+test('a stranger comes back to the very list, with its filter', async () => {
+  const ada = office.ada.elsewhere()
+
+  const page = await ada.signIn(await ada.open('/admin/apps?q=photo%20printer&state=active'))
+
+  expect(page.url.pathname + page.url.search).toBe('/admin/apps?q=photo%20printer&state=active')
+})
+
+test.each([
+  'https://evil.example/',
+  '//evil.example',
+  '/admin@evil.example',
+  '/administrator',
+  '/admin\\evil',
+])('nobody is sent on to %s', async (state) => {
+  const page = await office.jamie.open(`/account/signed-in?${new URLSearchParams({ state })}`)
+
+  expect(page.url.pathname).toBe('/account')
+})
+
+test('other administrators’ forms do not fit: the hidden field belongs to one session', async () => {
+  const elsewhere = office.ada.elsewhere()
+  await elsewhere.account('/admin')
+
+  const page = await elsewhere.post('/admin/keys/rotate', { csrf: await ownCsrf() })
+
+  expect(page.status).toBe(403)
+})

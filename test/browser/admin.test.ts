@@ -1,0 +1,203 @@
+// The console in a real browser, without JavaScript: every page in a light and a dark room, on a phone and on a desk: nothing
+// that axe-core finds, nothing that scrolls sideways, nothing the browser complains of. `SCREENSHOTS=folder` keeps pictures.
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Page } from 'playwright-core'
+import { SYSTEM } from '../../src/audit/events.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
+import { setRole } from '../../src/users/roles.ts'
+import { axe, screenshot } from '../support/browser.ts'
+import type { App, Person } from '../support/flow.ts'
+import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+
+const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1180, height: 860 } }
+const SCHEMES = ['light', 'dark'] as const
+const LONG = 'Landscape Calendars, Postcards & Anniversary Photobooks for the Whole Family Ltd'
+
+let theatre: Theatre
+let ada: Person
+let jamie: Person
+let app: App
+let plain: Visit
+let scripted: Visit
+const places: Record<string, string> = {}
+
+beforeAll(async () => {
+  theatre = await openTheatre()
+  const { stage } = theatre
+  ada = await stage.person('Ada')
+  await setRole(stage.db, ada.id, 'admin', SYSTEM)
+  jamie = await stage.person('Jamie')
+  app = await theatre.app()
+  await app.connect(jamie)
+  await app.connect(jamie.elsewhere())
+  const long = await theatre.app({
+    name: LONG,
+    redirect_uris: ['https://calendars-and-postcards.customers.photography.department.example.com/callback'],
+  })
+  await run(
+    stage.db,
+    sql`update clients set state = 'pending', registered_by = 'itself' where id = ${long.id}`,
+  )
+  await run(
+    stage.db,
+    sql`insert into client_owners (client_id, user_id) values (${long.id}, ${jamie.id}), (${app.id}, ${jamie.id})`,
+  )
+  const { id: consent } = await one<{ id: string }>(stage.db, sql`select id from consents limit 1`)
+  const { id: secret } = await one<{ id: string }>(
+    stage.db,
+    sql`select id from client_secrets where client_id = ${app.id}`,
+  )
+  const { id: job } = await one<{ id: string }>(
+    stage.db,
+    sql`insert into jobs (kind, params, actor, state, done, total)
+        values ('somewhere_else', ${JSON.stringify({ client_id: app.id })}, '{}', 'running', 300, 1000) returning id`,
+  )
+  const api = Buffer.from('https://photos.example').toString('base64url')
+  Object.assign(places, {
+    app: app.id,
+    long: long.id,
+    consent,
+    secret,
+    job,
+    api,
+    user: jamie.id,
+    ada: ada.id,
+  })
+
+  plain = await visit(theatre, { javaScriptEnabled: false })
+  scripted = await visit(theatre, { deviceScaleFactor: 1 })
+  for (const { page } of [plain, scripted]) {
+    await page.goto(`${stage.origin}/admin`)
+    await signIn(page, ada)
+    expect(await heading(page)).toBe('Overview')
+  }
+}, 120_000)
+afterAll(async () => {
+  await plain?.[Symbol.asyncDispose]()
+  await scripted?.[Symbol.asyncDispose]()
+  await theatre?.close()
+})
+
+describe('every page is fine', () => {
+  test.each([
+    ['overview', '', 'Overview'],
+    ['apps', '/apps', 'Apps'],
+    ['apps-none', '/apps?q=nothing+like+it', 'Apps'],
+    ['apps-short', '/apps?q=x', 'Apps'],
+    ['app', '/apps/:app', 'Photo Printer'],
+    ['app-waiting', '/apps/:long', LONG],
+    ['app-new', '/apps/new', 'Register an app'],
+    ['app-edit', '/apps/:long/edit', `Edit ${LONG}`],
+    ['app-reject', '/apps/:long/reject', `Reject ${LONG}?`],
+    ['app-suspend', '/apps/:app/suspend', 'Suspend Photo Printer?'],
+    ['app-delete', '/apps/:long/delete', `Delete ${LONG}?`],
+    ['secret-new', '/apps/:app/secrets/new', 'Add a secret to Photo Printer'],
+    ['secret-rotate', '/apps/:app/secrets/rotate', 'Give Photo Printer a new secret?'],
+    ['secret-revoke', '/apps/:app/secrets/:secret/revoke', 'Revoke the secret'],
+    ['users', '/users', 'Users'],
+    ['user', '/users/:user', 'Jamie'],
+    ['user-disable', '/users/:user/disable', 'Disable the account of Jamie?'],
+    ['access', '/access', 'Access'],
+    ['access-end', '/access/:consent/end', 'End the access of Photo Printer?'],
+    ['access-end-all', '/access/end?app=:app', 'End the access of Photo Printer to every account?'],
+    ['jobs', '/jobs', 'Bulk removals'],
+    ['job', '/jobs/:job', 'End the access of Photo Printer'],
+    ['apis', '/apis', 'APIs & scopes'],
+    ['api', '/apis/:api', 'Photos'],
+    ['api-new', '/apis/new', 'Register an API'],
+    ['scope-new', '/apis/:api/scopes/new', 'Add a scope to Photos'],
+    ['keys', '/keys', 'Signing keys'],
+    ['audit', '/audit', 'Audit log'],
+    ['audit-wrong', '/audit?since=yesterday', 'Audit log'],
+  ])(
+    '%s',
+    async (name, path, title) => {
+      await scripted.page.goto(`${theatre.stage.origin}/admin${filled(path)}`)
+
+      expect(await heading(scripted.page)).toContain(title)
+      await expectFine(scripted.page, name)
+    },
+    60_000,
+  )
+
+  test('and so is one whose form came back', async () => {
+    const { page } = scripted
+    await page.goto(`${theatre.stage.origin}/admin/apps/new`)
+    await page.getByLabel('Name', { exact: true }).fill('New one')
+    await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
+    await press(page, 'Register')
+
+    expect(await page.title()).toMatch(/^Error: /)
+    await expectFine(page, 'app-new-wrong')
+  })
+
+  test('and the one that shows a secret', async () => {
+    const { page } = scripted
+    await page.goto(`${theatre.stage.origin}/admin/apps/${app.id}/secrets/new`)
+    await page.getByLabel('Name').fill('web 2')
+    await press(page, 'Add the secret')
+
+    expect(await read(page)).toContain('vk_cs_')
+    await expectFine(page, 'secret')
+  })
+})
+
+test('an administrator finds, approves and edits an app without a script', async () => {
+  const { page } = plain
+  await page.goto(`${theatre.stage.origin}/admin`)
+  await page.getByRole('link', { name: /^Apps/ }).click()
+  await page.getByLabel('Name, client ID, owner or redirect URI').fill('postcards')
+  await press(page, 'Search')
+  await page.getByRole('link', { name: LONG }).click()
+  await page.getByRole('link', { name: 'Approve' }).click()
+  await press(page, 'Approve')
+  expect(await read(page)).toContain('is approved. Everybody can use it.')
+
+  await page.getByRole('link', { name: 'Edit' }).click()
+  await page.getByLabel('Name', { exact: true }).fill('Calendars')
+  await page.getByLabel('It is our own (first party)').check()
+  await press(page, 'Save')
+
+  expect(await heading(page)).toBe('Calendars')
+  expect(await read(page)).toContain('First party')
+  expect(plain.complaints).toEqual([])
+})
+
+test('the keyboard reaches the content past the lists, and everything that can be pressed', async () => {
+  const { page } = scripted
+  await page.goto(`${theatre.stage.origin}/admin/apps`)
+  await page.keyboard.press('Tab')
+  expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the content')
+  await page.keyboard.press('Enter')
+  await page.keyboard.press('Tab')
+  expect(await page.evaluate('document.activeElement.textContent')).toBe('Register an app')
+})
+
+function filled(path: string): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => places[name]!)
+}
+
+async function expectFine(page: Page, name: string): Promise<void> {
+  for (const scheme of SCHEMES) {
+    await page.emulateMedia({ colorScheme: scheme })
+    for (const [device, size] of Object.entries(SIZES)) {
+      await page.setViewportSize(size)
+      const where = `${name} ${scheme} ${device}`
+      expect([where, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([
+        where,
+        size.width,
+      ])
+      // What depends on neither place nor light is looked at once.
+      const isFirst = scheme === 'light' && device === 'phone'
+      const findings = await axe(page, isFirst ? undefined : ['target-size', 'color-contrast'])
+      expect([where, findings]).toEqual([where, []])
+      if (process.env.SCREENSHOTS) {
+        await mkdir(process.env.SCREENSHOTS, { recursive: true })
+        await screenshot(page, join(process.env.SCREENSHOTS, `admin-${name}-${scheme}-${device}.png`))
+      }
+    }
+  }
+  expect(scripted.complaints.splice(0)).toEqual([])
+}
