@@ -4,7 +4,7 @@ import { SYSTEM } from '../../src/audit/events.ts'
 import { updateClient } from '../../src/clients/edit.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import type { App, Page, Person, Stage } from '../support/flow.ts'
-import { administrator, clientRow, type Office, openOffice, wait } from './office.ts'
+import { administrator, clientRow, heard, type Office, openOffice, wait } from './office.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'
 
@@ -444,6 +444,7 @@ describe('secrets', () => {
     const second = shown(await ada.press(form, 'Make a new secret', { overlap: '3600' }))
     expect(await authenticate(app.secret!)).toBe(200)
     const third = shown(await ada.press(form, 'Make a new secret', { overlap: '0' }))
+    await heard()
 
     expect(await authenticate(app.secret!)).toBe(401)
     expect(await authenticate(second)).toBe(401)

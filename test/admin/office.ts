@@ -56,6 +56,12 @@ export async function wait(stage: Stage, app: App, ...owners: Person[]): Promise
   for (const { id } of owners) {
     await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${id})`)
   }
+  await heard()
+}
+
+/** Time for the announcement of a change that was made past the server to arrive there. */
+export function heard(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 500))
 }
 
 /** A row of clients as it stands. */

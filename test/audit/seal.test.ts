@@ -66,7 +66,7 @@ test('what was recorded before there were seals is sealed like everything else',
   await run(db, sql`drop table audit_seals`)
   await run(db, sql`drop function audit_seals_are_append_only`)
   await run(db, sql`alter table audit_events drop column tx`)
-  await run(db, sql`delete from migrations where name = '0007_audit_seals'`)
+  await run(db, sql`delete from migrations where name = '0010_audit_seals'`)
   const old = await recordSome(db, 5)
 
   await migrate(db)
