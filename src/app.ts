@@ -6,6 +6,7 @@ import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
 import { auditAdmin } from './audit/admin.ts'
+import { countDays } from './audit/days.ts'
 import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
 import { clientAdmin } from './clients/admin.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
@@ -69,7 +70,7 @@ const SWEEPS = {
 const JOBS = { [END_ACCESS]: endAccessStep }
 
 const REBUILD_MS = 1_000
-const KEYS_LOOK_SECONDS = 600
+const UPKEEP_SECONDS = 600
 
 /** The server without its socket. */
 export interface App {
@@ -109,12 +110,14 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   }
   // Announcements come faster than building takes: only what was read last may take effect. And what could not be read is
   // read again, because nobody announces it a second time.
-  const rotateWhenDue = async (): Promise<void> => {
+  const keepUp = async (): Promise<void> => {
+    const { signingKeyRotationDays: days } = config
     try {
-      const rotated = await rotateKeysIfDue(db, secrets, config.signingKeyRotationDays)
+      const rotated = days > 0 && (await rotateKeysIfDue(db, secrets, days))
       if (rotated) log.info('signing keys were rotated: the old ones had signed for long enough')
+      await countDays(db)
     } catch (error) {
-      log.error({ err: error }, 'signing keys could not be rotated, it is tried again')
+      log.error({ err: error }, 'rotating keys or counting days failed, it is tried again')
     }
   }
   const rebuild = async (): Promise<void> => {
@@ -150,8 +153,8 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   const sweeper = startSweeper({ db, log }, SWEEPS, config.sweepIntervalSeconds)
   // A process that leaves sweeping to others leaves this to them, too.
   const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
-  const rotation = repeat(rotateWhenDue, config.signingKeyRotationDays === 0 ? 0 : KEYS_LOOK_SECONDS)
-  const firstRotation = config.signingKeyRotationDays === 0 ? undefined : rotateWhenDue()
+  const upkeep = repeat(keepUp, UPKEEP_SECONDS)
+  const firstUpkeep = keepUp()
 
   const app = new Koa({ keys: secrets.cookieKeys, proxy: true })
   // Whatever is thrown outside of errorAnswers comes too late to be answered: a client that went away, mostly.
@@ -203,8 +206,8 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
         listener.close(),
         sweeper.close(),
         sealer.close(),
-        rotation.close(),
-        firstRotation,
+        upkeep.close(),
+        firstUpkeep,
         jobs.close(),
       ])
       await Promise.all([use.close(), clientUse.close()])

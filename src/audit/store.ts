@@ -94,15 +94,6 @@ function events(db: Db, filter: EventFilter, { after, before, order, limit }: Pa
   )
 }
 
-/** How often each type of event was recorded since then. */
-export async function countEvents(db: Db, since: Date): Promise<Map<string, number>> {
-  const rows = await many<{ type: string; count: number }>(
-    db,
-    sql`select type, count(*)::float8 as count from audit_events where at >= ${since} group by type`,
-  )
-  return new Map(rows.map(({ type, count }) => [type, count]))
-}
-
 // A header may hold anything; Postgres text may not hold NUL, and nobody reads more than this.
 function storable(text: string | undefined): string | null {
   return text ? text.replaceAll('\0', '').slice(0, 400) : null

@@ -1,5 +1,5 @@
 // The administrators' first page: what waits for a decision, and what the last day and month were like.
-import { countEvents } from '../audit/store.ts'
+import { countDay, countMonth } from '../audit/days.ts'
 import { searchClients } from '../clients/search.ts'
 import { usageSince } from '../clients/use.ts'
 import { listJobs } from '../db/jobs.ts'
@@ -14,9 +14,11 @@ const DAY_MS = 86_400_000
 
 /** Handlers of /admin. */
 export function overviewAdmin({ db, render }: { db: Pool; render: Render }) {
-  const countsSince = async (days: number): Promise<number[]> => {
-    const since = new Date(Date.now() - days * DAY_MS)
-    const [events, usage] = await Promise.all([countEvents(db, since), usageSince(db, since)])
+  const countsOf = async (days: number, counting: Promise<Map<string, number>>): Promise<number[]> => {
+    const [events, usage] = await Promise.all([
+      counting,
+      usageSince(db, new Date(Date.now() - days * DAY_MS)),
+    ])
     const of = (...types: string[]) => types.reduce((sum, type) => sum + (events.get(type) ?? 0), 0)
     return [
       of('sign_in.succeeded'),
@@ -32,8 +34,8 @@ export function overviewAdmin({ db, render }: { db: Pool; render: Render }) {
   return {
     async show(ctx: SignedIn): Promise<void> {
       const [day, month, waiting, jobs] = await Promise.all([
-        countsSince(1),
-        countsSince(30),
+        countsOf(1, countDay(db)),
+        countsOf(30, countMonth(db)),
         searchClients(db, { state: 'pending', limit: MOST_WAITING }),
         listJobs(db, 5),
       ])
