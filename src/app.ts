@@ -12,6 +12,8 @@ import { clientAdmin } from './clients/admin.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
 import { clientDirectory } from './clients/directory.ts'
+import { registrationEndpoints } from './clients/register.ts'
+import { sweepUnused } from './clients/registrations.ts'
 import { sweepClients } from './clients/store.ts'
 import { clientUseRecorder, sweepUsage } from './clients/use.ts'
 import type { Config } from './config.ts'
@@ -53,7 +55,7 @@ import { createRender } from './web/render.ts'
 import { sweepCounters } from './web/throttle.ts'
 
 // In the order in which one makes the next possible: tokens hang on grants, grants on consents and clients.
-const SWEEPS = {
+const sweepsOf = ({ dynamicRegistration }: Config) => ({
   tokens: sweepTokens,
   provider_state: sweepState,
   sessions: sweepSessions,
@@ -64,7 +66,9 @@ const SWEEPS = {
   clients: sweepClients,
   signing_keys: sweepKeys,
   usage_hours: sweepUsage,
-}
+  // Looked at, most of them to stay.
+  registrations: sweepUnused(dynamicRegistration.unusedDays),
+})
 
 // What can be a job.
 const JOBS = { [END_ACCESS]: endAccessStep }
@@ -97,12 +101,25 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   const clients = clientDirectory(db, () => listener.isConnected())
   const resources = resourceDirectory(db, () => listener.isConnected())
 
+  const pages = providerPages({ render, log })
+
   const build = async (): Promise<Provider> => {
     const [keySet, apis] = await Promise.all([loadKeySet(db, secrets), resources.all()])
     const resourceScopes = apis.flatMap(({ scopes }) => scopes.map(({ name }) => name))
-    const pages = providerPages({ render, log })
-    const parts = { config, secrets, db, tokens, clients, resources, issuer }
-    const built = createProvider({ ...parts, clientUse, keySet, resourceScopes, pages })
+    const parts = {
+      config,
+      secrets,
+      db,
+      tokens,
+      clients,
+      clientUse,
+      resources,
+      issuer,
+      keySet,
+      resourceScopes,
+      pages,
+    }
+    const built = createProvider(parts)
     built.on('server_error', (ctx, error) => {
       log.error({ request_id: ctx.state.requestId, err: error }, 'protocol error of ours')
     })
@@ -150,7 +167,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   const listener = await listen(db, heard, missedSome)
   let current = await build()
   const provider = () => current
-  const sweeper = startSweeper({ db, log }, SWEEPS, config.sweepIntervalSeconds)
+  const sweeper = startSweeper({ db, log }, sweepsOf(config), config.sweepIntervalSeconds)
   // A process that leaves sweeping to others leaves this to them, too.
   const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
   const upkeep = repeat(keepUp, UPKEEP_SECONDS)
@@ -164,7 +181,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   app.use(errorAnswers({ render, log }))
   app.use(wellFormedAddress)
   app.use(assets(config).middleware)
-  app.use(protocol({ db, tokens, use, clientUse, provider }))
+  app.use(protocol({ db, tokens, use, clientUse, pages, provider }))
 
   const guarded = { db, provider, secrets, issuer }
   const router = routes({
@@ -174,6 +191,10 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     profile: profilePages({ db, render }),
     apps: appPages({ db, resources, render }),
     activity: activityPages({ db, render }),
+    registration:
+      config.dynamicRegistration.mode === 'off'
+        ? undefined
+        : registrationEndpoints({ db, config, log, issuer }),
     administration: {
       overview: overviewAdmin({ db, render }),
       clients: clientAdmin({ db, resources, render }),

@@ -7,6 +7,7 @@ import { EXIT, fail, Usage } from './cli/command.ts'
 import { addGrants } from './cli/grants.ts'
 import { addKeys } from './cli/keys.ts'
 import { addMigrate } from './cli/migrate.ts'
+import { addRegistrationTokens } from './cli/registration-tokens.ts'
 import { addResources } from './cli/resources.ts'
 import { addServe } from './cli/serve.ts'
 import { addUsers } from './cli/users.ts'
@@ -38,7 +39,17 @@ export function program(): Command {
       const problem = given === undefined ? 'which command?' : `unknown command ${JSON.stringify(given)}.`
       throw new Usage(`${problem} See: valetkey --help`)
     })
-  const nouns = [addServe, addMigrate, addUsers, addClients, addResources, addGrants, addKeys, addAudit]
+  const nouns = [
+    addServe,
+    addMigrate,
+    addUsers,
+    addClients,
+    addRegistrationTokens,
+    addResources,
+    addGrants,
+    addKeys,
+    addAudit,
+  ]
   for (const add of nouns) add(valetkey)
   return valetkey
 }

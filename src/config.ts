@@ -29,6 +29,15 @@ export interface Config {
     refreshTokenMaxSeconds: number
     sessionSeconds: number
   }
+  dynamicRegistration: {
+    mode: (typeof REGISTRATION_MODES)[number]
+    /** Whether what registers without a token waits for an administrator. */
+    approval: boolean
+    /** What apps that register without a token may ask for. */
+    scopes: string[]
+    /** 0: unused ones stay. */
+    unusedDays: number
+  }
   /** 0: this process sweeps nothing, and seals nothing. */
   sweepIntervalSeconds: number
   /** After how long the keys that sign ID tokens are replaced; 0: only when somebody says so. */
@@ -75,6 +84,7 @@ export interface Setting {
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const
+const REGISTRATION_MODES = ['off', 'token', 'open'] as const
 const TEN_YEARS = 315_360_000
 
 /** Every key there is, in the order of the documentation. Each is also read from the file that `KEY_FILE` names. */
@@ -201,6 +211,30 @@ export const SETTINGS = {
     example: '1209600',
     parse: wholeNumber(60, TEN_YEARS),
   },
+  DYNAMIC_REGISTRATION: {
+    meaning: 'Whether apps may register themselves (RFC 7591): off, token (with a token of yours) or open.',
+    fallback: 'off',
+    example: 'token',
+    parse: z.enum(REGISTRATION_MODES, `must be one of ${REGISTRATION_MODES.join(', ')}`),
+  },
+  DYNAMIC_REGISTRATION_APPROVAL: {
+    meaning: 'With `open`: whether an app that registered itself waits until an administrator approves it.',
+    fallback: 'false',
+    example: 'true',
+    parse: z.enum(['true', 'false'], 'must be true or false').transform((text) => text === 'true'),
+  },
+  DYNAMIC_REGISTRATION_SCOPES: {
+    meaning: 'With `open`: what apps that registered themselves may ask for, separated by commas.',
+    fallback: 'openid,profile,email,offline_access',
+    example: 'openid,profile,photos.read',
+    parse: list().refine((scopes) => scopes.length > 0 && scopes.every(isScope), 'must be names of scopes'),
+  },
+  DYNAMIC_CLIENT_UNUSED_DAYS: {
+    meaning: 'After how many days without use an app that registered itself is removed; 0 is never.',
+    fallback: '30',
+    example: '30',
+    parse: wholeNumber(0, 3650),
+  },
   SWEEP_INTERVAL_SECONDS: {
     meaning:
       'How often dead rows are deleted in the background; 0 switches it off, and sealing the audit log, too.',
@@ -271,6 +305,12 @@ export function loadConfig(env: Environment = process.env): Config {
       refreshTokenSeconds: read('REFRESH_TOKEN_TTL_SECONDS'),
       refreshTokenMaxSeconds: read('REFRESH_TOKEN_MAX_TTL_SECONDS'),
       sessionSeconds: read('SESSION_TTL_SECONDS'),
+    },
+    dynamicRegistration: {
+      mode: read('DYNAMIC_REGISTRATION'),
+      approval: read('DYNAMIC_REGISTRATION_APPROVAL'),
+      scopes: read('DYNAMIC_REGISTRATION_SCOPES'),
+      unusedDays: read('DYNAMIC_CLIENT_UNUSED_DAYS'),
     },
     sweepIntervalSeconds: read('SWEEP_INTERVAL_SECONDS'),
     signingKeyRotationDays: read('SIGNING_KEY_ROTATION_DAYS'),
@@ -345,6 +385,11 @@ function list() {
 
 function areStrongKeys(keys: string[]): boolean {
   return keys.length > 0 && keys.every((key) => key.length >= 32)
+}
+
+// RFC 6749 §3.3
+function isScope(name: string): boolean {
+  return /^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/.test(name)
 }
 
 function isPostgresUrl(text: string): boolean {

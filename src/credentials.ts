@@ -9,6 +9,8 @@ export const PREFIX = {
   refresh_token: 'vk_rt_',
   client_credentials: 'vk_at_cc_',
   client_secret: 'vk_cs_',
+  initial_access: 'vk_ri_',
+  registration_access: 'vk_ra_',
 } as const
 
 /** A kind of prefixed value. */

@@ -7,6 +7,7 @@ import type { auditAdmin } from './audit/admin.ts'
 import type { clientAdmin } from './clients/admin.ts'
 import type { clientAdminForms } from './clients/admin-forms.ts'
 import type { clientAdminSteps } from './clients/admin-steps.ts'
+import type { registrationEndpoints } from './clients/register.ts'
 import type { appPages } from './grants/account.ts'
 import type { accessAdmin } from './grants/admin.ts'
 import type { Guard, SignedIn } from './guards.ts'
@@ -18,7 +19,7 @@ import type { resourceAdmin } from './resources/admin.ts'
 import type { profilePages } from './users/account.ts'
 import type { userAdmin } from './users/admin.ts'
 import type { setupPages } from './users/setup.ts'
-import { formBody } from './web/form.ts'
+import { formBody, jsonBody } from './web/form.ts'
 
 /** The handlers that the table names. */
 export interface Handlers {
@@ -39,6 +40,8 @@ export interface Handlers {
     keys: ReturnType<typeof keyAdmin>
     audit: ReturnType<typeof auditAdmin>
   }
+  /** Undefined: no app registers itself here. */
+  registration: ReturnType<typeof registrationEndpoints> | undefined
   signedIn: Guard
   admin: Guard
   recentAdmin: Guard
@@ -60,6 +63,7 @@ export function routes({
   apps,
   activity,
   administration,
+  registration,
   signedIn,
   admin,
   recentAdmin,
@@ -148,5 +152,14 @@ export function routes({
   get('/admin/keys', admin(keys.list))
   form('/admin/keys/rotate', keys.rotate)
   get('/admin/audit', admin(audit.list))
+  if (registration) {
+    const json = jsonBody()
+    router.options('/register', (ctx) => registration.preflight(ctx as Context))
+    router.post('/register', (ctx) => registration.register(ctx as Context, json))
+    router.options('/register/:client_id', (ctx) => registration.preflight(ctx as Context))
+    get('/register/:client_id', registration.show)
+    router.put('/register/:client_id', (ctx) => registration.change(ctx as Context, json))
+    router.delete('/register/:client_id', (ctx) => registration.remove(ctx as Context))
+  }
   return router
 }

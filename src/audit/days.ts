@@ -1,8 +1,8 @@
 // How often what happened, a day a row: counting a month of events anew each time somebody looks would take too long.
 import { type Db, many, run, sql } from '../db/pool.ts'
 
-/** How far back the counts go. */
-export const COUNTED_DAYS = 30
+// How far back the counts go.
+const COUNTED_DAYS = 30
 
 /**
  * Counts the days (UTC) that are over and were not counted yet. Any number of nodes may do it at once. A day is counted an

@@ -63,6 +63,27 @@ export type AuditEvent =
   | { type: 'resource.scope_changed'; resource: string; scope: string; changes: Change[] }
   | { type: 'resource.scope_removed'; resource: string; scope: string; clients: number }
   | { type: 'job.started'; client_id?: string; user_id?: string; job_id: string; kind: string }
+  // By the app itself (RFC 7591); `host` is where it sends people.
+  | (OfClient & {
+      type: 'client.registered_itself'
+      client_type: string
+      host: string
+      state: string
+      token_id?: string
+    })
+  // Nobody uses an app that registered itself: it is deleted from then on, unless somebody does.
+  | (OfClient & { type: 'client.removal_announced'; unused_since: string; delete_after: string })
+  | {
+      type: 'registration_token.created'
+      token_id: string
+      name: string
+      scopes: string[]
+      client_credentials: boolean
+      max_uses: number
+      expires_at: string
+    }
+  | (OfClient & { type: 'registration_token.used'; token_id: string; uses: number })
+  | { type: 'registration_token.revoked'; token_id: string }
   | { type: 'resource.created'; resource: string; scopes: string[] }
   | { type: 'key.created'; kid: string; alg: string }
   | { type: 'key.rotated'; kid: string; alg: string }
@@ -75,7 +96,9 @@ export const EVENT_TYPES = Object.keys({
   'client.changed': true,
   'client.created': true,
   'client.deleted': true,
+  'client.registered_itself': true,
   'client.rejected': true,
+  'client.removal_announced': true,
   'client.resumed': true,
   'client.secret_added': true,
   'client.secret_revoked': true,
@@ -91,6 +114,9 @@ export const EVENT_TYPES = Object.keys({
   'key.rotated': true,
   'password.changed': true,
   'password.change_failed': true,
+  'registration_token.created': true,
+  'registration_token.revoked': true,
+  'registration_token.used': true,
   'resource.changed': true,
   'resource.created': true,
   'resource.scope_added': true,

@@ -13,6 +13,7 @@ import {
   resumeClient,
   suspendClient,
 } from '../clients/store.ts'
+import { hostOf } from '../clients/view.ts'
 import type { Db } from '../db/pool.ts'
 import { confirm } from './ask.ts'
 import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
@@ -266,6 +267,7 @@ function list({ limit, after }: Page) {
       ['NAME', (client) => client.name],
       ['TYPE', (client) => client.type],
       ['STATE', stateOf],
+      ['REGISTERED BY', registeredBy],
       ['CREATED', (client) => client.created_at],
     ])
     return { json: rows, text, note }
@@ -362,8 +364,15 @@ function called(client: Client): string {
   return `${printable(client.name)} (${client.id})`
 }
 
-function stateOf(client: Client): string {
-  return client.suspended_at ? 'suspended' : client.state
+function stateOf({ suspended_at, state }: Client): string {
+  return suspended_at ? 'suspended' : state
+}
+
+// What it says of itself nobody has checked; where it sends people is what it does.
+function registeredBy({ registered_by, redirect_uris }: Client): string {
+  if (registered_by !== 'itself') return registered_by
+  const hosts = new Set(redirect_uris.map((uri) => hostOf(uri)))
+  return hosts.size > 0 ? `itself (${[...hosts].join(', ')})` : 'itself'
 }
 
 function shown(client: Client): [string, unknown][] {
@@ -374,11 +383,14 @@ function shown(client: Client): [string, unknown][] {
     ['state', stateOf(client)],
     ...(client.state_reason ? ([['reason', client.state_reason]] as [string, unknown][]) : []),
     ['version', client.version],
+    ['registered by', registeredBy(client)],
     ['redirect URIs', client.redirect_uris],
     ['after sign-out', client.post_logout_redirect_uris],
     ['scopes', client.scopes],
     ['homepage', client.homepage_uri],
     ['logo', client.logo_uri],
+    ['terms', client.tos_uri],
+    ['privacy', client.policy_uri],
     ['first party', client.first_party],
     ['verified', client.verified_at],
     ['PKCE required', client.pkce_required],

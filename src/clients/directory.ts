@@ -7,6 +7,10 @@ import type { Client } from './store.ts'
 /** A registration with the digests of its secrets. */
 export interface Registration extends Client {
   secrets: StoredSecret[]
+  /** What an app that registered itself asked for; null: what its kind may use. */
+  grant_types: string[] | null
+  /** When what people see of it became another; whoever allowed it before is asked again. */
+  looks_changed_at: Date | null
 }
 
 /** Live registrations by id. */
@@ -46,12 +50,13 @@ export function clientDirectory(db: Db, mayRemember: () => boolean): ClientDirec
 }
 
 async function load(db: Db, id: string): Promise<Registration | undefined> {
-  const row = await maybe<Client & SecretColumns>(
+  const row = await maybe<Omit<Registration, 'secrets'> & SecretColumns>(
     db,
     named(
       'client by id',
-      sql`select c.*, s.ids as secret_ids, s.hashes as secret_hashes, s.ends as secret_ends
+      sql`select c.*, r.grant_types, r.looks_changed_at, s.ids as secret_ids, s.hashes as secret_hashes, s.ends as secret_ends
           from clients c
+          left join client_registrations r on r.client_id = c.id
           left join lateral (
             select array_agg(id) as ids, array_agg(hash) as hashes, array_agg(expires_at) as ends
             from client_secrets

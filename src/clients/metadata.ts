@@ -50,8 +50,8 @@ const schema = z.object({
     .string()
     .trim()
     .min(1, 'is missing, e.g. "Photo Printer"')
-    .max(80, 'has more than 80 characters')
-    .refine(isPlainName, 'holds characters that cannot be seen'),
+    .max(80, 'has more than 80 characters, e.g. "Photo Printer"')
+    .refine(isPlainName, 'holds characters that cannot be seen, e.g. "Photo Printer"'),
   type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}`),
   redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
   post_logout_redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
@@ -116,6 +116,9 @@ export function validMetadata(input: ClientInput): ClientMetadata {
 
 const WEB_ADDRESSES = ['homepage_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const
 
+// Matching and showing must never see what a parser drops or forgives: tabs, line feeds, backslashes, half a surrogate.
+const NO_ADDRESS = /[\s\p{Cc}\p{Cs}\\]/u
+
 const EXAMPLE = {
   web: 'https://app.example/callback',
   spa: 'https://app.example/callback',
@@ -134,8 +137,7 @@ function redirectUriProblem(uri: string, type: (typeof APP_TYPES)[number]): stri
   const url = URL.parse(uri)
   if (!url) return 'is not an absolute URI'
   if (uri.length > 1000) return 'has more than 1000 characters'
-  // URL.parse drops tabs and line feeds, and forgives backslashes; exact matching must never see such a value.
-  if (/[\s\p{Cc}\\]/u.test(uri)) return 'holds white space, control characters or a backslash'
+  if (NO_ADDRESS.test(uri)) return 'holds white space, control characters or a backslash'
   if (uri.includes('#')) return 'has a fragment'
   if (uri.includes('*')) return 'has a wildcard; redirect URIs are compared exactly'
   if (/^[^/?]*:\/\/[^/?]*@/.test(uri)) return 'has user information'
@@ -152,7 +154,7 @@ function redirectUriProblem(uri: string, type: (typeof APP_TYPES)[number]): stri
 function checkWebAddress(field: string, uri: string): void {
   const url = URL.parse(uri)
   const web = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
-  if (!url || !web || url.username || uri.length > 1000) {
+  if (!url || !web || url.username || url.password || uri.length > 1000 || NO_ADDRESS.test(uri)) {
     throw new InvalidMetadata(
       field,
       `${JSON.stringify(uri.slice(0, 200))} is not an https address, e.g. https://app.example/`,

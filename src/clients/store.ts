@@ -52,22 +52,38 @@ export function createClient(
     throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only')
   return tx(db, async (t) => {
     await checkScopes(t, m.scopes)
-    const client = await insertClient(
-      t,
-      sql`insert into clients (id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
-                               tos_uri, policy_uri, description, first_party, pkce_required,
-                               id_token_signed_response_alg)
-          values (${id}, ${m.name}, ${m.type}, ${m.redirect_uris}, ${m.post_logout_redirect_uris}, ${m.scopes},
-                  ${m.homepage_uri}, ${m.logo_uri}, ${m.tos_uri}, ${m.policy_uri}, ${m.description}, ${m.first_party},
-                  ${m.pkce_required}, ${m.id_token_signed_response_alg})
-          returning ${CLIENT_COLUMNS}`,
-    )
-    const secret = isConfidential(client.type) ? await addSecret(t, id) : undefined
+    const { client, secret } = await insertApp(t, id, m)
     // A loosening is explicit, per client, and on record.
     const loosened = [...(m.pkce_required ? [] : ['pkce']), ...(m.first_party ? ['consent'] : [])]
     await record(t, { type: 'client.created', client_id: id, client_type: client.type, loosened }, by)
     return { client, secret }
   })
+}
+
+/**
+ * Stores an app whose registration was checked, with a secret if it can keep one. It records nothing: the door it came through
+ * does.
+ */
+export async function insertApp(
+  db: Db,
+  id: string,
+  m: ClientMetadata,
+  { registered_by, state }: Pick<Client, 'registered_by' | 'state'> = {
+    registered_by: 'admin',
+    state: 'active',
+  },
+): Promise<{ client: Client; secret: string | undefined }> {
+  const client = await insertClient(
+    db,
+    sql`insert into clients (id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
+                             tos_uri, policy_uri, description, first_party, pkce_required,
+                             id_token_signed_response_alg, registered_by, state)
+        values (${id}, ${m.name}, ${m.type}, ${m.redirect_uris}, ${m.post_logout_redirect_uris}, ${m.scopes},
+                ${m.homepage_uri}, ${m.logo_uri}, ${m.tos_uri}, ${m.policy_uri}, ${m.description}, ${m.first_party},
+                ${m.pkce_required}, ${m.id_token_signed_response_alg}, ${registered_by}, ${state})
+        returning ${CLIENT_COLUMNS}`,
+  )
+  return { client, secret: isConfidential(client.type) ? await addSecret(db, id) : undefined }
 }
 
 /** Makes the introspection credentials of an API: a client that can do nothing else. */
@@ -164,13 +180,24 @@ export const sweepClients: Sweep = (db) =>
           limit ${SWEEP_BATCH} for update skip locked))`,
   )
 
+/** An id that no client has. */
+export function newClientId(): string {
+  return `c_${randomBytes(12).toString('base64url')}`
+}
+
+/** Those of the scopes that there are: OpenID's and the APIs', in the order given. */
+export async function knownScopes(db: Db, scopes: readonly string[]): Promise<string[]> {
+  const rows = await many<{ name: string }>(
+    db,
+    sql`select name from resource_scopes where name = any(${scopes}) and removed_at is null`,
+  )
+  const known = new Set<string>([...OPENID_SCOPES, ...rows.map(({ name }) => name)])
+  return scopes.filter((scope) => known.has(scope))
+}
+
 /** Kinds that can keep a secret. */
 export function isConfidential(type: ClientType): boolean {
   return type === 'web' || type === 'service' || type === 'resource_server'
-}
-
-function newClientId(): string {
-  return `c_${randomBytes(12).toString('base64url')}`
 }
 
 async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Client> {
@@ -182,14 +209,10 @@ async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Clie
   }
 }
 
-/** @throws InvalidMetadata for a scope that nobody has registered. */
+/** @throws InvalidMetadata for a scope that belongs to no API */
 export async function checkScopes(db: Db, scopes: string[]): Promise<void> {
-  const wanted = scopes.filter((scope) => !(OPENID_SCOPES as readonly string[]).includes(scope))
-  const known = await many<{ name: string }>(
-    db,
-    sql`select name from resource_scopes where name = any(${wanted}) and removed_at is null`,
-  )
-  const unknown = wanted.filter((scope) => !known.some(({ name }) => name === scope))
+  const known = await knownScopes(db, scopes)
+  const unknown = scopes.filter((scope) => !known.includes(scope))
   if (unknown.length > 0) {
     throw new InvalidMetadata(
       'scopes',

@@ -10,7 +10,7 @@ export interface AppView {
   tint: number
   logo_uri: string | undefined
   host: string
-  chip: 'verified' | 'unverified' | 'first_party' | 'suspended'
+  chip: 'verified' | 'unverified' | 'itself' | 'first_party' | 'suspended'
   chip_text: string
 }
 
@@ -24,20 +24,28 @@ export interface AppFacts {
   first_party: boolean
   verified_at: Date | null
   suspended_at: Date | null
+  registered_by: 'admin' | 'developer' | 'itself'
 }
 
 const TINTS = 12
 
-/** Makes the view of an app. @param redirectUri where it is sent back to now; its host is what a person must see. */
-export function appView(app: AppFacts, redirectUri?: string): AppView {
+/**
+ * Makes the view of an app. One that registered itself is believed nothing that could be somebody else's: it goes by the host
+ * that people are sent to, and its logo is shown once it is verified.
+ * @param redirectUri where people are sent back to now; its host is what they must see.
+ * @param seenHost the host they were sent back to when they allowed it.
+ */
+export function appView(app: AppFacts, redirectUri?: string, seenHost?: string): AppView {
   const [chip, chip_text] = chipOf(app)
+  const isBelieved = app.registered_by !== 'itself' || app.verified_at !== null || app.first_party
+  const host = hostOf(redirectUri ?? (isBelieved ? app.homepage_uri : undefined) ?? app.redirect_uris[0])
   return {
     id: app.id,
     name: app.name,
     initial: [...app.name.trim()][0]?.toUpperCase() ?? '?',
     tint: createHash('sha256').update(app.id).digest()[0]! % TINTS,
-    logo_uri: app.logo_uri ?? undefined,
-    host: hostOf(redirectUri ?? app.homepage_uri ?? app.redirect_uris[0]),
+    logo_uri: (isBelieved && app.logo_uri) || undefined,
+    host: (!isBelieved && !redirectUri && seenHost) || host,
     chip,
     chip_text,
   }
@@ -57,5 +65,6 @@ function chipOf(app: AppFacts): [AppView['chip'], string] {
   if (app.suspended_at) return ['suspended', 'Suspended']
   if (app.first_party) return ['first_party', 'Built in']
   if (app.verified_at) return ['verified', 'Verified']
+  if (app.registered_by === 'itself') return ['itself', 'Registered itself']
   return ['unverified', 'Not verified']
 }

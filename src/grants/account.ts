@@ -1,5 +1,5 @@
 // Apps with access, as their owner sees and removes them.
-import { type AppFacts, appView } from '../clients/view.ts'
+import { type AppView, appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import type { SignedIn } from '../guards.ts'
 import { openidWords } from '../oidc/scopes.ts'
@@ -63,7 +63,7 @@ export function appPages({
       const name = app.client_name
       confirm(ctx, {
         heading: `Remove access for ${name}?`,
-        app: appView(factsOf(app)),
+        app: looksOf(app),
         will: [
           `${name} can no longer use your account, from the moment you press the button.`,
           ...(app.devices.length > 1 ? [`This ends its access on all ${app.devices.length} devices.`] : []),
@@ -90,7 +90,7 @@ export function appPages({
       if (!app || !device) return showGone(ctx, GONE_THERE)
       confirm(ctx, {
         heading: `Remove access for ${app.client_name} on ${device.name}?`,
-        app: appView(factsOf(app)),
+        app: looksOf(app),
         will: [
           `${app.client_name} can no longer use your account on ${device.name}, from the moment you press the button.`,
         ],
@@ -140,7 +140,7 @@ export function appPages({
     const path = `/account/apps/${app.client_id}`
     const lastUsed = app.last_used_at ?? app.allowed_at
     return {
-      app: appView(factsOf(app)),
+      app: looksOf(app),
       sentences: await sentencesOf(app.scopes),
       allowed: when(app.allowed_at),
       last_used: when(lastUsed),
@@ -175,8 +175,8 @@ interface Confirmation {
   confirm_label: string
 }
 
-function factsOf(app: AppWithAccess): AppFacts {
-  return { ...app, id: app.client_id, name: app.client_name }
+function looksOf(app: AppWithAccess): AppView {
+  return appView({ ...app, id: app.client_id, name: app.client_name }, undefined, app.client_host)
 }
 
 function ended({ devices }: Receipt): string {

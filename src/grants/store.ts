@@ -18,7 +18,12 @@ export interface Consent {
   id: string
   scopes: string[]
   rejected_scopes: string[]
+  /** What the app looked like then. */
+  client_name: string
+  client_host: string
   created_at: Date
+  /** When the person last decided. */
+  updated_at: Date
   expires_at: Date | null
 }
 
@@ -44,7 +49,7 @@ export interface Decision {
 export function findConsent(db: Db, user_id: string, client_id: string): Promise<Consent | undefined> {
   return maybe<Consent>(
     db,
-    sql`select id, scopes, rejected_scopes, created_at, expires_at
+    sql`select id, scopes, rejected_scopes, client_name, client_host, created_at, updated_at, expires_at
         from consents
         where user_id = ${user_id} and client_id = ${client_id} and revoked_at is null
           and (expires_at is null or expires_at > now())`,
@@ -164,6 +169,9 @@ export interface AppWithAccess {
   first_party: boolean
   verified_at: Date | null
   suspended_at: Date | null
+  registered_by: 'admin' | 'developer' | 'itself'
+  /** Where the person was sent back to when they allowed it. */
+  client_host: string
   scopes: string[]
   allowed_at: Date
   last_used_at: Date | null
@@ -177,7 +185,7 @@ export async function listApps(db: Db, user_id: string, client_id?: string): Pro
   const rows = await many<Omit<AppWithAccess, 'devices' | 'last_used_at'> & { devices: DeviceRow[] | null }>(
     db,
     sql`select c.id as client_id, c.name as client_name, c.homepage_uri, c.logo_uri, c.redirect_uris, c.first_party,
-               c.verified_at, c.suspended_at, s.scopes, s.created_at as allowed_at, s.expires_at as ends_at, d.devices
+               c.verified_at, c.suspended_at, c.registered_by, s.client_host, s.scopes, s.created_at as allowed_at, s.expires_at as ends_at, d.devices
         from consents s
         join clients c on c.id = s.client_id
         left join lateral (

@@ -26,6 +26,8 @@ const KEEP_DAYS = { always: null, year: 365, month: 30, day: 1 } as const
 
 const form = z.object({
   scope: z.union([z.string().transform((one) => [one]), z.array(z.string())]).default([]),
+  // Which of its looks the page showed: see `changeMark`.
+  seen: z.string().default(''),
   keep: z
     .enum(['as_before', ...(Object.keys(KEEP) as (keyof typeof KEEP)[])], 'Choose how long.')
     .default('always'),
@@ -58,6 +60,8 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
           })),
           keep: keepOptions(earlier),
           redirect_host: hostOf(step.redirectUri),
+          seen: changeMark(step),
+          was: earlier && lookedOtherwise(earlier, step),
           errors,
         },
         status,
@@ -68,6 +72,9 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
     async post(ctx: Context, step: Step): Promise<void> {
       const { values, errors } = readForm(ctx, form)
       if (errors) return this.show(ctx, step, { form: 'Choose again what the app may do.' }, 422)
+      if (values.seen !== changeMark(step)) {
+        return this.show(ctx, step, { form: 'The app has changed in the meantime. Look at it again.' }, 422)
+      }
       const { asked, optional } = await readRequest(step)
       const ticked = optional.map(({ name }) => name).filter((name) => values.scope.includes(name))
       const allowed = new Set([...(asked.openid?.scope.split(' ') ?? []), ...ticked])
@@ -137,4 +144,17 @@ function keepOptions(earlier: Consent | undefined) {
     selected: true,
   }
   return [before, ...options.map((option) => ({ ...option, selected: false }))]
+}
+
+// A decision is about what the page showed; an app that has changed since then is shown again.
+function changeMark({ looksChangedAt }: Step): string {
+  return looksChangedAt ? String(looksChangedAt.getTime()) : ''
+}
+
+function lookedOtherwise(
+  earlier: Consent,
+  { looksChangedAt }: Step,
+): { name: string; host: string } | undefined {
+  if (!looksChangedAt || earlier.updated_at >= looksChangedAt) return undefined
+  return { name: earlier.client_name, host: earlier.client_host }
 }

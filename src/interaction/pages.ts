@@ -2,7 +2,7 @@
 // request is over already (back button, second tab).
 import type { Context } from 'koa'
 import { errors, type Provider } from 'oidc-provider'
-import type { ClientDirectory } from '../clients/directory.ts'
+import type { ClientDirectory, Registration } from '../clients/directory.ts'
 import { mayUse } from '../clients/owners.ts'
 import { appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
@@ -52,6 +52,8 @@ export function interactionPages(parts: InteractionParts) {
     const client = await clients.find(String(interaction.params.client_id))
     // Suspended or deleted while the person was deciding: there is nobody left to decide about.
     if (!client && interaction.params.client_id !== ACCOUNT_CLIENT_ID) return showOver(ctx)
+    // It has no owner who could try it out meanwhile.
+    if (client?.state === 'pending' && client.registered_by === 'itself') return showPending(ctx, client)
     await handler(ctx, stepOf({ ...parts, provider }, interaction, client))
   }
 
@@ -104,6 +106,21 @@ export function interactionPages(parts: InteractionParts) {
       other_account_action: step.path('switch'),
     }
     step.show(ctx, 'interaction/waiting', locals, 403)
+  }
+
+  function showPending(ctx: Context, client: Registration): void {
+    const { name, host } = appView(client)
+    parts.render(
+      ctx,
+      'message',
+      {
+        tone: 'info',
+        heading: `${name} cannot be used yet`,
+        text: `This app (${host}) registered itself and waits until an administrator approves it. Try again later.`,
+        links: [{ href: '/account', label: 'Go to your account' }],
+      },
+      403,
+    )
   }
 
   return {

@@ -19,6 +19,8 @@ export interface Step {
   /** The app that asks; undefined when our own pages do. */
   app: AppView | undefined
   redirectUri: string | undefined
+  /** When what people see of the app became another. */
+  looksChangedAt: Date | undefined
   /** Who is signed in, once somebody is. */
   user_id: string | undefined
   mayAskFor(scope: string): boolean
@@ -52,6 +54,7 @@ export function stepOf(
     client_id,
     app,
     redirectUri,
+    looksChangedAt: client?.looks_changed_at ?? undefined,
     user_id: session?.accountId,
     decidedTo: interaction.result && interaction.returnTo,
     mayAskFor: (scope) => client?.scopes.includes(scope) ?? false,

@@ -11,6 +11,8 @@ export const OWN_METADATA = [
   'resource',
   'resource_scopes',
   'state',
+  'looks_changed_at',
+  'stranger',
 ] as const
 
 /** Our own fields as they stand on a provider's Client. */
@@ -23,6 +25,10 @@ export interface OwnMetadata {
   /** Scopes of APIs that this client may ask for. */
   resource_scopes?: string[]
   state?: Registration['state']
+  /** When what people see of it became another, in milliseconds. */
+  looks_changed_at?: number
+  /** It registered itself, and nobody of the operator has looked at it. */
+  stranger?: boolean
 }
 
 /** Client metadata as RFC 7591 names it, plus {@link OWN_METADATA}. */
@@ -38,15 +44,9 @@ export function providerMetadata(registration: Registration): Record<string, unk
     application_type: type === 'native' ? 'native' : 'web',
     redirect_uris: registration.redirect_uris,
     post_logout_redirect_uris: registration.post_logout_redirect_uris,
-    grant_types: signsIn
-      ? [
-          'authorization_code',
-          'refresh_token',
-          ...(type === 'web' && actsForItself ? ['client_credentials'] : []),
-        ]
-      : type === 'service' && actsForItself
-        ? ['client_credentials']
-        : [],
+    grant_types: (registration.grant_types ?? grantTypes(type)).filter(
+      (grant) => actsForItself || grant !== 'client_credentials',
+    ),
     response_types: signsIn ? ['code'] : [],
     token_endpoint_auth_method: isConfidential(type) ? 'client_secret_basic' : 'none',
     // The provider wants to see a secret; what is presented is compared with digests instead (provider.ts).
@@ -61,5 +61,17 @@ export function providerMetadata(registration: Registration): Record<string, unk
     pkce_required: registration.pkce_required,
     ...(registration.resource ? { resource: registration.resource } : {}),
     resource_scopes: scopes.filter((scope) => !isOpenid(scope)),
+    stranger: isStranger(registration),
+    ...(registration.looks_changed_at ? { looks_changed_at: registration.looks_changed_at.getTime() } : {}),
   }
+}
+
+function isStranger({ registered_by, verified_at, first_party }: Registration): boolean {
+  return registered_by === 'itself' && !verified_at && !first_party
+}
+
+function grantTypes(type: Registration['type']): string[] {
+  if (type === 'service') return ['client_credentials']
+  if (type === 'resource_server') return []
+  return ['authorization_code', 'refresh_token', ...(type === 'web' ? ['client_credentials'] : [])]
 }

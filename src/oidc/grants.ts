@@ -34,10 +34,13 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
     return grant
   }
   // A pending app without a grant stops at our pages, which say why.
-  const { state } = client as typeof client & OwnMetadata
+  const { state, looks_changed_at, first_party } = client as typeof client & OwnMetadata
   if (state === 'pending' && !(await mayUse(db, { id: client.clientId, state }, user_id))) return undefined
   const decided = oidc.result?.consent?.grantId
   if (decided) return provider.Grant.find(decided)
+  const consent = looks_changed_at ? await findConsent(db, user_id, client.clientId) : undefined
+  // What was allowed looked otherwise: the person decides about what it is now.
+  if (looks_changed_at && (!consent || consent.updated_at.getTime() < looks_changed_at)) return undefined
 
   const asked = askedScopes(ctx)
   const ofSession = oidc.session!.grantIdFor(client.clientId)
@@ -46,7 +49,7 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
   // A prompt comes first; a grant made now might be one that nobody uses.
   if (oidc.promptPending('login') || oidc.promptPending('consent')) return undefined
 
-  if ((client as typeof client & OwnMetadata).first_party) {
+  if (first_party) {
     const grant_id = await giveConsent(
       db,
       {
@@ -62,12 +65,12 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
     )
     return provider.Grant.find(grant_id)
   }
-  const consent = await findConsent(db, user_id, client.clientId)
-  if (!consent) return undefined
-  const answered = new Set([...consent.scopes, ...consent.rejected_scopes])
+  const standing = consent ?? (await findConsent(db, user_id, client.clientId))
+  if (!standing) return undefined
+  const answered = new Set([...standing.scopes, ...standing.rejected_scopes])
   if (!all(asked).every((scope) => answered.has(scope))) return undefined
-  const allowed = new Set(consent.scopes)
-  const grant_id = await addGrant(db, consent.id, split(asked, allowed), deviceOf(ctx))
+  const allowed = new Set(standing.scopes)
+  const grant_id = await addGrant(db, standing.id, split(asked, allowed), deviceOf(ctx))
   return grant_id === undefined ? undefined : provider.Grant.find(grant_id)
 }
 

@@ -1,6 +1,7 @@
 // The pages the provider shows itself: errors it cannot take back to an app, and signing out.
 import type { Context } from 'koa'
 import { errors, type Provider } from 'oidc-provider'
+import { hostOf } from '../clients/view.ts'
 import { answer, HttpError } from '../web/errors.ts'
 import { allowFormTo } from '../web/headers.ts'
 import type { Logger } from '../web/log.ts'
@@ -12,6 +13,8 @@ import { currentSession } from './session.ts'
 export function providerPages({ render, log }: { render: Render; log: Logger }): ProviderPages {
   return {
     async error(ctx, out, error) {
+      // Nobody is sent anywhere.
+      ctx.state.refused = false
       if (error instanceof errors.SessionNotFound) {
         return render(
           ctx,
@@ -32,6 +35,22 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
         'request refused',
       )
       answer(ctx, render, new Stopped(status, out.error, out.error_description))
+    },
+
+    leaving(ctx, client, address) {
+      const host = hostOf(String(ctx.oidc.params?.redirect_uri ?? ''))
+      render(
+        ctx,
+        'message',
+        {
+          tone: 'warning',
+          heading: `${client.clientName ?? client.clientId} could not sign you in`,
+          text: `Its request was not in order, and nothing was decided. This app registered itself: nobody here has checked who is behind it. Go on only if you know and trust ${host}.`,
+          link: { href: '/account', label: 'Go to your account' },
+          links: address ? [{ href: address, label: `Go on to ${host}` }] : [],
+        },
+        400,
+      )
     },
 
     async logout(ctx) {

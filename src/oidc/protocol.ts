@@ -10,6 +10,8 @@ import { HttpError, MethodNotAllowed } from '../web/errors.ts'
 import { formBody } from '../web/form.ts'
 import { allowFormTo } from '../web/headers.ts'
 import { endGrant } from './adapters/grants.ts'
+import type { OwnMetadata } from './clients.ts'
+import type { ProviderPages } from './provider.ts'
 import type { TokenStore } from './tokens.ts'
 import { beginUnit, type Unit } from './unit.ts'
 
@@ -19,13 +21,14 @@ export interface ProtocolParts {
   tokens: TokenStore
   use: UseRecorder
   clientUse: ClientUseRecorder
+  pages: ProviderPages
   /** The provider of this moment; another takes its place when keys or scopes change. */
   provider(): Provider
 }
 
 /** Whether only programs talk to this address: what it answers is never shown as a page. */
 export function isForPrograms(path: string): boolean {
-  return PROGRAMS.has(path)
+  return PROGRAMS.has(path) || path.startsWith('/register/')
 }
 
 const PROGRAMS = new Set([
@@ -35,6 +38,7 @@ const PROGRAMS = new Set([
   '/par',
   '/jwks',
   '/userinfo',
+  '/register',
   '/healthz',
   '/readyz',
 ])
@@ -54,7 +58,7 @@ const MOST_ADDRESS = 8_000
 const BY_GET = new Set(['/auth', '/session/end'])
 
 /** Answers the protocol's addresses; passes all others on. */
-export function protocol({ db, tokens, use, clientUse, provider }: ProtocolParts): Middleware {
+export function protocol({ db, tokens, use, clientUse, pages, provider }: ProtocolParts): Middleware {
   const mounted = new WeakMap<Provider, Middleware>()
   const body = formBody()
   return async (ctx, next) => {
@@ -64,8 +68,7 @@ export function protocol({ db, tokens, use, clientUse, provider }: ProtocolParts
     if (ctx.method === 'POST' && BY_GET.has(ctx.path)) return body(ctx, async () => askAgainByGet(ctx))
 
     const current = provider()
-    const run =
-      mounted.get(current) ?? compose((current as unknown as { middleware: Middleware[] }).middleware)
+    const run = mounted.get(current) ?? mount(current)
     mounted.set(current, run)
 
     const unit = beginUnit(ctx, ctx.path === '/token')
@@ -74,9 +77,29 @@ export function protocol({ db, tokens, use, clientUse, provider }: ProtocolParts
     if (ctx.path === '/introspect' || ctx.path === '/userinfo') await noteUse(ctx, use, unit)
     if (ctx.method === 'POST' && !ctx.response.get('cache-control')) ctx.set('Cache-Control', 'no-store')
     noteClientUse(ctx, clientUse)
+    leaveToStranger(ctx, pages)
     // form_post pages carry the answer to the app's own origin.
     if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
   }
+}
+
+function mount(provider: Provider): Middleware {
+  provider.on('authorization.error', (ctx) => {
+    ctx.state.refused = true
+  })
+  return compose((provider as unknown as { middleware: Middleware[] }).middleware)
+}
+
+// RFC 9700 §4.11.2: where anybody can register, an address of ours that goes on to one of theirs by itself is a gift to
+// fraudsters. Whoever has pressed a button here has seen where it leads; a frame shows no address to be believed.
+function leaveToStranger(ctx: Context, pages: ProviderPages): void {
+  const client = ctx.oidc?.client
+  if (!ctx.state.refused || ctx.oidc.route !== 'authorization') return
+  if (!client || !(client as typeof client & OwnMetadata).stranger) return
+  if (ctx.get('sec-fetch-dest') === 'iframe') return
+  const address = ctx.response.get('location') || undefined
+  ctx.remove('Location')
+  pages.leaving(ctx, client, address)
 }
 
 function askAgainByGet(ctx: Context): void {

@@ -35,6 +35,8 @@ export interface ProviderParts extends AdapterParts {
 /** The pages that the provider shows itself. */
 export interface ProviderPages {
   error(ctx: Context, out: { error: string; error_description?: string }, error: Error): Promise<void>
+  /** Asks the person before they are sent to an app that nobody knows, with an error and nothing decided. */
+  leaving(ctx: Context, client: Client, address: string | undefined): void
   logout(ctx: Context): Promise<void>
   loggedOut(ctx: Context): Promise<void>
 }
@@ -50,7 +52,7 @@ export function createProvider(parts: ProviderParts): Provider {
   keepClients(provider, parts.clients)
   compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
-  discloseWhatAppsMayUse(provider, parts.resourceScopes)
+  discloseWhatAppsMayUse(provider, parts)
   return provider
 }
 
@@ -218,7 +220,7 @@ function mayCallFrom(client: Client, origin: string): boolean {
 }
 
 // The provider's setting `discovery` adds to what it says by itself, and cannot correct it.
-function discloseWhatAppsMayUse(provider: Provider, resourceScopes: string[]): void {
+function discloseWhatAppsMayUse(provider: Provider, { config, resourceScopes }: ProviderParts): void {
   provider.use(async (ctx, next) => {
     await next()
     if (ctx.oidc?.route !== 'discovery') return
@@ -226,6 +228,9 @@ function discloseWhatAppsMayUse(provider: Provider, resourceScopes: string[]): v
       // The built-in client's response_type none is nobody else's.
       response_types_supported: ['code'],
       scopes_supported: [...OPENID_SCOPES, ...resourceScopes],
+      ...(config.dynamicRegistration.mode === 'off'
+        ? {}
+        : { registration_endpoint: `${issuerOf(config)}/register` }),
     })
   })
 }

@@ -17,6 +17,18 @@ export function formBody(): Middleware {
   }
 }
 
+/** Reads a body of JSON, of at most 56 kB; anything else is refused with 4xx. */
+export function jsonBody(): Middleware {
+  const parse = bodyParser({ enableTypes: ['json'], jsonLimit: '56kb', encoding: 'utf-8' })
+  return async (ctx, next) => {
+    const plain = ['', 'identity'].includes(ctx.get('content-encoding'))
+    if (!plain || !ctx.is('application/json')) {
+      throw Object.assign(new Error('not JSON'), { status: 415, expose: true })
+    }
+    return parse(ctx, next)
+  }
+}
+
 /** A form that was right, or what is wrong with each field. */
 export type Form<T> =
   | { values: T; errors?: undefined }

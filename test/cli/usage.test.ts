@@ -28,6 +28,7 @@ const COMMANDS: Record<string, string[]> = {
     ...['create', 'list', 'show', 'suspend', 'resume', 'delete', 'update', 'approve', 'reject', 'verify'],
     ...['secrets list', 'secrets add', 'secrets revoke', 'rotate-secret'],
   ],
+  'registration-tokens': ['create', 'list', 'revoke'],
   resources: ['create', 'list'],
   grants: ['list', 'revoke'],
   keys: ['list', 'rotate'],

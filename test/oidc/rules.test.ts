@@ -111,6 +111,8 @@ describe('a registration in the provider’s words', () => {
     created_at: new Date(),
     suspended_at: null,
     secrets: [],
+    grant_types: null,
+    looks_changed_at: null,
   }
 
   test.each([

@@ -1,0 +1,325 @@
+// Clients that registered themselves: making, reading and changing their own registration, and taking away those that
+// nobody uses. Rules stand in metadata.ts, the words of RFC 7591 in rfc7591.ts.
+import type { Actor, Change } from '../audit/events.ts'
+import { SYSTEM } from '../audit/events.ts'
+import { record } from '../audit/store.ts'
+import { digest, kindOf, newCredential } from '../credentials.ts'
+import { type Db, fragment, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
+import { type ClientMetadata, InvalidMetadata, validMetadata } from './metadata.ts'
+import { useRegistrationToken } from './registration-tokens.ts'
+import { type AuthMethod, type Permission, readMetadata } from './rfc7591.ts'
+import { matchingSecret, type StoredSecret } from './secrets.ts'
+import { type Client, checkScopes, deleteClient, insertApp, knownScopes, newClientId } from './store.ts'
+import { hostOf } from './view.ts'
+
+/** A client that registered itself. */
+export interface SelfRegistered extends Client {
+  grant_types: string[]
+  token_endpoint_auth_method: AuthMethod
+  /** What the initial access token allowed; null: it came without one. */
+  allowed_scopes: string[] | null
+  allowed_client_credentials: boolean
+}
+
+/** What apps that come without a token meet. */
+export interface OpenDoor {
+  /** What they may ask for. */
+  scopes: string[]
+  /** Whether they wait for an administrator. */
+  approval: boolean
+}
+
+/** A client and the credentials that it is told this once. */
+export interface Registered {
+  client: SelfRegistered
+  secret: string | undefined
+  access_token: string
+}
+
+/** Registers an app that asked for it itself. @throws InvalidMetadata @returns undefined when the token lets nobody in any more */
+export function registerItself(
+  db: Db,
+  body: unknown,
+  door: OpenDoor,
+  initial: string | undefined,
+  by: Actor,
+): Promise<Registered | undefined> {
+  const access_token = newCredential('registration_access')
+  const id = newClientId()
+  return tx(db, async (t) => {
+    const token = initial === undefined ? undefined : await useRegistrationToken(t, initial)
+    if (initial !== undefined && !token) return undefined
+    const may = await permission(t, token ?? { scopes: door.scopes, client_credentials: false })
+    const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
+    const m = validMetadata(input)
+    await checkScopes(t, m.scopes)
+    const state = token || !door.approval ? 'active' : 'pending'
+    const { client, secret } = await insertApp(t, id, m, { registered_by: 'itself', state })
+    await run(
+      t,
+      sql`insert into client_registrations (client_id, access_hash, token_id, allowed_scopes, allowed_client_credentials,
+                                            grant_types, token_endpoint_auth_method)
+          values (${id}, ${digest(access_token)}, ${token?.id ?? null}, ${token?.scopes ?? null},
+                  ${token?.client_credentials ?? false}, ${grant_types}, ${token_endpoint_auth_method})`,
+    )
+    const itself = asItself(by, id)
+    const host = hostOf(m.redirect_uris[0])
+    await record(
+      t,
+      {
+        type: 'client.registered_itself',
+        client_id: id,
+        client_type: m.type,
+        host,
+        state,
+        token_id: token?.id,
+      },
+      itself,
+    )
+    if (token) {
+      const { id: token_id, uses } = token
+      await record(t, { type: 'registration_token.used', client_id: id, token_id, uses }, itself)
+    }
+    const allowed_client_credentials = token?.client_credentials ?? false
+    const own = { grant_types, token_endpoint_auth_method, allowed_client_credentials }
+    return { client: { ...client, ...own, allowed_scopes: token?.scopes ?? null }, secret, access_token }
+  })
+}
+
+/** The registration that a registration access token is for. */
+export async function findOwnRegistration(
+  db: Db,
+  client_id: string,
+  access_token: string,
+): Promise<SelfRegistered | undefined> {
+  if (kindOf(access_token) !== 'registration_access') return undefined
+  return maybe<SelfRegistered>(
+    db,
+    sql`select ${CLIENT_COLUMNS}, ${OWN_COLUMNS}
+        from clients c join client_registrations r on r.client_id = c.id
+        where r.access_hash = ${digest(access_token)} and c.id = ${client_id} and c.deleted_at is null`,
+  )
+}
+
+/** Whether an app may change its own registration: not while, or where, the operator has decided otherwise. */
+export function mayChangeItself({ suspended_at, state, first_party }: Client): boolean {
+  return !suspended_at && state !== 'rejected' && !first_party
+}
+
+/**
+ * Puts another registration in the place of the one an app has (RFC 7592 §2.2). What people see of it then counts as never
+ * seen: they are asked again, its badge is gone, and with `approval` it waits again.
+ * @throws InvalidMetadata @returns undefined when it was deleted, suspended or taken over meanwhile
+ */
+export function changeItself(
+  db: Db,
+  client_id: string,
+  body: unknown,
+  door: OpenDoor,
+  by: Actor,
+): Promise<SelfRegistered | undefined> {
+  return tx(db, async (t) => {
+    const before = await maybe<SelfRegistered>(
+      t,
+      sql`select ${CLIENT_COLUMNS}, ${OWN_COLUMNS}
+        from clients c join client_registrations r on r.client_id = c.id
+          where c.id = ${client_id} and c.deleted_at is null for update`,
+    )
+    if (!before || !mayChangeItself(before)) return undefined
+    await checkIdentity(t, before, body)
+    const withToken = before.allowed_scopes !== null
+    const allowed = { scopes: before.allowed_scopes ?? door.scopes }
+    const may = await permission(t, { ...allowed, client_credentials: before.allowed_client_credentials })
+    const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
+    if (input.type !== before.type) {
+      throw new InvalidMetadata(
+        'type',
+        `cannot become another kind with grant_types and token_endpoint_auth_method (now ${before.type}, asked for ${input.type}); register anew`,
+      )
+    }
+    const m = validMetadata({ ...input, pkce_required: before.pkce_required })
+    await checkScopes(t, m.scopes)
+    const looks = looksDifferent(before, m)
+    const waits = looks && door.approval && !withToken
+    const client = await one<Client>(
+      t,
+      sql`update clients c
+          set name = ${m.name}, redirect_uris = ${m.redirect_uris},
+              post_logout_redirect_uris = ${m.post_logout_redirect_uris}, scopes = ${m.scopes},
+              homepage_uri = ${m.homepage_uri}, logo_uri = ${m.logo_uri}, tos_uri = ${m.tos_uri},
+              policy_uri = ${m.policy_uri}, id_token_signed_response_alg = ${m.id_token_signed_response_alg},
+              verified_at = case when ${looks}::boolean then null else verified_at end,
+              state = case when ${waits}::boolean then 'pending' else state end,
+              version = version + 1
+          where id = ${client_id}
+          returning ${CLIENT_COLUMNS}`,
+    )
+    await run(
+      t,
+      sql`update client_registrations
+          set grant_types = ${grant_types}, token_endpoint_auth_method = ${token_endpoint_auth_method},
+              looks_changed_at = case when ${looks}::boolean then now() else looks_changed_at end
+          where client_id = ${client_id}`,
+    )
+    const after = { ...before, ...client, grant_types, token_endpoint_auth_method }
+    const changes = differences(before, after)
+    if (changes.length > 0) {
+      const fields = changes.map(({ field }) => field)
+      const itself = asItself(by, client_id)
+      await record(t, { type: 'client.changed', client_id, fields, changes, loosened: [] }, itself)
+    }
+    return after
+  })
+}
+
+/** Deletes an app at its own wish. */
+export function deleteItself(db: Db, client_id: string, by: Actor): Promise<boolean> {
+  return deleteClient(db, client_id, asItself(by, client_id))
+}
+
+/** How many days before its removal the audit log tells that nobody uses an app. */
+const WARNING_DAYS = 7
+
+/**
+ * Looks at apps that registered themselves, each once a day: nobody uses it for `unusedDays` and it is deleted, after a warning
+ * in the audit log a week before. One that may act for itself is left alone: an operator's token let it, and no consent tells
+ * whether it is in use. @param unusedDays 0: never
+ */
+export function sweepUnused(unusedDays: number): Sweep {
+  const warningDays = Math.min(WARNING_DAYS, unusedDays)
+  return async (db) => {
+    if (unusedDays === 0) return 0
+    const due = await many<{ client_id: string }>(
+      db,
+      sql`update client_registrations set reviewed_at = now()
+          where client_id = any(array(
+            select client_id from client_registrations
+            where reviewed_at < now() - interval '1 day'
+            order by reviewed_at limit ${SWEEP_BATCH} for update skip locked))
+          returning client_id`,
+    )
+    const ids = due.map(({ client_id }) => client_id)
+    const candidates = await unusedSince(db, ids, unusedDays - warningDays)
+    for (const { id } of candidates) await removeOrWarn(db, id, unusedDays, warningDays)
+    return due.length
+  }
+}
+
+const CLIENT_COLUMNS = fragment`c.id, c.name, c.type, c.redirect_uris, c.post_logout_redirect_uris, c.scopes, c.homepage_uri,
+  c.logo_uri, c.tos_uri, c.policy_uri, c.description, c.first_party, c.verified_at, c.pkce_required,
+  c.id_token_signed_response_alg, c.registered_by, c.state, c.state_reason, c.version, c.last_used_at, c.resource,
+  c.created_at, c.suspended_at`
+const OWN_COLUMNS = fragment`r.grant_types, r.token_endpoint_auth_method, r.allowed_scopes, r.allowed_client_credentials`
+
+// A scope that is gone since is no reason to refuse those that are left.
+async function permission(db: Db, may: Permission): Promise<Permission> {
+  return { scopes: await knownScopes(db, may.scopes), client_credentials: may.client_credentials }
+}
+
+function asItself(by: Actor, client_id: string): Actor {
+  return { ...by, type: 'client', id: client_id }
+}
+
+// RFC 7592 §2.2: client_id must be there and right; a client_secret that is there must be the one it has.
+async function checkIdentity(db: Db, client: Client, body: unknown): Promise<void> {
+  const { client_id, client_secret } = (body ?? {}) as Record<string, unknown>
+  if (client_id !== client.id) {
+    throw new InvalidMetadata('client_id', `must be the one of this registration, e.g. "${client.id}"`)
+  }
+  if (client_secret === undefined || client_secret === null) return
+  const stored = await many<StoredSecret>(
+    db,
+    sql`select id, hash, expires_at from client_secrets where client_id = ${client.id} and revoked_at is null`,
+  )
+  if (typeof client_secret !== 'string' || !matchingSecret(stored, client_secret)) {
+    throw new InvalidMetadata('client_secret', 'is not the one it has, and cannot be chosen; leave it out')
+  }
+}
+
+const FIELDS = [
+  'name',
+  'redirect_uris',
+  'post_logout_redirect_uris',
+  'scopes',
+  'homepage_uri',
+  'logo_uri',
+  'tos_uri',
+  'policy_uri',
+  'id_token_signed_response_alg',
+  'state',
+  'verified_at',
+  'grant_types',
+  'token_endpoint_auth_method',
+] as const
+
+function differences(before: SelfRegistered, after: SelfRegistered): Change[] {
+  return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
+    (field) => ({ field, from: before[field], to: after[field] }),
+  )
+}
+
+function looksDifferent(before: Client, { name, logo_uri, redirect_uris }: ClientMetadata): boolean {
+  const known = new Set(before.redirect_uris.map(destination))
+  const newHost = redirect_uris.some((uri) => !known.has(destination(uri)))
+  return name !== before.name || logo_uri !== before.logo_uri || newHost
+}
+
+/** Whom an address leads to: a host, or an app on the device by its scheme. A loopback port is the app's own affair. */
+function destination(uri: string): string {
+  const { protocol, host, hostname } = new URL(uri)
+  if (protocol === 'https:') return host
+  return protocol === 'http:' ? hostname : protocol
+}
+
+/** Those of the apps that nobody uses since so many days, by the last thing that anybody did with them. */
+function unusedSince(db: Db, ids: string[], days: number): Promise<{ id: string; unused_since: Date }[]> {
+  return many<{ id: string; unused_since: Date }>(
+    db,
+    sql`select c.id, last.unused_since
+        from clients c
+        join client_registrations r on r.client_id = c.id
+        cross join lateral (
+          select greatest(c.created_at, c.last_used_at,
+                          (select max(coalesce(revoked_at, least(expires_at, now()), updated_at)) from consents
+                           where client_id = c.id),
+                          (select max(last_used_at) from grants where client_id = c.id)) as unused_since
+        ) last
+        where c.id = any(${ids}) and c.deleted_at is null and not 'client_credentials' = any(r.grant_types)
+          and c.verified_at is null and not c.first_party
+          and not exists (select from consents where client_id = c.id and revoked_at is null
+                            and (expires_at is null or expires_at > now()))
+          and last.unused_since < now() - make_interval(days => ${days})`,
+  )
+}
+
+function removeOrWarn(db: Db, id: string, unusedDays: number, warningDays: number): Promise<void> {
+  return tx(db, async (t) => {
+    // A sign-in under way holds the row it refers to; whoever comes later finds the app gone.
+    const row = await maybe<{ warned_at: Date | null }>(
+      t,
+      sql`select r.warned_at from clients c join client_registrations r on r.client_id = c.id
+          where c.id = ${id} and c.deleted_at is null for update`,
+    )
+    const [unused] = await unusedSince(t, [id], unusedDays - warningDays)
+    if (!row || !unused) return
+    const { warned_at } = row
+    const since = unused.unused_since
+    const warned = warned_at !== null && warned_at > since
+    if (!warned) {
+      const left = Math.max(daysFromNow(warningDays), since.getTime() + unusedDays * DAY_MS)
+      await run(t, sql`update client_registrations set warned_at = now() where client_id = ${id}`)
+      const [unused_since, delete_after] = [since.toISOString(), new Date(left).toISOString()]
+      await record(t, { type: 'client.removal_announced', client_id: id, unused_since, delete_after }, SYSTEM)
+      return
+    }
+    const isOver = warned_at.getTime() <= daysFromNow(-warningDays)
+    if (isOver && since.getTime() <= daysFromNow(-unusedDays)) await deleteClient(t, id, SYSTEM)
+  })
+}
+
+const DAY_MS = 86_400_000
+
+function daysFromNow(days: number): number {
+  return Date.now() + days * DAY_MS
+}

@@ -1,0 +1,45 @@
+// What every door through which an app can be registered is held against: one table of redirect URIs. It knows no door.
+
+/** A redirect URI, for whom, and what is wrong with it; undefined: it is right. */
+export type RedirectCase = [uri: string, type: 'web' | 'spa' | 'native', problem: RegExp | undefined]
+
+/** RFC 6749 §3.1.2, RFC 8252 §7 and RFC 9700 §2.1, case by case. */
+export const REDIRECT_CASES: RedirectCase[] = [
+  ['https://app.example/callback', 'web', undefined],
+  ['https://app.example/callback?tenant=1', 'web', undefined],
+  ['https://app.example:8443/callback', 'spa', undefined],
+  ['https://app.example/callback', 'native', undefined],
+  ['http://localhost:5173/callback', 'spa', undefined],
+  ['http://127.0.0.1:8080/callback', 'web', undefined],
+  ['http://127.0.0.1/callback', 'native', undefined],
+  ['http://[::1]:8080/callback', 'native', undefined],
+  ['com.example.app:/callback', 'native', undefined],
+  ['http://app.example/callback', 'web', /not https/],
+  ['http://app.example/callback', 'native', /not https/],
+  ['http://10.0.0.1/callback', 'native', /not https/],
+  ['http://127.0.0.1.evil.example/callback', 'native', /not https/],
+  ['http://localhost.evil.example/callback', 'spa', /not https/],
+  ['https://app.example/callback#x', 'web', /fragment/],
+  ['https://app.example/callback#', 'web', /fragment/],
+  ['https://*.app.example/callback', 'web', /wildcard/],
+  ['https://app.example/*', 'spa', /wildcard/],
+  ['https://me:pw@app.example/callback', 'web', /user information/],
+  ['https://app.example@evil.example/callback', 'web', /user information/],
+  ['https:\\\\app.example\\callback', 'web', /white space|backslash/],
+  ['https://app.example/call\tback', 'web', /white space/],
+  ['https://app.example/call\nback', 'web', /white space/],
+  ['https://app.example/call\0back', 'web', /white space/],
+  ['https://app.example/\ud800', 'web', /white space|control/],
+  [' https://app.example/callback', 'web', /white space/],
+  ['javascript:alert(1)', 'web', /neither https/],
+  ['javascript:alert(1)', 'native', /private-use scheme/],
+  ['data:text/html,<script>alert(1)</script>', 'native', /private-use scheme/],
+  ['file:///etc/passwd', 'native', /private-use scheme/],
+  ['myapp://callback', 'native', /private-use scheme/],
+  ['myapp:/callback', 'web', /neither https/],
+  ['com.example.app:/callback', 'web', /neither https/],
+  ['/callback', 'web', /not an absolute URI/],
+  ['app.example/callback', 'web', /not an absolute URI/],
+  ['', 'web', /not an absolute URI/],
+  [`https://app.example/${'a'.repeat(1000)}`, 'web', /1000 characters/],
+]
