@@ -1,0 +1,42 @@
+// A Python with the packages of test/requirements.txt, for what has to be shown with programs that are not ours.
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const REQUIREMENTS = fileURLToPath(new URL('../requirements.txt', import.meta.url))
+
+/**
+ * The folder with the programs of a virtual environment: python, and what its packages bring along. It is made at the first
+ * use and kept beside other temporary files, a folder for each state of the requirements.
+ * @throws where there is no Python 3 with venv, or no package index
+ */
+export async function pythonPrograms(): Promise<string> {
+  const wanted = createHash('sha256')
+    .update(await readFile(REQUIREMENTS))
+    .digest('hex')
+    .slice(0, 16)
+  const kept = join(tmpdir(), `valetkey-python-${wanted}`)
+  if (!existsSync(kept)) await make(kept)
+  return join(kept, 'bin')
+}
+
+// Made under another name and moved when it is complete, so that two test files may do it at once. A virtual environment
+// that was moved still knows its first place in its scripts: `python -m` works, and that is how they are to be called.
+async function make(kept: string): Promise<void> {
+  const fresh = await mkdtemp(join(tmpdir(), 'valetkey-python-'))
+  try {
+    await run('python3', ['-m', 'venv', fresh])
+    const python = join(fresh, 'bin', 'python')
+    await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', REQUIREMENTS])
+    await rename(fresh, kept)
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true })
+    if (!existsSync(kept)) throw error
+  }
+}
