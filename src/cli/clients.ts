@@ -32,6 +32,9 @@ export function addClients(program: Command): void {
     .option('--scope <scope...>', 'what it may ask for (default: the OpenID scopes; none for a service)')
     .option('--homepage <uri>', 'its web page')
     .option('--logo <uri>', 'its logo')
+    .option('--policy <uri>', 'its privacy policy')
+    .option('--terms <uri>', 'its terms')
+    .option('--description <text>', 'for administrators')
     .option('--first-party', 'it is your own: people are not asked for consent')
     .option('--no-pkce', 'do not require PKCE of this web app')
     .addOption(
@@ -226,6 +229,9 @@ interface Create {
   scope?: string[]
   homepage?: string
   logo?: string
+  policy?: string
+  terms?: string
+  description?: string
   firstParty?: boolean
   pkce: boolean
   idTokenAlg?: ClientInput['id_token_signed_response_alg']
@@ -243,6 +249,9 @@ function create(options: Create) {
         scopes: words(options.scope),
         homepage_uri: options.homepage,
         logo_uri: options.logo,
+        policy_uri: options.policy,
+        tos_uri: options.terms,
+        description: options.description,
         first_party: !!options.firstParty,
         pkce_required: options.pkce,
         id_token_signed_response_alg: options.idTokenAlg,

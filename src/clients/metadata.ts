@@ -45,6 +45,11 @@ export interface ClientMetadata {
   id_token_signed_response_alg: (typeof ID_TOKEN_ALGS)[number]
 }
 
+const addresses = z
+  .array(z.string())
+  .max(20, 'has more than 20 entries; one is enough for most, e.g. https://app.example/callback')
+  .default([])
+
 const schema = z.object({
   name: z
     .string()
@@ -53,8 +58,8 @@ const schema = z.object({
     .max(80, 'has more than 80 characters, e.g. "Photo Printer"')
     .refine(isPlainName, 'holds characters that cannot be seen, e.g. "Photo Printer"'),
   type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}`),
-  redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
-  post_logout_redirect_uris: z.array(z.string()).max(20, 'has more than 20 entries').default([]),
+  redirect_uris: addresses,
+  post_logout_redirect_uris: addresses,
   scopes: z.array(z.string()).max(100, 'has more than 100 entries').optional(),
   homepage_uri: z.string().nullish(),
   logo_uri: z.string().nullish(),
@@ -93,7 +98,10 @@ export function validMetadata(input: ClientInput): ClientMetadata {
     throw new InvalidMetadata('redirect_uris', `is empty, e.g. ${EXAMPLE[type]}`)
   }
   if (!interactive && redirect_uris.length > 0) {
-    throw new InvalidMetadata('redirect_uris', 'must be empty: a service signs nobody in')
+    throw new InvalidMetadata(
+      'redirect_uris',
+      'must be empty: a service signs nobody in; an app with people is another kind, e.g. web',
+    )
   }
   for (const uri of redirect_uris) checkRedirectUri('redirect_uris', uri, type)
   for (const uri of post_logout_redirect_uris) checkRedirectUri('post_logout_redirect_uris', uri, type)

@@ -44,7 +44,10 @@ const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'
 const text = (example: string) => z.string(`must be text, e.g. "${example}"`).nullish()
 const texts = (example: string) => {
   const error = `must be a list of texts, e.g. ["${example}"]`
-  return z.array(z.string(error), error).max(20, 'has more than 20 entries').nullish()
+  return z
+    .array(z.string(error), error)
+    .max(20, `has more than 20 entries; one is enough for most, e.g. ["${example}"]`)
+    .nullish()
 }
 
 // Members that are not here are left out of the answer, as RFC 7591 §2 wants it: contacts and software_id, which nobody here

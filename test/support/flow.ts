@@ -15,6 +15,8 @@ import { startApp, type TestApp } from './server.ts'
 /** A served app over a database of its own, and what a story puts there. */
 export interface Stage extends TestApp {
   db: TestDatabase['db']
+  /** Where another process reaches that database. */
+  databaseUrl: string
   /** Registers a client; a web app with `openid profile email photos.read` unless told otherwise. */
   app(input?: Partial<ClientInput>): Promise<App>
   /** Registers an API; the answer introspects with its credentials. */
@@ -57,6 +59,7 @@ export async function startStage(env?: Record<string, string>): Promise<Stage & 
   return {
     ...served,
     db,
+    databaseUrl: database.url,
     photos: new Api(origin, photos.client.id, photos.secret),
     async api(input) {
       const { client, secret } = await createResource(db, input, SYSTEM)
@@ -287,7 +290,11 @@ export class Person {
   }
 
   /** Sends a form by hand. */
-  post(path: string, fields: Record<string, string>, headers?: Record<string, string>): Promise<Page> {
+  post(
+    path: string,
+    fields: Record<string, string> | URLSearchParams,
+    headers?: Record<string, string>,
+  ): Promise<Page> {
     return this.#visit(new URL(path, this.origin), new URLSearchParams(fields), headers)
   }
 

@@ -43,3 +43,77 @@ export const REDIRECT_CASES: RedirectCase[] = [
   ['', 'web', /not an absolute URI/],
   [`https://app.example/${'a'.repeat(1000)}`, 'web', /1000 characters/],
 ]
+
+/** A registration as every door takes it, each in its own words. */
+export interface Asked {
+  name: string
+  type: 'web' | 'spa' | 'native' | 'service'
+  redirect_uris: string[]
+  post_logout_redirect_uris?: string[]
+  scopes?: string[]
+  homepage_uri?: string
+  policy_uri?: string
+  tos_uri?: string
+}
+
+/** A registration, which of its fields is wrong, and how the refusal says it; no field: it is right. */
+export interface RegistrationCase {
+  what: string
+  asked: Asked
+  wrong?: keyof Asked
+  problem?: RegExp
+}
+
+const WEB: Asked = {
+  name: 'Photo Printer',
+  type: 'web',
+  redirect_uris: ['https://app.example/callback'],
+  scopes: ['openid'],
+}
+
+const right = (what: string, differs: Partial<Asked>): RegistrationCase => ({
+  what,
+  asked: { ...WEB, ...differs },
+})
+const wrong = (
+  what: string,
+  differs: Partial<Asked>,
+  field: keyof Asked,
+  problem: RegExp,
+): RegistrationCase => ({ what, asked: { ...WEB, ...differs }, wrong: field, problem })
+
+const MANY = Array.from({ length: 21 }, (_, i) => `https://app.example/${i}`)
+
+/** RFC 7591 §2, RFC 8252 §7 and §8, RFC 9700 §2.1: what may be registered, wherever it is. */
+export const REGISTRATION_CASES: RegistrationCase[] = [
+  ...REDIRECT_CASES.map(([uri, type, problem]) => {
+    const what = `${JSON.stringify(uri.slice(0, 60))} of a ${type} app`
+    const differs = { type, redirect_uris: [uri] }
+    return problem ? wrong(what, differs, 'redirect_uris', problem) : right(what, differs)
+  }),
+  wrong('no redirect URI', { redirect_uris: [] }, 'redirect_uris', /is empty, e\.g\. https/),
+  wrong('21 redirect URIs', { redirect_uris: MANY }, 'redirect_uris', /more than 20/),
+  right('a service', { type: 'service', scopes: ['photos.read'], redirect_uris: [] }),
+  wrong(
+    'a service with a redirect URI',
+    { type: 'service', scopes: ['photos.read'] },
+    'redirect_uris',
+    /must be empty/,
+  ),
+  wrong(
+    'a script after signing out',
+    { post_logout_redirect_uris: ['javascript:alert(1)'] },
+    'post_logout_redirect_uris',
+    /neither https/,
+  ),
+  wrong('a name of white space', { name: '   ' }, 'name', /is missing/),
+  wrong('a name of 81 characters', { name: 'a'.repeat(81) }, 'name', /more than 80 characters/),
+  wrong('a name that turns text around', { name: 'App \u202egpj' }, 'name', /cannot be seen/),
+  right('a name with markup, which is text', { name: '<script>alert(1)</script>' }),
+  wrong('a script for a page', { homepage_uri: 'javascript:alert(1)' }, 'homepage_uri', /not an https/),
+  wrong('plain http for one', { homepage_uri: 'http://app.example/' }, 'homepage_uri', /not an https/),
+  wrong('a password in one', { homepage_uri: 'https://:pw@app.example/' }, 'homepage_uri', /not an https/),
+  wrong('data for a privacy policy', { policy_uri: 'data:text/html,hello' }, 'policy_uri', /not an https/),
+  wrong('no address for terms', { tos_uri: 'see our page' }, 'tos_uri', /not an https/),
+  wrong('a scope of no API', { scopes: ['openid', 'photos.burn'] }, 'scopes', /photos\.burn/),
+]
