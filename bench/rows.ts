@@ -99,7 +99,7 @@ export const ROWS: Row[] = [
     key: 'code-exchange',
     name: 'code exchange',
     limit:
-      'waiting for each commit to reach the disk, then the server’s core, a good part of it signing the ID token; one statement a request uses the code up and stores both tokens',
+      'waiting for each commit to reach the disk, then the server’s core, a good part of it signing the ID token; one statement uses up the codes of all that wait and stores their tokens',
     round: (site, seconds) =>
       inBatches(seconds, async () => {
         const codes: string[] = []
@@ -114,7 +114,8 @@ export const ROWS: Row[] = [
   {
     key: 'refresh',
     name: 'refresh with rotation',
-    limit: 'as the code exchange: the commit of one statement a request, then signing; reads are shared',
+    limit:
+      'as the code exchange: the commit of the statement that all who wait share, then signing; reads are shared',
     async round(site, seconds) {
       const { clients } = site.target
       const chains = await freshTokens(site)

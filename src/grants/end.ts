@@ -85,7 +85,11 @@ async function endConsents(t: Db, ids: string[], by: Actor, job_id?: string): Pr
     t,
     sql`with marked as (
           update grants set revoked_at = now(), revoked_reason = 'revoked_by_admin'
-          where consent_id = any(${ended.map(({ id }) => id)}::uuid[]) and revoked_at is null
+          where id in (
+            select id from grants
+            where consent_id = any(${ended.map(({ id }) => id)}::uuid[]) and revoked_at is null
+            order by id for update
+          )
           returning consent_id
         )
         select consent_id, count(*)::int as grants from marked group by consent_id`,

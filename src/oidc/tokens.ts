@@ -1,7 +1,7 @@
 // The table of codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
-// and the one statement that uses a code or refresh token up and issues its successors.
+// and the one statement that uses codes or refresh tokens up and issues their successors.
 import { batched } from '../db/batch.ts'
-import { type Db, fragment, many, maybe, named, one, run, sql } from '../db/pool.ts'
+import { type Db, fragment, many, maybe, named, run, sql } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import type { GrantedScopes } from '../grants/store.ts'
 
@@ -55,6 +55,7 @@ export interface TokenStore {
 export function tokenStore(db: Db): TokenStore {
   const read = batched((hashes: Buffer[]) => readTokens(db, hashes))
   const issue = batched((tokens: NewToken[]) => issueToClients(db, tokens))
+  const exchange = batched((asked: Exchange[]) => exchangeTokens(db, asked))
   return {
     find: read,
     insert: (token) => (token.grant_id === null ? issue(token) : insertOnGrant(db, token)),
@@ -65,7 +66,7 @@ export function tokenStore(db: Db): TokenStore {
       )
       return consumed === 1
     },
-    exchange: (hash, successors) => exchange(db, hash, successors),
+    exchange: (hash, successors) => exchange({ hash, successors }),
     async destroy(hash) {
       await run(db, sql`delete from tokens where hash = ${hash}`)
     },
@@ -162,34 +163,75 @@ async function insertOnGrant(db: Db, { hash, kind, grant_id, payload, exp }: New
   return inserted !== undefined
 }
 
-async function exchange(db: Db, hash: Buffer, successors: NewToken[]): Promise<boolean> {
-  const last = Math.max(0, ...successors.map(({ exp }) => exp))
-  const { consumed } = await one<{ consumed: number }>(
+interface Exchange {
+  hash: Buffer
+  successors: NewToken[]
+}
+
+// Rows are locked in one order, tokens by digest and then grants by id, as wherever grants are locked: two nodes whose
+// batches share some wait for each other in a line, never in a ring.
+async function exchangeTokens(db: Db, asked: Exchange[]): Promise<boolean[]> {
+  // Shown twice at once: whoever came first uses it up, the other shows a replay.
+  const first = new Map<string, Exchange>()
+  for (const each of asked) {
+    const key = each.hash.toString('latin1')
+    if (!first.has(key)) first.set(key, each)
+  }
+  const rows = await many<{ hash: Buffer }>(
     db,
     named(
-      'exchange token',
-      sql`with source as (
+      'exchange tokens',
+      sql`with asked as materialized (
+            select decode(hash, 'hex') as hash, last, successors
+            from json_to_recordset(${exchangesAsJson([...first.values()])})
+              as asked (hash text, last float8, successors json)
+          ), held as materialized (
+            select hash, grant_id from tokens
+            where hash = any(${byteaArray([...first.values()].map(({ hash }) => hash))}::bytea[])
+              and consumed_at is null and expires_at > now()
+            order by hash for no key update
+          ), live as materialized (
+            select g.id
+            from grants g
+            join users u on u.id = g.user_id
+            join clients c on c.id = g.client_id
+            where g.id in (select grant_id from held)
+              and g.revoked_at is null and (g.ends_at is null or g.ends_at > now())
+              and u.disabled_at is null and ${CLIENT_LIVES}
+            order by g.id for no key update of g
+          ), source as (
             update tokens t set consumed_at = now()
-            from grants g, users u, clients c
-            where t.hash = ${hash}::bytea and t.consumed_at is null and t.expires_at > now()
-              and g.id = t.grant_id and g.revoked_at is null and (g.ends_at is null or g.ends_at > now())
-              and u.id = g.user_id and u.disabled_at is null
-              and c.id = t.client_id and ${CLIENT_LIVES}
-            returning t.grant_id, t.client_id
+            from held join live on live.id = held.grant_id
+            where t.hash = held.hash
+            returning t.hash, t.grant_id, t.client_id
           ), issued as (
             insert into tokens (hash, kind, client_id, grant_id, payload, expires_at)
             select decode(n.hash, 'hex'), n.kind, source.client_id, source.grant_id, n.payload, to_timestamp(n.exp)
-            from source, json_to_recordset(${asJson(successors)}) as n (${NEW_TOKEN})
+            from source join asked on asked.hash = source.hash,
+              json_to_recordset(asked.successors) as n (${NEW_TOKEN})
           ), used as (
             -- A day's step: the indexed column then changes once a day and not at every refresh.
             update grants g
             set last_used_at = now(),
-                expires_at = greatest(g.expires_at, date_trunc('day', to_timestamp(${last}::float8)) + interval '1 day')
-            from source
-            where g.id = source.grant_id
+                expires_at = greatest(g.expires_at, date_trunc('day', to_timestamp(latest.last)) + interval '1 day')
+            from (select source.grant_id, max(asked.last) as last
+                  from source join asked on asked.hash = source.hash group by 1) latest
+            where g.id = latest.grant_id
           )
-          select count(*)::int as consumed from source`,
+          select hash from source`,
     ),
   )
-  return consumed === 1
+  const used = new Set(rows.map(({ hash }) => hash.toString('latin1')))
+  return asked.map((each) => {
+    const key = each.hash.toString('latin1')
+    return used.has(key) && first.get(key) === each
+  })
+}
+
+function exchangesAsJson(asked: Exchange[]): string {
+  const rows = asked.map(({ hash, successors }) => {
+    const last = Math.max(0, ...successors.map(({ exp }) => exp))
+    return `{"hash":"${hash.toString('hex')}","last":${last},"successors":${asJson(successors)}}`
+  })
+  return `[${rows.join(',')}]`
 }

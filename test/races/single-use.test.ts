@@ -53,6 +53,22 @@ test('of 20 parallel redemptions of one code exactly one gets tokens, and the re
   expect(await reuseEvents()).toBe(1)
 })
 
+test('codes of one sign-in that are redeemed together at both nodes all get their own tokens', async () => {
+  const codes: string[] = []
+  for (let i = 0; i < 24; i++) codes.push(await alice.code(authUrl(world.web)))
+
+  const replies = await Promise.all(codes.map((code, i) => redeem(nodes[i % 2]!, world.web, code)))
+  const refreshed = await Promise.all(
+    replies.map(({ body }, i) => refresh(nodes[(i >> 1) % 2]!, world.web, String(body.refresh_token))),
+  )
+
+  expect(tally(replies)).toEqual({ 200: 24 })
+  expect(tally(refreshed)).toEqual({ 200: 24 })
+  const tokens = [...replies, ...refreshed].map(({ body }) => String(body.access_token))
+  expect(new Set(tokens).size).toBe(48)
+  for (const token of tokens) expect(await isActive(nodes[0]!, world.web, token)).toBe(true)
+})
+
 test('of 20 parallel refreshes with one token exactly one gets tokens, and the replay ends them', async () => {
   const code = await alice.code(authUrl(world.web))
   const first = await redeem(nodes[0]!, world.web, code)
