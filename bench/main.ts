@@ -7,15 +7,17 @@ import { parseArgs } from 'node:util'
 import { startEmbedded } from '../src/db/embedded.ts'
 import { one, openPool, type Pool, sql } from '../src/db/pool.ts'
 import { Unexpected } from './browser.ts'
+import { consoleReport, FULL, fillConsole, SMALL, timePages } from './console.ts'
 import { rate } from './load.ts'
 import { removalsBySize, type Sizes } from './removals.ts'
-import { type Comparison, describeRun, report, saveSection } from './report.ts'
+import { type Comparison, describeMachine, describeRun, report, saveSection } from './report.ts'
 import { allRounds, openSite, ROWS, type Round, type Row, type Site } from './rows.ts'
 import { countTokens, createDatabase, fill, people, seedValetkey, settle } from './seed.ts'
 import { postmaster, startCeiling, startValetkey, type Target } from './targets.ts'
 
 const USAGE = `npm run bench -- [options]
   --rows N            compare an empty database with one that holds N live tokens, instead of with the ceiling
+  --console           time the administrators' pages with 100,000 apps and a million grants instead
   --only KEY          one row: ${ROWS.map(({ key }) => key).join(', ')}
   --seconds N         timed seconds of a round (3)
   --rounds N          rounds of each server, taking turns (3)
@@ -35,6 +37,7 @@ async function main(): Promise<void> {
   cleanups.push(() => rm(dir, { recursive: true, force: true }))
   const embedded = await startEmbedded(dir)
   cleanups.push(() => embedded.stop())
+  if (options.console) return timeConsole(embedded.url, dir, options)
 
   const databases = [{ name: options.rows ? 'empty' : 'Valetkey', url: embedded.url }]
   if (options.rows) databases.push({ name: 'full', url: await createDatabase(embedded.url, 'valetkey_full') })
@@ -77,8 +80,33 @@ async function main(): Promise<void> {
   }
 }
 
+async function timeConsole(url: string, dir: string, options: Options): Promise<void> {
+  const db = openPool(url, 2)
+  cleanups.push(() => db.close())
+  const server = await startValetkey(url, dir, await postmaster(dir), {
+    logLevel: options.logLevel,
+    nodeOptions: [],
+  })
+  cleanups.push(() => server.stop())
+  const size = options.quick ? SMALL : FULL
+  console.log('Filling the database …')
+  const pages = await fillConsole(db, size)
+  const times = await timePages(db, `http://localhost:${server.port}`, pages)
+  const { version } = await one<{ version: string }>(
+    db,
+    sql`select current_setting('server_version') as version`,
+  )
+  const text = consoleReport(describeMachine('## The administrators’ pages', version), size, times)
+  console.log(`\n${text}`)
+  if (!options.quick) {
+    await saveSection('console', text)
+    console.log('Written to bench/results.md.')
+  }
+}
+
 interface Options {
   rows: number | undefined
+  console: boolean
   only: string | undefined
   seconds: number
   rounds: number
@@ -92,6 +120,7 @@ function readOptions(): Options {
   const { values } = parseArgs({
     options: {
       rows: { type: 'string' },
+      console: { type: 'boolean', default: false },
       only: { type: 'string' },
       seconds: { type: 'string' },
       rounds: { type: 'string' },
@@ -112,6 +141,7 @@ function readOptions(): Options {
   return {
     only,
     quick,
+    console: values.console,
     rows: values.rows === undefined ? undefined : positive('rows', values.rows),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.3' : '3')),
     rounds: positive('rounds', values.rounds ?? (quick ? '1' : '3')),

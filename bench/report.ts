@@ -24,18 +24,27 @@ export interface Run {
   tokens: number | undefined
 }
 
-/** The words above the table: machine, versions, load. */
-export function describeRun({ seconds, rounds, connections, logLevel, postgres, alg, tokens }: Run): string {
+/** A heading and the machine below it. */
+export function describeMachine(heading: string, postgres: string): string {
   const [cpu] = cpus()
   const cores = cpus().length
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`
   return [
-    tokens === undefined
-      ? '## Valetkey and its ceiling'
-      : `## Valetkey with ${tokens.toLocaleString('en')} live tokens and with none`,
+    heading,
     '',
     `- ${new Date().toISOString().slice(0, 10)} · ${cores} × ${cpu?.model ?? arch()}, ${memory}, ${platform()}` +
       ` · Node ${process.versions.node} · PostgreSQL ${postgres}, embedded, its defaults (fsync and synchronous_commit on)`,
+  ].join('\n')
+}
+
+/** The words above the table: machine, versions, load. */
+export function describeRun({ seconds, rounds, connections, logLevel, postgres, alg, tokens }: Run): string {
+  const heading =
+    tokens === undefined
+      ? '## Valetkey and its ceiling'
+      : `## Valetkey with ${tokens.toLocaleString('en')} live tokens and with none`
+  return [
+    describeMachine(heading, postgres),
     `- ${connections} connections, ${rounds} rounds of ${seconds} s on each server, taking turns, after a warm-up` +
       ` · one server process (\`WORKERS=1\`, \`LOG_LEVEL=${logLevel}\`, log to a file) · driver, servers and PostgreSQL share the machine`,
     tokens === undefined
@@ -86,14 +95,15 @@ export function report(description: string, comparisons: Comparison[], sizes?: S
 }
 
 /** Puts a report into bench/results.md, in place of the last one of its kind. */
-export async function saveSection(kind: 'ceiling' | 'full', text: string): Promise<void> {
+export async function saveSection(kind: 'ceiling' | 'full' | 'console', text: string): Promise<void> {
   const file = join(import.meta.dirname, 'results.md')
   const before = await readFile(file, 'utf8').catch(() => '')
   const kept = (each: string) => (each === kind ? text : (sectionIn(before, each) ?? ''))
-  const sections = ['ceiling', 'full']
+  const sections = ['ceiling', 'full', 'console']
     .filter((each) => kept(each))
     .map((each) => `<!-- ${each} -->\n${kept(each)}\n<!-- /${each} -->`)
-  const top = '# Benchmark\n\nWritten by `npm run bench` and `npm run bench -- --rows 1000000`; do not edit.'
+  const top =
+    '# Benchmark\n\nWritten by `npm run bench`, `npm run bench -- --rows 1000000` and `npm run bench -- --console`; do not edit.'
   await writeFile(file, `${[top, ...sections].join('\n\n')}\n`)
 }
 

@@ -33,6 +33,13 @@ test('a full database is compared with an empty one', async () => {
   expect(code).toBe(0)
 })
 
+test('the administrators’ pages are timed', async () => {
+  const { code, output } = await bench(tmpdir(), '--console', '--quick')
+
+  expect(output).toMatch(/\| audit log \| `\/admin\/audit` \| [\d.]+ \| [\d.]+ \|/)
+  expect(code).toBe(0)
+})
+
 test('a row that is not there is one clear line', async () => {
   const { code, output } = await bench(tmpdir(), '--only', 'everything')
 
