@@ -129,7 +129,7 @@ export const ROWS: Row[] = [
     key: 'silent-authorize',
     name: 'silent authorize',
     limit:
-      'waiting for the disk: four statements one after the other (session, grant, code, session renewed), two of them commits',
+      'the server’s core and the disk: three statements one after the other (session, grant, code), the last one a commit; the session is renewed once a minute',
     round: (site, seconds) =>
       timed(site, { seconds }, async ({ browser }) => {
         await authorizeSilently(browser, site.target.clients)

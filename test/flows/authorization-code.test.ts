@@ -467,3 +467,28 @@ test('a client may send its secret in the form as well as in the header', async 
 
   expect(answer.status).toBe(200)
 })
+
+test('a session is renewed once a minute, and at once when something about it changes', async () => {
+  const person = await stage.person('Renata')
+  const app = await stage.app()
+  await app.connect(person)
+  const session = async () => {
+    const where = sql`select xmin::text, payload from sessions where user_id = ${person.id}`
+    return one<{ xmin: string; payload: { exp: number; authorizations: object } }>(stage.db, where)
+  }
+  const before = await session()
+
+  await app.connect(person)
+  const same = await session()
+  const other = await stage.app({ name: 'Another' })
+  await other.connect(person)
+  const more = await session()
+  const earlier = JSON.stringify({ ...more.payload, exp: more.payload.exp - 61 })
+  await run(stage.db, sql`update sessions set payload = ${earlier} where user_id = ${person.id}`)
+  const old = await session()
+  await app.connect(person)
+
+  expect(same.xmin).toBe(before.xmin)
+  expect(Object.keys(more.payload.authorizations)).toContain(other.id)
+  expect((await session()).payload.exp).toBeGreaterThanOrEqual(old.payload.exp + 61)
+})

@@ -11,8 +11,8 @@ import { type Adapter, type AdapterParts, seal, unseal, unused } from './parts.t
 export function sessionAdapter({ db, secrets }: AdapterParts): Adapter {
   // What this request knows of a stored session: one that it read is only ever renewed, never made again, so that a
   // session ended meanwhile (password changed elsewhere) is not brought back by a request in flight.
-  const known = (): Map<string, 'stored' | 'gone'> => {
-    const state = currentContext()?.state as { sessions?: Map<string, 'stored' | 'gone'> } | undefined
+  const known = (): Map<string, Stored | 'gone'> => {
+    const state = currentContext()?.state as { sessions?: Map<string, Stored | 'gone'> } | undefined
     if (!state) return new Map()
     state.sessions ??= new Map()
     return state.sessions
@@ -22,7 +22,7 @@ export function sessionAdapter({ db, secrets }: AdapterParts): Adapter {
     async find(id) {
       const row = await findSession(db, { id })
       if (!row) return undefined
-      known().set(id, 'stored')
+      known().set(id, asStored(row.payload))
       if (row.user) currentUnit()?.users.set(row.user.id, row.user)
       return { ...openLogout(secrets, row.payload), kind: 'Session', jti: id } as AdapterPayload
     },
@@ -31,18 +31,23 @@ export function sessionAdapter({ db, secrets }: AdapterParts): Adapter {
       return row && ({ ...row.payload, kind: 'Session' } as AdapterPayload)
     },
     async upsert(id, { jti: _jti, kind: _kind, ...payload }, expiresIn) {
+      const sealed = sealLogout(secrets, payload)
       const session = {
         uid: payload.uid as string,
         user_id: payload.accountId ?? null,
-        payload: storable(sealLogout(secrets, payload)),
+        payload: storable(sealed),
         expiresIn,
         epoch: epochOf(currentContext()?.oidc?.result),
       }
       const sessions = known()
-      if (sessions.get(id) === 'stored') return renewSession(db, id, session)
+      const before = sessions.get(id)
+      if (before && before !== 'gone') {
+        if (!isRenewedLately(before, asStored(sealed))) await renewSession(db, id, session)
+        return
+      }
       if ([...sessions.values()].includes('gone')) return
       await createSession(db, id, session)
-      sessions.set(id, 'stored')
+      sessions.set(id, asStored(sealed))
     },
     async destroy(id) {
       const ctx = currentContext()
@@ -58,6 +63,23 @@ export function sessionAdapter({ db, secrets }: AdapterParts): Adapter {
 export function epochOf(result: unknown): number | undefined {
   return (result as { login?: { epoch?: number } } | undefined)?.login?.epoch
 }
+
+/** A session as it is stored: until when, and all that it says besides. */
+interface Stored {
+  exp: number
+  text: string
+}
+
+function asStored({ iat: _iat, exp, ...says }: Record<string, unknown>): Stored {
+  return { exp: exp as number, text: JSON.stringify(says) }
+}
+
+// Every authorization renews the session, and most find it as it was a moment ago: that is not worth a write.
+function isRenewedLately(before: Stored, now: Stored): boolean {
+  return now.text === before.text && now.exp >= before.exp && now.exp - before.exp < RENEWAL_SECONDS
+}
+
+const RENEWAL_SECONDS = 60
 
 type LogoutState = { state?: { secret?: unknown } }
 
