@@ -7,7 +7,9 @@ import type { Provider } from 'oidc-provider'
 import { activityPages } from './audit/account.ts'
 import { auditAdmin } from './audit/admin.ts'
 import { countDays } from './audit/days.ts'
+import { SYSTEM } from './audit/events.ts'
 import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
+import { record } from './audit/store.ts'
 import { clientAdmin } from './clients/admin.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
@@ -18,7 +20,7 @@ import { sweepClients } from './clients/store.ts'
 import { clientUseRecorder, sweepUsage } from './clients/use.ts'
 import type { Config } from './config.ts'
 import { listen } from './db/listen.ts'
-import type { Pool } from './db/pool.ts'
+import type { Db, Pool } from './db/pool.ts'
 import { appPages } from './grants/account.ts'
 import { accessAdmin } from './grants/admin.ts'
 import { END_ACCESS, endAccessStep } from './grants/end.ts'
@@ -32,6 +34,8 @@ import { startJobRunner } from './jobs/runner.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { keyAdmin } from './keys/admin.ts'
 import { loadKeySet, rotateKeysIfDue, sweepKeys } from './keys/store.ts'
+import { startMailer } from './mail/mailer.ts'
+import { type LostMail, sweepMails } from './mail/outbox.ts'
 import { providerPages } from './oidc/pages.ts'
 import { isForPrograms, protocol } from './oidc/protocol.ts'
 import { createProvider, issuerOf } from './oidc/provider.ts'
@@ -44,6 +48,8 @@ import { routes } from './routes.ts'
 import type { Secrets } from './secrets.ts'
 import { profilePages } from './users/account.ts'
 import { userAdmin } from './users/admin.ts'
+import { resetPages } from './users/reset.ts'
+import { resetLinkForMail } from './users/reset-links.ts'
 import { sweepSessions } from './users/sessions.ts'
 import { setupPages } from './users/setup.ts'
 import { sweepLinks } from './users/store.ts'
@@ -66,6 +72,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   clients: sweepClients,
   signing_keys: sweepKeys,
   usage_hours: sweepUsage,
+  mails: sweepMails,
   // Looked at, most of them to stay.
   registrations: sweepUnused(dynamicRegistration.unusedDays),
 })
@@ -155,15 +162,24 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
     if (payload.startsWith('clients:')) clients.forget(payload.slice('clients:'.length))
     if (payload === 'resources') resources.forget()
     if (payload === 'jobs') jobs.wake()
+    if (payload === 'mails') mailer.wake()
     if (payload === 'resources' || payload === 'keys') void rebuild()
   }
   const missedSome = (): void => {
     clients.forget()
     resources.forget()
     jobs.wake()
+    mailer.wake()
     void rebuild()
   }
   const jobs = startJobRunner({ db, log }, JOBS)
+  const mailer = startMailer({
+    db,
+    log,
+    config,
+    links: { password_reset: resetLinkForMail },
+    lost: recordLostMail,
+  })
   const listener = await listen(db, heard, missedSome)
   let current = await build()
   const provider = () => current
@@ -183,11 +199,13 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
   app.use(assets(config).middleware)
   app.use(protocol({ db, tokens, use, clientUse, pages, provider }))
 
+  const mailIsOn = config.mail !== undefined
   const guarded = { db, provider, secrets, issuer }
   const router = routes({
     health: healthPages({ db }),
     interaction: interactionPages({ db, provider, secrets, render, clients, resources }),
     setup: setupPages({ db, secrets, render }),
+    reset: resetPages({ db, secrets, render }),
     profile: profilePages({ db, render }),
     apps: appPages({ db, resources, render }),
     activity: activityPages({ db, render }),
@@ -196,11 +214,11 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
         ? undefined
         : registrationEndpoints({ db, config, log, issuer }),
     administration: {
-      overview: overviewAdmin({ db, render }),
+      overview: overviewAdmin({ db, render, mailIsOn }),
       clients: clientAdmin({ db, resources, render }),
       clientForms: clientAdminForms({ db, resources, render }),
-      clientSteps: clientAdminSteps({ db, render }),
-      users: userAdmin({ db, render }),
+      clientSteps: clientAdminSteps({ db, render, mailIsOn }),
+      users: userAdmin({ db, render, issuer, mailIsOn }),
       access: accessAdmin({ db, render }),
       apis: resourceAdmin({ db, render }),
       keys: keyAdmin({ db, secrets, rotationDays: config.signingKeyRotationDays, render }),
@@ -230,10 +248,16 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
         upkeep.close(),
         firstUpkeep,
         jobs.close(),
+        mailer.close(),
       ])
       await Promise.all([use.close(), clientUse.close()])
     },
   }
+}
+
+function recordLostMail(t: Db, { id, kind, attempts, client_id, user_id }: LostMail): Promise<void> {
+  const about = { ...(client_id !== null && { client_id }), ...(user_id !== null && { user_id }) }
+  return record(t, { type: 'mail.given_up', ...about, mail_id: id, kind, attempts }, SYSTEM)
 }
 
 // One line a request. The path alone: a query may hold codes and hints, a path of ours may hold an interaction's id.
@@ -248,7 +272,7 @@ function requests(log: Logger): Middleware {
       {
         request_id: requestId,
         method: ctx.method,
-        path: ctx.path.replace(/^(\/(?:interaction|auth|setup)\/)[^/]+/, '$1…'),
+        path: ctx.path.replace(/^(\/(?:interaction|auth|setup|reset)\/)[^/]+/, '$1…'),
         status: ctx.status,
         ms: Math.round(performance.now() - started),
         ip: ctx.ip,

@@ -38,12 +38,34 @@ export interface Config {
     /** 0: unused ones stay. */
     unusedDays: number
   }
+  /** Undefined: no mail is sent. */
+  mail: MailConfig | undefined
   /** 0: this process sweeps nothing, and seals nothing. */
   sweepIntervalSeconds: number
   /** After how long the keys that sign ID tokens are replaced; 0: only when somebody says so. */
   signingKeyRotationDays: number
   /** How long requests in flight may take after SIGTERM. */
   shutdownSeconds: number
+}
+
+/** The server that takes our mails, and as whom they are sent. Plain data: it is told to workers. */
+export interface MailConfig {
+  host: string
+  port: number
+  /** TLS from the first byte. */
+  secure: boolean
+  /** Whether nothing may be said before STARTTLS. */
+  requireTls: boolean
+  /** Whether that server is this machine itself. */
+  isLoopback: boolean
+  auth: { user: string; pass: string } | undefined
+  from: MailAddress
+}
+
+/** An address, and the name that is shown with it. */
+export interface MailAddress {
+  name: string
+  address: string
 }
 
 /** What pino calls its levels, and silence. */
@@ -235,6 +257,18 @@ export const SETTINGS = {
     example: '30',
     parse: wholeNumber(0, 3650),
   },
+  SMTP_URL: {
+    meaning:
+      'The server that takes mails: smtp:// (port 587, with STARTTLS, which is required unless all runs on this ' +
+      'machine) or smtps:// (port 465), with user and password. Without it no mail is sent.',
+    example: 'smtps://valetkey:password@mail.example.com:465',
+    parse: z.string().transform(smtpServer),
+  },
+  MAIL_FROM: {
+    meaning: 'As whom mails are sent. Required with SMTP_URL.',
+    example: 'Example ID <no-reply@example.com>',
+    parse: z.string().transform(sender),
+  },
   SWEEP_INTERVAL_SECONDS: {
     meaning:
       'How often dead rows are deleted in the background; 0 switches it off, and sealing the audit log, too.',
@@ -312,14 +346,19 @@ export function loadConfig(env: Environment = process.env): Config {
       scopes: read('DYNAMIC_REGISTRATION_SCOPES'),
       unusedDays: read('DYNAMIC_CLIENT_UNUSED_DAYS'),
     },
+    mail: undefined,
     sweepIntervalSeconds: read('SWEEP_INTERVAL_SECONDS'),
     signingKeyRotationDays: read('SIGNING_KEY_ROTATION_DAYS'),
     shutdownSeconds: read('SHUTDOWN_SECONDS'),
   }
 
+  const [smtp, from] = [read('SMTP_URL'), read('MAIL_FROM')]
   const named = new Set(mistakes.map(({ key }) => key))
   const isPublic = issuerUrl && !isLoopback(issuerUrl)
-  if (!config.secretKeys && !named.has('SECRET_KEYS') && (read('NODE_ENV') === 'production' || isPublic)) {
+  const isForOthers = read('NODE_ENV') === 'production' || !!isPublic
+  if (smtp && !from && !named.has('MAIL_FROM')) mistake('MAIL_FROM', 'must be set: a mail needs a sender')
+  if (smtp && from) config.mail = { ...smtp, requireTls: isForOthers && !smtp.isLoopback, from }
+  if (!config.secretKeys && !named.has('SECRET_KEYS') && isForOthers) {
     mistake('SECRET_KEYS', 'must be set: a server for others does not run on keys it made for itself')
   }
   if (config.ttl.refreshTokenMaxSeconds < config.ttl.refreshTokenSeconds) {
@@ -360,6 +399,44 @@ function issuer(text: string, context: z.RefinementCtx): URL {
   if (url.protocol === 'http:' && !isLoopback(url))
     return refuse('must be https: only this machine itself may use http')
   return url
+}
+
+function smtpServer(text: string, context: z.RefinementCtx): Omit<MailConfig, 'requireTls' | 'from'> {
+  const refuse = (message: string) => {
+    context.addIssue(message)
+    return z.NEVER
+  }
+  const url = URL.parse(text)
+  if (!url || !/^smtps?:$/.test(url.protocol) || !url.hostname) {
+    return refuse('must be an smtp:// or smtps:// address')
+  }
+  if (/[^/]/.test(url.pathname + url.search + url.hash)) {
+    return refuse('must be an address without a path or a query')
+  }
+  const secure = url.protocol === 'smtps:'
+  try {
+    const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)]
+    return {
+      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: Number(url.port) || (secure ? 465 : 587),
+      secure,
+      isLoopback: isLoopback(url),
+      auth: user ? { user, pass } : undefined,
+    }
+  } catch {
+    return refuse('must have its user name and password percent-encoded')
+  }
+}
+
+function sender(text: string, context: z.RefinementCtx): MailAddress {
+  const [, name = '', address] = /^(?:([^<>\p{Cc}]*)<([^<>]*)>|.*)$/su.exec(text) ?? []
+  const checked = z
+    .email()
+    .max(320)
+    .safeParse(address ?? text)
+  if (checked.success) return { name: name.trim().replace(/^"(.*)"$/, '$1'), address: checked.data }
+  context.addIssue('must be an e-mail address, or a name and <an address>')
+  return z.NEVER
 }
 
 function isLoopback({ hostname }: URL): boolean {

@@ -18,6 +18,7 @@ import type { overviewAdmin } from './overview/admin.ts'
 import type { resourceAdmin } from './resources/admin.ts'
 import type { profilePages } from './users/account.ts'
 import type { userAdmin } from './users/admin.ts'
+import type { resetPages } from './users/reset.ts'
 import type { setupPages } from './users/setup.ts'
 import { formBody, jsonBody } from './web/form.ts'
 
@@ -26,6 +27,7 @@ export interface Handlers {
   health: ReturnType<typeof healthPages>
   interaction: ReturnType<typeof interactionPages>
   setup: ReturnType<typeof setupPages>
+  reset: ReturnType<typeof resetPages>
   profile: ReturnType<typeof profilePages>
   apps: ReturnType<typeof appPages>
   activity: ReturnType<typeof activityPages>
@@ -59,6 +61,7 @@ export function routes({
   health,
   interaction,
   setup,
+  reset,
   profile,
   apps,
   activity,
@@ -98,6 +101,9 @@ export function routes({
 
   get('/setup/:secret', setup.show)
   post('/setup/:secret', setup.create)
+  get('/reset/done', reset.done)
+  get('/reset/:secret', reset.show)
+  post('/reset/:secret', reset.choose)
 
   get('/account/signed-in', afterSignIn)
   get('/account', signedIn(profile.show))
@@ -135,6 +141,7 @@ export function routes({
   form('/admin/users/:user_id/disable', users.disable)
   form('/admin/users/:user_id/enable', users.enable)
   form('/admin/users/:user_id/end-sessions', users.endSessions)
+  form('/admin/users/:user_id/send-reset', users.sendReset)
   form('/admin/users/:user_id/end-access', users.endAccess)
   get('/admin/access', admin(access.list))
   form('/admin/access/end', access.endAll)

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { ConfigError, loadConfig, SETTINGS, type Setting } from '../src/config.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -115,6 +115,70 @@ test('a refresh token cannot outlive the limit of refreshing', () => {
   expect(mistakesOf({ REFRESH_TOKEN_TTL_SECONDS: '3600', REFRESH_TOKEN_MAX_TTL_SECONDS: '60' })).toEqual([
     expect.objectContaining({ key: 'REFRESH_TOKEN_MAX_TTL_SECONDS' }),
   ])
+})
+
+describe('mail', () => {
+  const MAIL_FROM = 'Example ID <no-reply@example.com>'
+  const mailOf = (SMTP_URL: string, more = {}) => loadConfig({ SMTP_URL, MAIL_FROM, ...more }).mail
+
+  test('is off without a server for it', () => {
+    expect(loadConfig({ MAIL_FROM }).mail).toBeUndefined()
+  })
+
+  test.each([
+    ['smtp://mail.example.com', { host: 'mail.example.com', port: 587, secure: false, auth: undefined }],
+    ['smtps://mail.example.com/', { port: 465, secure: true }],
+    ['smtp://me:p%40ss%3A%2F@mail.example.com:2525', { port: 2525, auth: { user: 'me', pass: 'p@ss:/' } }],
+    ['smtp://[::1]:25', { host: '::1', port: 25, isLoopback: true }],
+    ['smtp://localhost.example.com', { isLoopback: false }],
+  ])('goes to %s', (url, expected) => {
+    expect(mailOf(url)).toMatchObject(expected)
+  })
+
+  test.each([
+    ['no-reply@example.com', { name: '', address: 'no-reply@example.com' }],
+    [MAIL_FROM, { name: 'Example ID', address: 'no-reply@example.com' }],
+    ['"Example, Inc." <id@example.com>', { name: 'Example, Inc.', address: 'id@example.com' }],
+  ])('comes from %s', (from, expected) => {
+    expect(mailOf('smtp://localhost', { MAIL_FROM: from })?.from).toEqual(expected)
+  })
+
+  test.each([
+    ['smtp://mail.example.com', {}, false],
+    ['smtp://mail.example.com', { NODE_ENV: 'production', SECRET_KEYS: LONG_KEY }, true],
+    ['smtp://mail.example.com', { ISSUER_URL: 'https://id.example.com', SECRET_KEYS: LONG_KEY }, true],
+    ['smtp://127.0.0.1:25', { NODE_ENV: 'production', SECRET_KEYS: LONG_KEY }, false],
+  ])('at %s with %j: STARTTLS required is %s', (url, env, required) => {
+    expect(mailOf(url, env)?.requireTls).toBe(required)
+  })
+
+  test.each([
+    [{ SMTP_URL: 'mail.example.com', MAIL_FROM }, 'SMTP_URL', 'must be an smtp:// or smtps:// address'],
+    [{ SMTP_URL: 'https://me:hunter2@mail.example.com', MAIL_FROM }, 'SMTP_URL', 'must be an smtp://'],
+    [
+      { SMTP_URL: 'smtp://me:hunter2@x?tls.rejectUnauthorized=false', MAIL_FROM },
+      'SMTP_URL',
+      'without a path',
+    ],
+    [{ SMTP_URL: 'smtp://me:hunter2%@x', MAIL_FROM }, 'SMTP_URL', 'percent-encoded'],
+    [{ SMTP_URL: 'smtp://localhost' }, 'MAIL_FROM', 'must be set'],
+    [{ SMTP_URL: 'smtp://localhost', MAIL_FROM: 'Example ID' }, 'MAIL_FROM', 'must be an e-mail address'],
+    [{ SMTP_URL: 'smtp://localhost', MAIL_FROM: 'a@x.example, b@x.example' }, 'MAIL_FROM', 'must be'],
+    [{ SMTP_URL: 'smtp://localhost', MAIL_FROM: 'X\nBcc: m <a@x.example>' }, 'MAIL_FROM', 'must be'],
+  ])('%j is a mistake, told without its secret', (env, key, problem) => {
+    const mistakes = mistakesOf(env as Record<string, string>)
+
+    expect(mistakes).toEqual([expect.objectContaining({ key, problem: expect.stringContaining(problem) })])
+    expect(new ConfigError(mistakes).message).not.toContain('hunter2')
+  })
+
+  test('its server can stand in a file, as other secrets do', async () => {
+    await writeFile(join(dir, 'smtp'), 'smtps://me:secret@mail.example.com\n')
+
+    const { mail } = loadConfig({ SMTP_URL_FILE: join(dir, 'smtp'), MAIL_FROM })
+
+    expect(mail?.auth).toEqual({ user: 'me', pass: 'secret' })
+  })
 })
 
 test('every key can stand in a file', async () => {

@@ -48,6 +48,14 @@ function words(row: AuditRow, app: string): { text: string; detail?: string; ton
         detail: 'All other devices were signed out.',
         tone: 'warning',
       }
+    case 'user.reset_sent':
+      return { text: 'An administrator sent you a link to choose a new password', tone: 'info' }
+    case 'user.password_reset':
+      return {
+        text: 'A new password was chosen with that link',
+        detail: 'All devices were signed out.',
+        tone: 'warning',
+      }
     case 'password.change_failed':
       return { text: 'Somebody tried to change your password with a wrong one', tone: 'warning' }
     case 'sign_in.succeeded':
@@ -82,6 +90,8 @@ function words(row: AuditRow, app: string): { text: string; detail?: string; ton
         detail: 'Something was used a second time that may be used only once; it may have been stolen.',
         tone: 'danger',
       }
+    case 'mail.given_up':
+      return { text: 'A mail to you could not be delivered', tone: 'info' }
     default:
       return { text: 'Your account was looked after', tone: 'info' }
   }

@@ -27,6 +27,9 @@ export type AuditEvent =
   | (OfUser & { type: 'user.renamed' })
   | (OfUser & { type: 'user.role_changed'; from: string; to: string })
   | (OfUser & { type: 'user.signed_out_everywhere'; sessions: number })
+  // How the link reached them: by mail, or by the hand of an administrator.
+  | (OfUser & { type: 'user.reset_sent'; how: string })
+  | (OfUser & { type: 'user.password_reset'; sessions: number })
   | (OfUser & { type: 'password.changed' })
   | (OfUser & { type: 'password.change_failed' })
   | (OfUser & { type: 'sign_in.succeeded'; client_id?: string })
@@ -87,6 +90,15 @@ export type AuditEvent =
   | { type: 'resource.created'; resource: string; scopes: string[] }
   | { type: 'key.created'; kid: string; alg: string }
   | { type: 'key.rotated'; kid: string; alg: string }
+  // Nobody gets that mail: it was refused, or could not be sent for a day.
+  | {
+      type: 'mail.given_up'
+      user_id?: string
+      client_id?: string
+      mail_id: string
+      kind: string
+      attempts: number
+    }
 
 /** The types of all events; the compiler holds it against them. */
 export const EVENT_TYPES = Object.keys({
@@ -112,6 +124,7 @@ export const EVENT_TYPES = Object.keys({
   'job.started': true,
   'key.created': true,
   'key.rotated': true,
+  'mail.given_up': true,
   'password.changed': true,
   'password.change_failed': true,
   'registration_token.created': true,
@@ -130,7 +143,9 @@ export const EVENT_TYPES = Object.keys({
   'user.created': true,
   'user.disabled': true,
   'user.enabled': true,
+  'user.password_reset': true,
   'user.renamed': true,
+  'user.reset_sent': true,
   'user.role_changed': true,
   'user.signed_out_everywhere': true,
 } satisfies Record<AuditEvent['type'], true>) as AuditEvent['type'][]

@@ -2,6 +2,7 @@
 import { Argument, type Command } from 'commander'
 import { z } from 'zod'
 import type { Db } from '../db/pool.ts'
+import { sendReset } from '../users/reset-links.ts'
 import { LastAdministrator, ROLES, type Role, setRole } from '../users/roles.ts'
 import {
   createUser,
@@ -51,6 +52,10 @@ export function addUsers(program: Command): void {
     .argument('<email-or-id>')
     .option('--password-stdin', 'read the password from standard input')
     .action(answering(changePassword))
+
+  leaf(users, 'send-reset', 'mail a link for a new password; prints it, this once, when mail is off')
+    .argument('<email-or-id>')
+    .action(answering(reset))
 }
 
 /** The account that an e-mail address or an id names. @throws Refused when there is none. */
@@ -145,6 +150,24 @@ function changePassword(who: string, options: { passwordStdin?: boolean }) {
     const user = await getUser(db, who)
     await setPassword(db, user.id, await newPassword(options), by)
     return { json: user, text: `${printable(user.email)} has a new password; its sessions have ended\n` }
+  })
+}
+
+function reset(who: string) {
+  return withStores(async ({ config, db, by }) => {
+    const { id, email } = await getUser(db, who)
+    const sent = await sendReset(db, id, config.mail ? 'mail' : 'hand', by)
+    if (!sent) throw new Refused(`${email} is disabled; run: valetkey users enable ${email}`)
+    if (sent.path === undefined) {
+      return { json: { id, email, sent: true }, text: `a mail to ${printable(email)} is on its way\n` }
+    }
+    const link = config.issuerUrl.origin + sent.path
+    return {
+      json: { id, email, sent: false, link },
+      text: `${link}\n`,
+      note: 'mail is off, so nothing was sent; the link is not shown again, works once, and ends in an hour',
+      ifLost: `make another: valetkey users send-reset ${email}`,
+    }
   })
 }
 

@@ -51,8 +51,13 @@ const OVERLAPS = [
   { value: '2592000', label: 'in 30 days' },
 ]
 
+const TELLS_OWNERS = { will: ['Its owners are told by mail.'], will_not: [] }
+const MAIL_IS_OFF = { will: [], will_not: ['Mail is off: its owners are not told. Tell them yourself.'] }
+
 /** Forms of /admin/apps/:client_id/…: decisions and secrets. */
-export function clientAdminSteps({ db, render }: { db: Pool; render: Render }) {
+export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: boolean }) {
+  const { db, render, mailIsOn } = parts
+  const tells = mailIsOn ? TELLS_OWNERS : MAIL_IS_OFF
   const getApp = async (ctx: SignedIn): Promise<Client> => {
     const client = await findClient(db, String(ctx.params.client_id))
     if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
@@ -131,8 +136,8 @@ export function clientAdminSteps({ db, render }: { db: Pool; render: Render }) {
   return {
     approve: form({
       heading: ({ name }) => `Approve ${name}?`,
-      will: ({ name }) => [`Everybody can use ${name}, from the moment you press the button.`],
-      will_not: () => ['It is not marked as verified: that is a decision of its own.'],
+      will: ({ name }) => [`Everybody can use ${name}, from the moment you press the button.`, ...tells.will],
+      will_not: () => ['It is not marked as verified: that is a decision of its own.', ...tells.will_not],
       label: 'Approve',
       run: async (app, _, by) =>
         told(await approveClient(db, app.id, by), `${app.name} is approved. Everybody can use it.`),
@@ -143,8 +148,9 @@ export function clientAdminSteps({ db, render }: { db: Pool; render: Render }) {
       will: ({ name }) => [
         `Nobody can use ${name}, not even its owners.`,
         'What its owners tried out with it ends at once.',
+        ...tells.will,
       ],
-      will_not: () => ['It is not deleted: you can approve it later.'],
+      will_not: () => ['It is not deleted: you can approve it later.', ...tells.will_not],
       label: 'Reject',
       danger: true,
       field: () => ({

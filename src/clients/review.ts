@@ -2,9 +2,11 @@
 import type { Actor, AuditEvent } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, one, type Query, run, sql, tx } from '../db/pool.ts'
+import { type Mail, type MailParams, queueMail } from '../mail/outbox.ts'
 import { InvalidMetadata } from './metadata.ts'
+import { findOwners } from './owners.ts'
 
-/** Lets everybody use an app that waits, or that was rejected. @returns whether anything changed. */
+/** Lets everybody use an app that waits, or that was rejected, and tells its owners by mail. @returns whether anything changed. */
 export function approveClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return decide(
     db,
@@ -12,11 +14,12 @@ export function approveClient(db: Db, id: string, by: Actor): Promise<boolean> {
         where id = ${id} and state <> 'active' and deleted_at is null`,
     { type: 'client.approved', client_id: id },
     by,
+    (t) => tellOwners(t, id, (to, params) => ({ to, kind: 'app_approved', params })),
   )
 }
 
 /**
- * Refuses an app that waits; what its owners tried out with it is dead at once.
+ * Refuses an app that waits, and tells its owners why by mail; what they tried out with it is dead at once.
  * @param reason in words for its owners, at most 1,000 characters. @returns whether anything changed. @throws InvalidMetadata
  */
 export async function rejectClient(db: Db, id: string, reason: string, by: Actor): Promise<boolean> {
@@ -29,6 +32,8 @@ export async function rejectClient(db: Db, id: string, reason: string, by: Actor
         where id = ${id} and state = 'pending' and deleted_at is null`,
     { type: 'client.rejected', client_id: id, reason: text },
     by,
+    (t) =>
+      tellOwners(t, id, (to, params) => ({ to, kind: 'app_rejected', params: { ...params, reason: text } })),
   )
 }
 
@@ -64,10 +69,31 @@ export async function countWaiting(db: Db): Promise<number> {
   return waiting
 }
 
-function decide(db: Db, update: Query, event: AuditEvent, by: Actor): Promise<boolean> {
+function decide(
+  db: Db,
+  update: Query,
+  event: AuditEvent,
+  by: Actor,
+  tell: (t: Db) => Promise<void> = async () => {},
+): Promise<boolean> {
   return tx(db, async (t) => {
     if (!(await run(t, update))) return false
     await record(t, event, by)
+    await tell(t)
     return true
   })
+}
+
+async function tellOwners(
+  t: Db,
+  client_id: string,
+  mailOf: (to: string, params: MailParams['app_approved']) => Mail,
+): Promise<void> {
+  const { name: client_name } = await one<{ name: string }>(
+    t,
+    sql`select name from clients where id = ${client_id}`,
+  )
+  for (const { name, email } of await findOwners(t, client_id)) {
+    await queueMail(t, mailOf(email, { name, client_id, client_name }))
+  }
 }

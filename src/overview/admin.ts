@@ -13,7 +13,8 @@ const MOST_WAITING = 10
 const DAY_MS = 86_400_000
 
 /** Handlers of /admin. */
-export function overviewAdmin({ db, render }: { db: Pool; render: Render }) {
+export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boolean }) {
+  const { db, render, mailIsOn } = parts
   const countsOf = async (days: number, counting: Promise<Map<string, number>>): Promise<number[]> => {
     const [events, usage] = await Promise.all([
       counting,
@@ -41,6 +42,7 @@ export function overviewAdmin({ db, render }: { db: Pool; render: Render }) {
       ])
       render(ctx, 'overview/admin', {
         done: takeNotice(ctx),
+        mail_is_on: mailIsOn,
         apps: waiting.map((app) => ({
           href: `/admin/apps/${app.id}`,
           name: app.name,

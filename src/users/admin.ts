@@ -10,6 +10,7 @@ import { type Notice, seeOther, takeNotice } from '../web/notice.ts'
 import { isUuid, pageOf, queryChoice, queryId, queryText, withQuery } from '../web/query.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
+import { sendReset } from './reset-links.ts'
 import { LastAdministrator, ROLES, setRole } from './roles.ts'
 import { endSessions, listSessions, searchUsers } from './search.ts'
 import { disableUser, enableUser, findUser, type User } from './store.ts'
@@ -19,14 +20,21 @@ const SHORTEST = 3
 const MOST_APPS = 100
 
 /** Handlers of /admin/users and below. */
-export function userAdmin({ db, render }: { db: Pool; render: Render }) {
+export function userAdmin(parts: { db: Pool; render: Render; issuer: string; mailIsOn: boolean }) {
+  const { db, render, issuer, mailIsOn } = parts
   const getUser = async (ctx: SignedIn): Promise<User> => {
     const id = String(ctx.params.user_id)
     const user = isUuid(id) ? await findUser(db, id) : undefined
     if (!user) throw new NotFound('There is no such account.')
     return user
   }
-  const confirm = (ctx: SignedIn, user: User, step: Step, form?: string, status?: number): void =>
+  const confirm = (
+    ctx: SignedIn,
+    user: User,
+    step: Omit<Step, 'run'>,
+    form?: string,
+    status?: number,
+  ): void =>
     render(
       ctx,
       'admin/confirm',
@@ -171,6 +179,26 @@ export function userAdmin({ db, render }: { db: Pool; render: Render }) {
       },
     }),
 
+    sendReset: {
+      async show(ctx: SignedIn): Promise<void> {
+        const user = await getUser(ctx)
+        if (user.disabled_at) throw new NotFound(IS_DISABLED)
+        confirm(ctx, user, resetStep(mailIsOn))
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const user = await getUser(ctx)
+        const sent = await sendReset(db, user.id, mailIsOn ? 'mail' : 'hand', actingUser(ctx))
+        if (!sent) throw new NotFound(IS_DISABLED)
+        const href = `/admin/users/${user.id}`
+        if (sent.path === undefined)
+          return seeOther(ctx, href, { heading: `A mail to ${user.email} is on its way.` })
+        render(ctx, 'users/admin-reset', {
+          person: { name: user.name, email: user.email, href },
+          link: issuer + sent.path,
+        })
+      },
+    },
+
     endAccess: form({
       heading: ({ name }) => `End the access of all apps to the account of ${name}?`,
       will: () => ['Each app has to ask again. It begins at once.'],
@@ -186,6 +214,24 @@ export function userAdmin({ db, render }: { db: Pool; render: Render }) {
 }
 
 const LAST = 'This is the last administrator who can sign in. Make somebody else an administrator first.'
+
+const IS_DISABLED = 'That account is disabled. Enable it first.'
+
+function resetStep(mailIsOn: boolean): Omit<Step, 'run'> {
+  const link = 'a link with which they choose a new password. It works once, for an hour'
+  return {
+    heading: ({ name }) => `Let ${name} choose a new password?`,
+    will: ({ email }) => [
+      mailIsOn ? `A mail to ${email} brings ${link} from when it is sent.` : `The next page shows ${link}.`,
+      'A link that they got before ends.',
+    ],
+    will_not: [
+      'Their password stays as it is until they choose another; then they are signed out everywhere.',
+      ...(mailIsOn ? [] : ['Mail is off: nothing is sent. You hand them the link yourself.']),
+    ],
+    label: mailIsOn ? 'Send the link' : 'Make the link',
+  }
+}
 
 interface Step {
   heading(user: User): string

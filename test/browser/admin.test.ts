@@ -99,6 +99,7 @@ describe('every page is fine', () => {
     ['users', '/users', 'Users'],
     ['user', '/users/:user', 'Jamie'],
     ['user-disable', '/users/:user/disable', 'Disable the account of Jamie?'],
+    ['user-reset', '/users/:user/send-reset', 'Let Jamie choose a new password?'],
     ['access', '/access', 'Access'],
     ['access-end', '/access/:consent/end', 'End the access of Photo Printer?'],
     ['access-end-all', '/access/end?app=:app', 'End the access of Photo Printer to every account?'],
@@ -142,6 +143,40 @@ describe('every page is fine', () => {
     expect(await read(page)).toContain('vk_cs_')
     await expectFine(page, 'secret')
   })
+})
+
+describe('a link for a new password', () => {
+  let link: string
+
+  test('is shown once, where mail is off', async () => {
+    const { page } = scripted
+    await page.goto(`${theatre.stage.origin}/admin/users/${jamie.id}/send-reset`)
+    await press(page, 'Make the link')
+
+    expect(await heading(page)).toBe('A link for Jamie')
+    link = /http:\S+\/reset\/[\w-]+/.exec(await read(page))![0]
+    await expectFine(page, 'user-reset-link')
+  }, 60_000)
+
+  test('leads to a form that works without a script, and to signing in', async () => {
+    const { page } = plain
+    await page.goto(link)
+    expect(await page.evaluate('document.activeElement.name')).toBe('password')
+    await scripted.page.goto(link)
+    await expectFine(scripted.page, 'reset')
+    await scripted.page.getByLabel('New password').fill('short')
+    await press(scripted.page, 'Set the password')
+    await expectFine(scripted.page, 'reset-wrong')
+
+    await page.getByLabel('New password').fill('nine dry umbrellas')
+    await press(page, 'Set the password')
+
+    expect(await heading(page)).toBe('You have a new password')
+    await scripted.page.goto(`${theatre.stage.origin}/reset/done`)
+    await expectFine(scripted.page, 'reset-done')
+    await scripted.page.goto(link)
+    await expectFine(scripted.page, 'reset-over')
+  }, 120_000)
 })
 
 test('an administrator finds, approves and edits an app without a script', async () => {

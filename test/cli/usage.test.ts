@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const COMMANDS: Record<string, string[]> = {
   migrate: ['status', 'up'],
-  users: ['create', 'list', 'disable', 'enable', 'role', 'set-password'],
+  users: ['create', 'list', 'disable', 'enable', 'role', 'set-password', 'send-reset'],
   clients: [
     ...['create', 'list', 'show', 'suspend', 'resume', 'delete', 'update', 'approve', 'reject', 'verify'],
     ...['secrets list', 'secrets add', 'secrets revoke', 'rotate-secret'],
@@ -89,7 +89,10 @@ describe('a mistake in the command line exits with 2 and one line', () => {
   test.each([
     [[], /which command\? See: valetkey --help/],
     [['usres'], /unknown command "usres"/],
-    [['users'], /users: which command\? There are: create, list, disable, enable, role, set-password/],
+    [
+      ['users'],
+      /users: which command\? There are: create, list, disable, enable, role, set-password, send-reset/,
+    ],
     [['users', 'lsit'], /users: unknown command "lsit"/],
     [['users', 'list', '--limt', '1'], /unknown option '--limt'/],
     [['users', 'list', '--limit', '0'], /--limit .* from 1 to 1000/],

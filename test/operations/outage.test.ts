@@ -151,6 +151,8 @@ test('every page says so, soon: as a page to people, as problem+json to programs
     deciding.request('POST', `${signInPath}/login`, { form: csrf }),
     alice.get(`/setup/${'x'.repeat(43)}`),
     alice.request('POST', `/setup/${'x'.repeat(43)}`, { form: csrf }),
+    alice.get(`/reset/${'x'.repeat(43)}`),
+    alice.request('POST', `/reset/${'x'.repeat(43)}`, { form: csrf }),
   ])
   const problems = await soon([
     send('GET', app.origin, '/setup/x', { headers: { accept: 'application/json' } }),

@@ -185,6 +185,7 @@ const ADDRESSES: [string, string][] = [
   ['an unknown interaction', `/interaction/${'a'.repeat(43)}`],
   ['an unknown authorization', `/auth/${'a'.repeat(43)}`],
   ['an unknown set-up link', `/setup/${'a'.repeat(43)}`],
+  ['an unknown link for a new password', `/reset/${'a'.repeat(43)}`],
   ['a client with NUL', '/auth?client_id=a%00b'],
   ['clients', '/auth?client_id=a&client_id=b'],
   ['a client as an array', '/auth?client_id[]=a'],
@@ -234,7 +235,7 @@ test.each(['PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'])(
   async (method) => {
     const paths =
       '/ /auth /token /userinfo /introspect /revoke /par /jwks /session/end /session/end/confirm /account /account/name ' +
-      '/account/apps /account/apps/x/remove /account/activity /interaction/x /interaction/x/login /setup/x /healthz /readyz ' +
+      '/account/apps /account/apps/x/remove /account/activity /interaction/x /interaction/x/login /setup/x /reset/x /healthz /readyz ' +
       '/.well-known/openid-configuration /.well-known/oauth-authorization-server'
     for (const path of paths.split(' ')) {
       const { status, headers } = await send(method, app.origin, path)

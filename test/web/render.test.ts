@@ -103,6 +103,7 @@ const VIEWS: [view: string, locals: object][] = [
     'error',
     { status: 404, heading: 'No such page', text: 'Go back.', code: 'not_found', request_id: 'r-12' },
   ],
+  ['reset/reset', { action: '/reset/t', csrf: 'c5', email: 'you@example.com', errors: {} }],
   ['setup/setup', { action: '/setup/t', csrf: 'c5', values: { email: '', name: '' }, errors: {} }],
   ['account/profile', profile],
   ['account/apps', { user, csrf: 'c5', apps: [entry, entry], remove_all_href: '/account/apps/remove' }],
