@@ -14,6 +14,7 @@ import { clientAdmin } from './clients/admin.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
 import { clientDirectory } from './clients/directory.ts'
+import { documentReader } from './clients/document-reader.ts'
 import { registrationEndpoints } from './clients/register.ts'
 import { sweepUnused } from './clients/registrations.ts'
 import { sweepClients } from './clients/store.ts'
@@ -55,6 +56,7 @@ import { setupPages } from './users/setup.ts'
 import { sweepLinks } from './users/store.ts'
 import { assets } from './web/assets.ts'
 import { BadRequest, errorAnswers } from './web/errors.ts'
+import { type FetchOutside, outsideFetch } from './web/fetch.ts'
 import { believedHeaders, securityHeaders } from './web/headers.ts'
 import type { Logger } from './web/log.ts'
 import { createRender } from './web/render.ts'
@@ -96,16 +98,34 @@ export interface AppParts {
   secrets: Secrets
   db: Pool
   log: Logger
+  /** How to fetch what others name; a test has a network of its own. */
+  fetchOutside?: FetchOutside
 }
 
 /** Builds the server. The database must have been migrated, and hold signing keys. */
-export async function createApp({ config, secrets, db, log }: AppParts): Promise<App> {
+export async function createApp({
+  config,
+  secrets,
+  db,
+  log,
+  fetchOutside = outsideFetch({ ownHosts: [config.issuerUrl.hostname] }),
+}: AppParts): Promise<App> {
   const issuer = issuerOf(config)
   const render = createRender({ brand: config.brand })
   const tokens = tokenStore(db)
   const use = useRecorder(db, (error) => log.warn({ err: error }, 'last use was not noted'))
   const clientUse = clientUseRecorder(db, (error) => log.warn({ err: error }, 'use was not noted'))
-  const clients = clientDirectory(db, () => listener.isConnected())
+  const documents = config.clientDocuments.on
+    ? documentReader({
+        db,
+        fetchOutside,
+        door: config.dynamicRegistration,
+        hosts: config.clientDocuments.hosts,
+        log,
+        forget: (id) => clients.forget(id),
+      })
+    : undefined
+  const clients = clientDirectory(db, () => listener.isConnected(), documents?.accepts)
   const resources = resourceDirectory(db, () => listener.isConnected())
 
   const pages = providerPages({ render, log })
@@ -120,6 +140,8 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
       tokens,
       clients,
       clientUse,
+      documents,
+      fetchOutside,
       resources,
       issuer,
       keySet,
@@ -215,7 +237,7 @@ export async function createApp({ config, secrets, db, log }: AppParts): Promise
         : registrationEndpoints({ db, config, log, issuer }),
     administration: {
       overview: overviewAdmin({ db, render, mailIsOn }),
-      clients: clientAdmin({ db, resources, render }),
+      clients: clientAdmin({ db, documents: config.clientDocuments.on, resources, render }),
       clientForms: clientAdminForms({ db, resources, render }),
       clientSteps: clientAdminSteps({ db, render, mailIsOn }),
       users: userAdmin({ db, render, issuer, mailIsOn }),
@@ -297,7 +319,7 @@ const wellFormedAddress: Middleware = (ctx, next) => {
   return next()
 }
 
-const OWN_PAGE = /^\/(account|admin)(\/[\w./-]*)?(\?[\w.~%&=+*@-]*)?$/
+const OWN_PAGE = /^\/(account|admin)(\/[\w./%-]*)?(\?[\w.~%&=+*@-]*)?$/
 
 // The provider sends the browser back here after signing in to our own pages; state says where it was going.
 function afterSignIn(ctx: Context): void {

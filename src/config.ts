@@ -40,6 +40,12 @@ export interface Config {
   }
   /** Undefined: no mail is sent. */
   mail: MailConfig | undefined
+  /** Apps whose client id is the address of a document. */
+  clientDocuments: {
+    on: boolean
+    /** Hosts whose documents are read; none: all. */
+    hosts: string[]
+  }
   /** 0: this process sweeps nothing, and seals nothing. */
   sweepIntervalSeconds: number
   /** After how long the keys that sign ID tokens are replaced; 0: only when somebody says so. */
@@ -269,6 +275,21 @@ export const SETTINGS = {
     example: 'Example ID <no-reply@example.com>',
     parse: z.string().transform(sender),
   },
+  CLIENT_ID_METADATA_DOCUMENTS: {
+    meaning:
+      'Whether a client id may be the https address of a document that describes the app (client ID metadata ' +
+      'documents): off or on. What such apps may ask for, and whether they wait, is as for `open` above.',
+    fallback: 'off',
+    example: 'on',
+    parse: z.enum(['off', 'on'], 'must be off or on').transform((text) => text === 'on'),
+  },
+  CLIENT_ID_METADATA_HOSTS: {
+    meaning: 'Hosts whose documents are read, separated by commas; `*.` stands for all below a name.',
+    fallback: '',
+    fallbackNote: 'any',
+    example: 'app.example,*.apps.example.com',
+    parse: list().refine((hosts) => hosts.every(isHostPattern), 'must be names of hosts, in lower case'),
+  },
   SWEEP_INTERVAL_SECONDS: {
     meaning:
       'How often dead rows are deleted in the background; 0 switches it off, and sealing the audit log, too.',
@@ -347,6 +368,10 @@ export function loadConfig(env: Environment = process.env): Config {
       unusedDays: read('DYNAMIC_CLIENT_UNUSED_DAYS'),
     },
     mail: undefined,
+    clientDocuments: {
+      on: read('CLIENT_ID_METADATA_DOCUMENTS'),
+      hosts: read('CLIENT_ID_METADATA_HOSTS'),
+    },
     sweepIntervalSeconds: read('SWEEP_INTERVAL_SECONDS'),
     signingKeyRotationDays: read('SIGNING_KEY_ROTATION_DAYS'),
     shutdownSeconds: read('SHUTDOWN_SECONDS'),
@@ -467,6 +492,10 @@ function areStrongKeys(keys: string[]): boolean {
 // RFC 6749 §3.3
 function isScope(name: string): boolean {
   return /^[\x21\x23-\x5B\x5D-\x7E]{1,100}$/.test(name)
+}
+
+function isHostPattern(host: string): boolean {
+  return /^(\*\.)?([a-z0-9-]+\.)+[a-z][a-z0-9-]*$/.test(host)
 }
 
 function isPostgresUrl(text: string): boolean {

@@ -238,6 +238,15 @@ test('.env.example names every key with its meaning, and is the defaults when it
   expect(text.split('\n').filter((line) => line && !line.startsWith('#'))).toEqual([])
 })
 
+test.each(['https://app.example', 'app.example:443', '10.0.0.1', '*', 'App.example', 'localhost'])(
+  'a list of hosts holds names: not %s',
+  (hosts) => {
+    expect(mistakesOf({ CLIENT_ID_METADATA_HOSTS: `app.example,${hosts}` })).toMatchObject([
+      { key: 'CLIENT_ID_METADATA_HOSTS' },
+    ])
+  },
+)
+
 const all = Object.entries(SETTINGS) as [string, Setting][]
 
 function mistakesOf(env: Record<string, string>) {

@@ -114,7 +114,7 @@ function eventView(row: AuditRow, names: Map<string, string>, emails: Map<string
     app: client_id
       ? {
           text: names.get(client_id) ?? client_id,
-          href: names.has(client_id) ? `/admin/apps/${client_id}` : undefined,
+          href: names.has(client_id) ? `/admin/apps/${encodeURIComponent(client_id)}` : undefined,
         }
       : undefined,
     from: row.ip ?? undefined,

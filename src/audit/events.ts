@@ -76,6 +76,8 @@ export type AuditEvent =
     })
   // Nobody uses an app that registered itself: it is deleted from then on, unless somebody does.
   | (OfClient & { type: 'client.removal_announced'; unused_since: string; delete_after: string })
+  // An app that was deleted, and whose id is the address of its document, may come back.
+  | (OfClient & { type: 'client.readmitted' })
   | {
       type: 'registration_token.created'
       token_id: string
@@ -108,6 +110,7 @@ export const EVENT_TYPES = Object.keys({
   'client.changed': true,
   'client.created': true,
   'client.deleted': true,
+  'client.readmitted': true,
   'client.registered_itself': true,
   'client.rejected': true,
   'client.removal_announced': true,

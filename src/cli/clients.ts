@@ -1,5 +1,7 @@
 // clients: the apps that people let in, and services.
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isDocumentId } from '../clients/document-url.ts'
+import { readmitDocument } from '../clients/documents.ts'
 import { type ClientChange, updateClient, VersionConflict } from '../clients/edit.ts'
 import { APP_TYPES, type ClientInput, ID_TOKEN_ALGS } from '../clients/metadata.ts'
 import { approveClient, rejectClient, unverifyClient, verifyClient } from '../clients/review.ts'
@@ -54,6 +56,10 @@ export function addClients(program: Command): void {
     .argument('<id>')
     .option('--yes', 'do not ask')
     .action(answering(remove))
+
+  leaf(clients, 'readmit', 'let a deleted app, whose id is the address of its document, come back')
+    .argument('<id>')
+    .action(answering(readmit))
 
   addUpdate(clients)
 
@@ -299,6 +305,16 @@ function suspend(id: string) {
   })
 }
 
+function readmit(id: string) {
+  return withStores(async ({ db, by }) => {
+    if (!(await readmitDocument(db, id, by))) {
+      throw new Refused(`no app with the id ${printable(id)} was deleted and kept from coming back`)
+    }
+    const text = `${printable(id)} comes back when somebody uses it; what was allowed before has ended\n`
+    return { json: { id, readmitted: true }, text }
+  })
+}
+
 function resume(id: string) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
@@ -378,8 +394,9 @@ function stateOf({ suspended_at, state }: Client): string {
 }
 
 // What it says of itself nobody has checked; where it sends people is what it does.
-function registeredBy({ registered_by, redirect_uris }: Client): string {
+function registeredBy({ id, registered_by, redirect_uris }: Client): string {
   if (registered_by !== 'itself') return registered_by
+  if (isDocumentId(id)) return `itself (${hostOf(id)})`
   const hosts = new Set(redirect_uris.map((uri) => hostOf(uri)))
   return hosts.size > 0 ? `itself (${[...hosts].join(', ')})` : 'itself'
 }

@@ -109,8 +109,8 @@ export function clientAdminForms({
         // Not "version": every page knows the server's under that name.
         seen_version: app.version,
         values,
-        action: `/admin/apps/${app.id}/edit`,
-        cancel_href: `/admin/apps/${app.id}`,
+        action: `/admin/apps/${encodeURIComponent(app.id)}/edit`,
+        cancel_href: `/admin/apps/${encodeURIComponent(app.id)}`,
       },
       errors,
       status,
@@ -132,7 +132,7 @@ export function clientAdminForms({
         try {
           const input = { ...changeOf(rest, type), name: rest.name, type }
           const { client, secret } = await createClient(db, input, actingUser(ctx))
-          const path = `/admin/apps/${client.id}`
+          const path = `/admin/apps/${encodeURIComponent(client.id)}`
           if (secret === undefined) return seeOther(ctx, path, { heading: `${client.name} is registered.` })
           render(ctx, 'admin/secret', {
             heading: `${client.name} is registered`,
@@ -166,7 +166,7 @@ export function clientAdminForms({
             changed.version === version
               ? `${changed.name} is as it was.`
               : `${changed.name} was changed. It holds from the next request on.`
-          return seeOther(ctx, `/admin/apps/${client.id}`, { heading })
+          return seeOther(ctx, `/admin/apps/${encodeURIComponent(client.id)}`, { heading })
         } catch (error) {
           if (error instanceof VersionConflict) {
             return showEdit(ctx, error.client, sent(ctx), { form: conflict(error.client, rest) }, 409)

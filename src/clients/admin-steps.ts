@@ -6,8 +6,11 @@ import { actingUser, type SignedIn } from '../guards.ts'
 import { NotFound } from '../web/errors.ts'
 import { sentText } from '../web/form.ts'
 import { type Notice, seeOther, takeNotice } from '../web/notice.ts'
-import { isUuid } from '../web/query.ts'
+import { isUuid, pageOf as pageOfRows, queryText, withQuery } from '../web/query.ts'
 import type { Render } from '../web/render.ts'
+import { when } from '../web/time.ts'
+import { isDocumentId } from './document-url.ts'
+import { findRefusedDocument, listRefusedDocuments, readmitDocument } from './documents.ts'
 import { InvalidMetadata } from './metadata.ts'
 import { approveClient, rejectClient, unverifyClient, verifyClient } from './review.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from './secrets.ts'
@@ -43,6 +46,8 @@ interface Field {
   value?: string
 }
 
+const PAGE = 25
+
 const OVERLAPS = [
   { value: '0', label: 'at once' },
   { value: '3600', label: 'in an hour' },
@@ -77,7 +82,7 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
         done: takeNotice(ctx),
         app: appView(app),
         action: ctx.path,
-        cancel_href: `/admin/apps/${app.id}`,
+        cancel_href: `/admin/apps/${encodeURIComponent(app.id)}`,
         ...page,
         errors,
       },
@@ -104,7 +109,11 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       const field = step.field?.(app)
       const typed = field ? sentText(ctx, field.name, 2_000) : ''
       try {
-        const { notice, to = `/admin/apps/${app.id}` } = await step.run(app, typed, actingUser(ctx))
+        const { notice, to = `/admin/apps/${encodeURIComponent(app.id)}` } = await step.run(
+          app,
+          typed,
+          actingUser(ctx),
+        )
         seeOther(ctx, to, notice)
       } catch (error) {
         if (!(error instanceof InvalidMetadata) || error.field !== field?.name) throw error
@@ -125,8 +134,13 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       client_id: app.id,
       secret,
       note,
-      next: { href: `/admin/apps/${app.id}`, label: `Go to ${app.name}` },
+      next: { href: `/admin/apps/${encodeURIComponent(app.id)}`, label: `Go to ${app.name}` },
     })
+  const getAway = async (ctx: SignedIn) => {
+    const app = await findRefusedDocument(db, String(ctx.params.away_id))
+    if (!app) throw new NotFound('There is no such app.')
+    return app
+  }
   const getKeeper = async (ctx: SignedIn): Promise<Client> => {
     const app = await getApp(ctx)
     if (!isConfidential(app.type)) throw new NotFound('This kind of app keeps no secret.')
@@ -216,7 +230,12 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
 
     remove: form({
       heading: ({ name }) => `Delete ${name}?`,
-      will: () => ['Its tokens are dead at once.', 'Nothing brings it back.'],
+      will: ({ id }) => [
+        'Its tokens are dead at once.',
+        isDocumentId(id)
+          ? 'It stays away: the document at its id is not read any more, until you let it come back.'
+          : 'Nothing brings it back.',
+      ],
       will_not: () => ['What happened stays in the audit log.'],
       label: 'Delete for good',
       danger: true,
@@ -234,6 +253,49 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
         return { ...told(changed, `${app.name} is deleted. Its tokens are dead.`), to: '/admin/apps' }
       },
     }),
+
+    /** Apps that would come back by themselves, and may not. */
+    async listAway(ctx: SignedIn): Promise<void> {
+      const after = queryText(ctx, 'after') || undefined
+      const found = await listRefusedDocuments(db, { limit: PAGE + 1, after })
+      const { rows, next_href } = pageOfRows(found, PAGE, ({ client_id }) =>
+        withQuery('/admin/apps/away', { after: client_id }),
+      )
+      const apps = rows.map(({ client_id, name, refused_at }) => ({
+        id: client_id,
+        name,
+        deleted: when(refused_at),
+        readmit_href: `/admin/apps/${encodeURIComponent(client_id)}/readmit`,
+      }))
+      render(ctx, 'clients/admin-away', { done: takeNotice(ctx), apps, next_href })
+    },
+
+    readmit: {
+      async show(ctx: SignedIn): Promise<void> {
+        const { client_id, name } = await getAway(ctx)
+        render(ctx, 'admin/confirm', {
+          done: takeNotice(ctx),
+          heading: `Let ${name} come back?`,
+          action: ctx.path,
+          cancel_href: '/admin/apps/away',
+          subject: { name, detail: client_id },
+          will: [
+            'Its document is read again when somebody uses it, and it is registered as one that nobody knows.',
+            'What people allowed before it was deleted is ended. Until that is done it stays away.',
+          ],
+          will_not: ['It is not verified, whatever it was before.'],
+          confirm_label: 'Let it come back',
+          danger: false,
+          errors: {},
+        })
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const { client_id, name } = await getAway(ctx)
+        const changed = await readmitDocument(db, client_id, actingUser(ctx))
+        const { notice } = told(changed, `${name} may come back.`)
+        seeOther(ctx, '/admin/apps/away', notice)
+      },
+    },
 
     addSecret: {
       async show(ctx: SignedIn): Promise<void> {
@@ -290,7 +352,7 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
         const id = String(ctx.params.secret_id)
         const revoked = isUuid(id) && (await revokeSecret(db, app.id, id, actingUser(ctx)))
         if (!revoked) throw new NotFound('That secret has ended.')
-        seeOther(ctx, `/admin/apps/${app.id}`, { heading: 'The secret is revoked.' })
+        seeOther(ctx, `/admin/apps/${encodeURIComponent(app.id)}`, { heading: 'The secret is revoked.' })
       },
     },
   }

@@ -7,6 +7,8 @@ import { takeNotice } from '../web/notice.ts'
 import { pageOf, queryChoice, queryText, withQuery } from '../web/query.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
+import { isDocumentId } from './document-url.ts'
+import { findDocument } from './documents.ts'
 import { APP_TYPES, OPENID_SCOPES } from './metadata.ts'
 import { findOwners } from './owners.ts'
 import { type ClientSummary, countUsers, MOST_COUNTED, SHORTEST, searchClients } from './search.ts'
@@ -42,10 +44,13 @@ const DOOR_WORDS = {
 /** Handlers of /admin/apps and /admin/apps/:client_id. */
 export function clientAdmin({
   db,
+  documents,
   resources,
   render,
 }: {
   db: Pool
+  /** Whether an app's id may be the address of its document. */
+  documents: boolean
   resources: ResourceDirectory
   render: Render
 }) {
@@ -83,19 +88,21 @@ export function clientAdmin({
         states: options(STATES, STATE_WORDS),
         kinds: options(APP_TYPES, KIND_WORDS),
         doors: options(DOORS, DOOR_WORDS),
+        away_href: documents ? '/admin/apps/away' : undefined,
         unused_days: UNUSED_DAYS.map((days) => ({ value: days, label: `${days} days` })),
       })
     },
 
     async show(ctx: SignedIn): Promise<void> {
       const client = await getApp(db, ctx)
-      const [owners, secrets, users, apis] = await Promise.all([
+      const [owners, secrets, users, apis, document] = await Promise.all([
         findOwners(db, client.id),
         listSecrets(db, client.id),
         countUsers(db, client.id, MOST_USERS),
         resources.all(),
+        isDocumentId(client.id) ? findDocument(db, client.id) : undefined,
       ])
-      const path = `/admin/apps/${client.id}`
+      const path = `/admin/apps/${encodeURIComponent(client.id)}`
       const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
       render(ctx, 'clients/admin-show', {
         done: takeNotice(ctx),
@@ -110,6 +117,7 @@ export function clientAdmin({
           })),
         },
         state: stateOf(client),
+        document_read: document && when(document.fetched_at),
         created: when(client.created_at),
         last_used: client.last_used_at ? when(client.last_used_at) : undefined,
         verified: client.verified_at ? when(client.verified_at) : undefined,
@@ -134,10 +142,10 @@ async function getApp(db: Pool, ctx: SignedIn): Promise<Client> {
 
 function summaryView(client: ClientSummary) {
   return {
-    href: `/admin/apps/${client.id}`,
+    href: `/admin/apps/${encodeURIComponent(client.id)}`,
     id: client.id,
     name: client.name,
-    host: hostOf(client.homepage_uri ?? client.redirect_uris[0]),
+    host: hostOf(isDocumentId(client.id) ? client.id : (client.homepage_uri ?? client.redirect_uris[0])),
     kind: KIND_WORDS[client.type],
     owners: client.owners,
     registered_itself: client.registered_by === 'itself',

@@ -23,13 +23,20 @@ export interface ClientDirectory {
 
 const MOST_KEPT = 10_000
 
-/** @param mayRemember false while announcements may be missed: every look-up then goes to the database. */
-export function clientDirectory(db: Db, mayRemember: () => boolean): ClientDirectory {
+/**
+ * @param mayRemember false while announcements may be missed: every look-up then goes to the database.
+ * @param acceptsDocument which addresses may be client ids.
+ */
+export function clientDirectory(
+  db: Db,
+  mayRemember: () => boolean,
+  acceptsDocument: (id: string) => boolean = () => false,
+): ClientDirectory {
   const kept = new Map<string, Promise<Registration | undefined>>()
   return {
     find(id) {
       // No id of ours looks different; Postgres would refuse some of what else may come (NUL).
-      if (!/^[A-Za-z0-9_-]{1,100}$/.test(id)) return Promise.resolve(undefined)
+      if (!/^[A-Za-z0-9_-]{1,100}$/.test(id) && !acceptsDocument(id)) return Promise.resolve(undefined)
       const known = kept.get(id)
       if (known && mayRemember()) return known
       const loading = load(db, id)

@@ -138,39 +138,62 @@ export function changeItself(
         `cannot become another kind with grant_types and token_endpoint_auth_method (now ${before.type}, asked for ${input.type}); register anew`,
       )
     }
-    const m = validMetadata({ ...input, pkce_required: before.pkce_required })
-    await checkScopes(t, m.scopes)
-    const looks = looksDifferent(before, m)
-    const waits = looks && door.approval && !withToken
-    const client = await one<Client>(
+    const metadata = validMetadata({ ...input, pkce_required: before.pkce_required })
+    await checkScopes(t, metadata.scopes)
+    const approval = door.approval && !withToken
+    return putRegistration(
       t,
-      sql`update clients c
-          set name = ${m.name}, redirect_uris = ${m.redirect_uris},
-              post_logout_redirect_uris = ${m.post_logout_redirect_uris}, scopes = ${m.scopes},
-              homepage_uri = ${m.homepage_uri}, logo_uri = ${m.logo_uri}, tos_uri = ${m.tos_uri},
-              policy_uri = ${m.policy_uri}, id_token_signed_response_alg = ${m.id_token_signed_response_alg},
-              verified_at = case when ${looks}::boolean then null else verified_at end,
-              state = case when ${waits}::boolean then 'pending' else state end,
-              version = version + 1
-          where id = ${client_id}
-          returning ${CLIENT_COLUMNS}`,
+      before,
+      { metadata, grant_types, token_endpoint_auth_method, approval },
+      asItself(by, client_id),
     )
-    await run(
-      t,
-      sql`update client_registrations
-          set grant_types = ${grant_types}, token_endpoint_auth_method = ${token_endpoint_auth_method},
-              looks_changed_at = case when ${looks}::boolean then now() else looks_changed_at end
-          where client_id = ${client_id}`,
-    )
-    const after = { ...before, ...client, grant_types, token_endpoint_auth_method }
-    const changes = differences(before, after)
-    if (changes.length > 0) {
-      const fields = changes.map(({ field }) => field)
-      const itself = asItself(by, client_id)
-      await record(t, { type: 'client.changed', client_id, fields, changes, loosened: [] }, itself)
-    }
-    return after
   })
+}
+
+/**
+ * Puts a checked registration in the place of the one an app gave itself, whose row is locked, and records the difference. Where
+ * people would see another app its badge is gone, they are asked again, and with `approval` it waits.
+ */
+export async function putRegistration(
+  t: Db,
+  before: SelfRegistered,
+  next: Pick<SelfRegistered, 'grant_types' | 'token_endpoint_auth_method'> & {
+    metadata: ClientMetadata
+    approval: boolean
+  },
+  itself: Actor,
+): Promise<SelfRegistered> {
+  const { metadata: m, grant_types, token_endpoint_auth_method, approval } = next
+  const client_id = before.id
+  const looks = looksDifferent(before, m)
+  const waits = looks && approval
+  const client = await one<Client>(
+    t,
+    sql`update clients c
+        set name = ${m.name}, type = ${m.type}, redirect_uris = ${m.redirect_uris},
+            post_logout_redirect_uris = ${m.post_logout_redirect_uris}, scopes = ${m.scopes},
+            homepage_uri = ${m.homepage_uri}, logo_uri = ${m.logo_uri}, tos_uri = ${m.tos_uri},
+            policy_uri = ${m.policy_uri}, id_token_signed_response_alg = ${m.id_token_signed_response_alg},
+            verified_at = case when ${looks}::boolean then null else verified_at end,
+            state = case when ${waits}::boolean then 'pending' else state end,
+            version = version + 1
+        where id = ${client_id}
+        returning ${CLIENT_COLUMNS}`,
+  )
+  await run(
+    t,
+    sql`update client_registrations
+        set grant_types = ${grant_types}, token_endpoint_auth_method = ${token_endpoint_auth_method},
+            looks_changed_at = case when ${looks}::boolean then now() else looks_changed_at end
+        where client_id = ${client_id}`,
+  )
+  const after = { ...before, ...client, grant_types, token_endpoint_auth_method }
+  const changes = differences(before, after)
+  if (changes.length > 0) {
+    const fields = changes.map(({ field }) => field)
+    await record(t, { type: 'client.changed', client_id, fields, changes, loosened: [] }, itself)
+  }
+  return after
 }
 
 /** Deletes an app at its own wish. */
@@ -239,6 +262,7 @@ async function checkIdentity(db: Db, client: Client, body: unknown): Promise<voi
 
 const FIELDS = [
   'name',
+  'type',
   'redirect_uris',
   'post_logout_redirect_uris',
   'scopes',

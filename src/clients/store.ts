@@ -159,13 +159,20 @@ export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
 
 /** Deletes a client: its tokens are dead from this moment; the sweeper takes the rows away later. */
 export function deleteClient(db: Db, id: string, by: Actor): Promise<boolean> {
-  return mark(
-    db,
-    sql`update clients set deleted_at = now(), version = version + 1 where id = ${id} and deleted_at is null`,
-    'client.deleted',
-    id,
-    by,
-  )
+  return tx(db, async (t) => {
+    const deleted = await mark(
+      t,
+      sql`update clients set deleted_at = now(), version = version + 1 where id = ${id} and deleted_at is null`,
+      'client.deleted',
+      id,
+      by,
+    )
+    // What stands in a document would be back with the next sign-in: whom somebody has sent away stays away.
+    if (deleted && by.type !== 'system') {
+      await run(t, sql`update client_documents set refused_at = now() where client_id = ${id}`)
+    }
+    return deleted
+  })
 }
 
 /** Clients deleted long ago, once nothing hangs on them any more. */
@@ -177,6 +184,7 @@ export const sweepClients: Sweep = (db) =>
           where deleted_at < now() - make_interval(days => ${KEPT_DAYS})
             and not exists (select from tokens where client_id = c.id and expires_at > now())
             and not exists (select from grants where client_id = c.id)
+            and not exists (select from client_documents where client_id = c.id and refused_at is not null)
           limit ${SWEEP_BATCH} for update skip locked))`,
   )
 

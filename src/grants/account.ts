@@ -137,7 +137,7 @@ export function appPages({
   }
 
   async function viewOf(app: AppWithAccess, currentDevice: string | undefined) {
-    const path = `/account/apps/${app.client_id}`
+    const path = `/account/apps/${encodeURIComponent(app.client_id)}`
     const lastUsed = app.last_used_at ?? app.allowed_at
     return {
       app: looksOf(app),

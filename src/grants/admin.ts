@@ -181,7 +181,7 @@ interface Filter {
 function accessView(access: Access) {
   return {
     user: { name: access.user_name, email: access.email, href: `/admin/users/${access.user_id}` },
-    app: { name: access.client_name, href: `/admin/apps/${access.client_id}` },
+    app: { name: access.client_name, href: `/admin/apps/${encodeURIComponent(access.client_id)}` },
     scopes: access.scopes,
     since: when(access.created_at),
     ends: access.expires_at ? when(access.expires_at) : undefined,

@@ -36,7 +36,7 @@ export interface Device {
 /** What a user decided on the consent page. */
 export interface Decision {
   user_id: string
-  client: { id: string; name: string; host: string }
+  client: { id: string; name: string; host: string; logo_uri?: string }
   scopes: string[]
   rejected_scopes: string[]
   /** When access shall end by itself; null: when the user removes it. */
@@ -69,14 +69,17 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
     // What was decided earlier and is not asked now stays decided; what is asked now counts as answered now.
     const consent = await one<{ id: string; expires_at: Date | null }>(
       t,
-      sql`insert into consents as c (user_id, client_id, scopes, rejected_scopes, client_name, client_host, expires_at)
-          values (${user_id}, ${client.id}, ${scopes}, ${rejected_scopes}, ${client.name}, ${client.host}, ${expires_at})
+      sql`insert into consents as c (user_id, client_id, scopes, rejected_scopes, client_name, client_host,
+                                     client_logo_uri, expires_at)
+          values (${user_id}, ${client.id}, ${scopes}, ${rejected_scopes}, ${client.name}, ${client.host},
+                  ${client.logo_uri ?? null}, ${expires_at})
           on conflict (user_id, client_id) where revoked_at is null do update
           set scopes = array(select unnest(c.scopes) union select unnest(excluded.scopes)
                              except select unnest(excluded.rejected_scopes)),
               rejected_scopes = array(select unnest(c.rejected_scopes) union select unnest(excluded.rejected_scopes)
                                       except select unnest(excluded.scopes)),
               client_name = excluded.client_name, client_host = excluded.client_host,
+              client_logo_uri = excluded.client_logo_uri,
               -- More time only for what the person has seen: what was allowed earlier and is not asked about now keeps its end.
               expires_at = case when c.scopes <@ (excluded.scopes || excluded.rejected_scopes) then excluded.expires_at
                                 else least(c.expires_at, excluded.expires_at) end,

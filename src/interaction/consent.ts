@@ -1,6 +1,7 @@
 // Deciding about an app, where an authorization request stops for it.
 import type { Context } from 'koa'
 import { z } from 'zod'
+import { isDocumentId } from '../clients/document-url.ts'
 import { hostOf } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { deviceOf } from '../grants/device.ts'
@@ -89,7 +90,8 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
           client: {
             id: step.client_id,
             name: step.app?.name ?? step.client_id,
-            host: hostOf(step.redirectUri),
+            host: isDocumentId(step.client_id) ? hostOf(step.client_id) : hostOf(step.redirectUri),
+            logo_uri: step.app?.logo_uri,
           },
           scopes: [...allowed],
           rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),

@@ -106,5 +106,7 @@ class Stopped extends HttpError {
 
 const OURS: Record<string, string> = {
   temporarily_unavailable: 'Nothing was lost. Please try again in a few seconds.',
+  too_many_requests:
+    'Too many apps that are new here were named from your address. Please try again in an hour.',
   server_error: 'It is not your doing. Please try again; if it stays, ask for help.',
 }

@@ -3,6 +3,7 @@ import type { JWK } from 'jose'
 import type { Context } from 'koa'
 import { type Client, type Configuration, Provider } from 'oidc-provider'
 import type { ClientDirectory, Registration } from '../clients/directory.ts'
+import type { DocumentReader } from '../clients/document-reader.ts'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
 import { matchingSecret } from '../clients/secrets.ts'
 import type { ClientUseRecorder } from '../clients/use.ts'
@@ -12,9 +13,11 @@ import type { Db } from '../db/pool.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import type { Secrets } from '../secrets.ts'
 import { findUser } from '../users/store.ts'
+import { asFetch, type FetchOutside } from '../web/fetch.ts'
 import { adapterFactory } from './adapter.ts'
 import type { AdapterParts } from './adapters/parts.ts'
 import { OWN_METADATA, type OwnMetadata } from './clients.ts'
+import { readDocumentFirst } from './documents.ts'
 import { ACCOUNT_CLIENT_ID, grantLoader } from './grants.ts'
 import { resourceIndicators } from './resources.ts'
 import { throughStorage } from './storage.ts'
@@ -26,6 +29,9 @@ export interface ProviderParts extends AdapterParts {
   secrets: Secrets
   resources: ResourceDirectory
   clientUse: ClientUseRecorder
+  /** Undefined: no client id is the address of a document. */
+  documents: DocumentReader | undefined
+  fetchOutside: FetchOutside
   keySet: { keys: JWK[] }
   /** Scopes of all APIs, for discovery. */
   resourceScopes: string[]
@@ -49,7 +55,7 @@ const SESSION_MAX_SECONDS = 90 * 86_400
 export function createProvider(parts: ProviderParts): Provider {
   const provider = new Provider(issuerOf(parts.config), settings(parts))
   issuePrefixedValues(provider)
-  keepClients(provider, parts.clients)
+  keepClients(provider, parts)
   compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
   discloseWhatAppsMayUse(provider, parts)
@@ -133,6 +139,7 @@ function settings(parts: ProviderParts): Configuration {
       const { id, name, email, email_verified } = user
       return { accountId: id, claims: () => ({ sub: id, name, email, email_verified }) }
     },
+    fetch: asFetch(parts.fetchOutside),
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     jwks: parts.keySet as Configuration['jwks'],
@@ -231,6 +238,7 @@ function discloseWhatAppsMayUse(provider: Provider, { config, resourceScopes }: 
       ...(config.dynamicRegistration.mode === 'off'
         ? {}
         : { registration_endpoint: `${issuerOf(config)}/register` }),
+      ...(config.clientDocuments.on ? { client_id_metadata_document_supported: true } : {}),
     })
   })
 }
@@ -254,12 +262,16 @@ function issuePrefixedValues(provider: Provider): void {
 
 // The provider recognizes an unchanged registration by a digest of all of it, made at every look-up. A registration that the
 // directory still remembers is unchanged as it is.
-function keepClients(provider: Provider, clients: ClientDirectory): void {
+function keepClients(
+  provider: Provider,
+  { clients, documents }: { clients: ClientDirectory; documents: DocumentReader | undefined },
+): void {
   const Clients = provider.Client as unknown as { find(id: unknown): Promise<Client | undefined> }
   const build = Clients.find.bind(Clients)
   const kept = new WeakMap<Registration, Client>()
   Clients.find = async (id) => {
     if (typeof id !== 'string' || id === ACCOUNT_CLIENT_ID) return build(id)
+    if (documents) await readDocumentFirst(documents, id, Provider.ctx)
     const registration = await throughStorage(() => clients.find(id))
     if (!registration) return undefined
     const known = kept.get(registration)

@@ -44,7 +44,7 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
         done: takeNotice(ctx),
         mail_is_on: mailIsOn,
         apps: waiting.map((app) => ({
-          href: `/admin/apps/${app.id}`,
+          href: `/admin/apps/${encodeURIComponent(app.id)}`,
           name: app.name,
           owners: app.owners,
           since: when(app.created_at),

@@ -111,7 +111,7 @@ export function userAdmin(parts: { db: Pool; render: Render; issuer: string; mai
         is_self: user.id === ctx.state.user.id,
         apps: apps.slice(0, MOST_APPS).map((app) => ({
           view: appView({ ...app, id: app.client_id, name: app.client_name }),
-          href: `/admin/apps/${app.client_id}`,
+          href: `/admin/apps/${encodeURIComponent(app.client_id)}`,
           scopes: app.scopes,
           allowed: when(app.allowed_at),
           last_used: app.last_used_at ? when(app.last_used_at) : undefined,

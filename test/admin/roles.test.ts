@@ -1,6 +1,6 @@
 // Every address of the console, held against the URL table itself: who gets in, what a form wants before it changes anything.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { one, sql } from '../../src/db/pool.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
 import { listKeys } from '../../src/keys/store.ts'
 import { type Handlers, routes } from '../../src/routes.ts'
 import type { Page } from '../support/flow.ts'
@@ -22,9 +22,20 @@ beforeAll(async () => {
     sql`insert into jobs (kind, params, actor, state)
         values ('end_access', ${JSON.stringify({ client_id: app.id })}, '{}', 'done') returning id`,
   )
+  const away_id = 'https://printer.example/client.json'
+  await run(
+    stage.db,
+    sql`insert into clients (id, name, type, registered_by, deleted_at) values (${away_id}, 'Printer', 'spa', 'itself', now())`,
+  )
+  await run(
+    stage.db,
+    sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
+        values (${away_id}, ${Buffer.alloc(32)}, now(), now())`,
+  )
   const base64url = (text: string) => Buffer.from(text).toString('base64url')
   places = {
     client_id: app.id,
+    away_id: encodeURIComponent(away_id),
     secret_id,
     user_id: jamie.id,
     consent_id,

@@ -54,6 +54,23 @@ beforeAll(async () => {
     sql`insert into jobs (kind, params, actor, state, done, total)
         values ('somewhere_else', ${JSON.stringify({ client_id: app.id })}, '{}', 'running', 300, 1000) returning id`,
   )
+  const document =
+    'https://calendars-and-postcards.customers.photography.department.example.com/oauth/clients/the-calendar-of-postcards.json'
+  await run(
+    stage.db,
+    sql`insert into clients (id, name, type, registered_by, redirect_uris)
+        values (${document}, 'Calendar', 'spa', 'itself', array['https://calendar.example/callback'])`,
+  )
+  const away = 'https://printer.customers.photography.department.example.com/oauth/clients/photo-printer.json'
+  await run(
+    stage.db,
+    sql`insert into clients (id, name, type, registered_by, deleted_at) values (${away}, 'Photo Printer', 'spa', 'itself', now())`,
+  )
+  await run(
+    stage.db,
+    sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
+        values (${away}, ${Buffer.alloc(32)}, now(), now())`,
+  )
   const api = Buffer.from('https://photos.example').toString('base64url')
   Object.assign(places, {
     app: app.id,
@@ -62,6 +79,8 @@ beforeAll(async () => {
     secret,
     job,
     api,
+    away: encodeURIComponent(away),
+    document: encodeURIComponent(document),
     user: jamie.id,
     ada: ada.id,
   })
@@ -88,6 +107,9 @@ describe('every page is fine', () => {
     ['apps-short', '/apps?q=x', 'Apps'],
     ['app', '/apps/:app', 'Photo Printer'],
     ['app-waiting', '/apps/:long', LONG],
+    ['app-document', '/apps/:document', 'Calendar'],
+    ['apps-away', '/apps/away', 'Apps that may not come back'],
+    ['app-away', '/apps/:away/readmit', 'Let Photo Printer come back?'],
     ['app-new', '/apps/new', 'Register an app'],
     ['app-edit', '/apps/:long/edit', `Edit ${LONG}`],
     ['app-reject', '/apps/:long/reject', `Reject ${LONG}?`],

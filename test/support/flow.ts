@@ -9,6 +9,7 @@ import type { ClientInput } from '../../src/clients/metadata.ts'
 import { createClient } from '../../src/clients/store.ts'
 import { createResource, type NewResource } from '../../src/resources/store.ts'
 import { createUser } from '../../src/users/store.ts'
+import type { FetchOutside } from '../../src/web/fetch.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { startApp, type TestApp } from './server.ts'
 
@@ -50,11 +51,14 @@ export const PHOTOS = {
 export const PASSWORD = 'five wet umbrellas'
 
 /** Starts a server with the photos API. @param env settings that differ from the defaults. */
-export async function startStage(env?: Record<string, string>): Promise<Stage & { photos: Api }> {
+export async function startStage(
+  env?: Record<string, string>,
+  parts: { fetchOutside?: FetchOutside } = {},
+): Promise<Stage & { photos: Api }> {
   const database = await createTestDatabase()
   const { db } = database
   const photos = await createResource(db, PHOTOS, SYSTEM)
-  const served = await startApp({ db, env })
+  const served = await startApp({ db, env, ...parts })
   const { origin } = served
   return {
     ...served,

@@ -9,6 +9,7 @@ import { type Config, loadConfig } from '../../src/config.ts'
 import type { Pool } from '../../src/db/pool.ts'
 import { ensureKeys } from '../../src/keys/store.ts'
 import { type Secrets, secretsFrom } from '../../src/secrets.ts'
+import type { FetchOutside } from '../../src/web/fetch.ts'
 import { listenHttp } from '../../src/web/listen.ts'
 import { createLogger } from '../../src/web/log.ts'
 
@@ -93,7 +94,16 @@ export interface TestApp {
 }
 
 /** Serves the app on a free port from this process, over a database of {@link createTestDatabase}. */
-export async function startApp({ db, env }: { db: Pool; env?: Record<string, string> }): Promise<TestApp> {
+export async function startApp({
+  db,
+  env,
+  fetchOutside,
+}: {
+  db: Pool
+  env?: Record<string, string>
+  /** Absent: as in production, the internet. */
+  fetchOutside?: FetchOutside
+}): Promise<TestApp> {
   const port = await freePort()
   const origin = `http://localhost:${port}`
   // The sweeper would delete under the feet of a test that looks at rows; those that want it ask for it.
@@ -101,7 +111,7 @@ export async function startApp({ db, env }: { db: Pool; env?: Record<string, str
   const config = loadConfig({ ...defaults, ...env })
   const secrets = secretsFrom(config.secretKeys!)
   await ensureKeys(db, secrets)
-  const app = await createApp({ config, secrets, db, log: createLogger(config.logLevel) })
+  const app = await createApp({ config, secrets, db, log: createLogger(config.logLevel), fetchOutside })
   const listening = await listenHttp(app.handler, { ...config, shutdownSeconds: 1 })
   return {
     origin,
