@@ -13,12 +13,14 @@ import { record } from './audit/store.ts'
 import { clientAdmin } from './clients/admin.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
+import { developerInsight } from './clients/developer-insight.ts'
 import { clientDirectory } from './clients/directory.ts'
 import { documentReader } from './clients/document-reader.ts'
+import { refusalRecorder, sweepRefusals } from './clients/refusals.ts'
 import { registrationEndpoints } from './clients/register.ts'
 import { sweepUnused } from './clients/registrations.ts'
 import { sweepClients } from './clients/store.ts'
-import { clientUseRecorder, sweepUsage } from './clients/use.ts'
+import { clientUseRecorder, sweepUsage, sweepUsageDays } from './clients/use.ts'
 import type { Config } from './config.ts'
 import { listen } from './db/listen.ts'
 import type { Db, Pool } from './db/pool.ts'
@@ -40,6 +42,7 @@ import { type LostMail, sweepMails } from './mail/outbox.ts'
 import { providerPages } from './oidc/pages.ts'
 import { isForPrograms, protocol } from './oidc/protocol.ts'
 import { createProvider, issuerOf } from './oidc/provider.ts'
+import { refusalNotes } from './oidc/refusals.ts'
 import { sweepState } from './oidc/state.ts'
 import { sweepTokens, tokenStore } from './oidc/tokens.ts'
 import { overviewAdmin } from './overview/admin.ts'
@@ -75,6 +78,8 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   signing_keys: sweepKeys,
   usage_hours: sweepUsage,
   mails: sweepMails,
+  client_usage_days: sweepUsageDays,
+  client_refusals: sweepRefusals,
   // Looked at, most of them to stay.
   registrations: sweepUnused(dynamicRegistration.unusedDays),
 })
@@ -115,6 +120,7 @@ export async function createApp({
   const tokens = tokenStore(db)
   const use = useRecorder(db, (error) => log.warn({ err: error }, 'last use was not noted'))
   const clientUse = clientUseRecorder(db, (error) => log.warn({ err: error }, 'use was not noted'))
+  const refusals = refusalRecorder(db, (error) => log.warn({ err: error }, 'refused requests were not noted'))
   const documents = config.clientDocuments.on
     ? documentReader({
         db,
@@ -219,18 +225,25 @@ export async function createApp({
   app.use(errorAnswers({ render, log }))
   app.use(wellFormedAddress)
   app.use(assets(config).middleware)
-  app.use(protocol({ db, tokens, use, clientUse, pages, provider }))
+  const refused = refusalNotes({
+    refusals,
+    clientUse,
+    resources,
+    onError: (error) => log.warn({ err: error }, 'a refused request was not noted'),
+  })
+  app.use(protocol({ db, tokens, use, clientUse, refused, pages, provider }))
 
   const mailIsOn = config.mail !== undefined
   const guarded = { db, provider, secrets, issuer }
   const router = routes({
     health: healthPages({ db }),
-    interaction: interactionPages({ db, provider, secrets, render, clients, resources }),
+    interaction: interactionPages({ db, provider, secrets, render, clients, resources, refusals }),
     setup: setupPages({ db, secrets, render }),
     reset: resetPages({ db, secrets, render }),
     profile: profilePages({ db, render }),
     apps: appPages({ db, resources, render }),
     activity: activityPages({ db, render }),
+    insight: developerInsight({ db, render }),
     registration:
       config.dynamicRegistration.mode === 'off'
         ? undefined
@@ -272,7 +285,7 @@ export async function createApp({
         jobs.close(),
         mailer.close(),
       ])
-      await Promise.all([use.close(), clientUse.close()])
+      await Promise.all([use.close(), clientUse.close(), refusals.close()])
     },
   }
 }
@@ -319,13 +332,13 @@ const wellFormedAddress: Middleware = (ctx, next) => {
   return next()
 }
 
-const OWN_PAGE = /^\/(account|admin)(\/[\w./%-]*)?(\?[\w.~%&=+*@-]*)?$/
+const OWN_PAGE = /^\/(account|admin|developer)(\/[\w./%-]*)?(\?[\w.~%&=+*@-]*)?$/
 
 // The provider sends the browser back here after signing in to our own pages; state says where it was going.
 function afterSignIn(ctx: Context): void {
   const path = String(ctx.query.state ?? '')
   const refused = ctx.query.error !== undefined
   ctx.status = 303
-  // Only our own pages: a path below /account or /admin, nothing that a browser could read as another host.
+  // Only our own pages: a path below /account, /admin or /developer, nothing that a browser could read as another host.
   ctx.redirect(!refused && OWN_PAGE.test(path) ? path : '/account')
 }

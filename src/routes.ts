@@ -7,6 +7,7 @@ import type { auditAdmin } from './audit/admin.ts'
 import type { clientAdmin } from './clients/admin.ts'
 import type { clientAdminForms } from './clients/admin-forms.ts'
 import type { clientAdminSteps } from './clients/admin-steps.ts'
+import type { developerInsight } from './clients/developer-insight.ts'
 import type { registrationEndpoints } from './clients/register.ts'
 import type { appPages } from './grants/account.ts'
 import type { accessAdmin } from './grants/admin.ts'
@@ -42,6 +43,7 @@ export interface Handlers {
     keys: ReturnType<typeof keyAdmin>
     audit: ReturnType<typeof auditAdmin>
   }
+  insight: ReturnType<typeof developerInsight>
   /** Undefined: no app registers itself here. */
   registration: ReturnType<typeof registrationEndpoints> | undefined
   signedIn: Guard
@@ -66,6 +68,7 @@ export function routes({
   apps,
   activity,
   administration,
+  insight,
   registration,
   signedIn,
   admin,
@@ -118,12 +121,17 @@ export function routes({
   post('/account/apps/:client_id/devices/:device/remove', signedIn(apps.removeDevice))
   get('/account/activity', signedIn(activity.list))
 
+  get('/developer/apps/:client_id/errors', signedIn(insight.errors))
+  get('/developer/apps/:client_id/usage', signedIn(insight.usage))
+
   get('/admin', admin(overview.show))
   get('/admin/apps', admin(clients.list))
   form('/admin/apps/new', clientForms.register)
   get('/admin/apps/away', admin(clientSteps.listAway))
   get('/admin/apps/:client_id', admin(clients.show))
   form('/admin/apps/:client_id/edit', clientForms.edit)
+  get('/admin/apps/:client_id/errors', admin(insight.errorsForAdmin))
+  get('/admin/apps/:client_id/usage', admin(insight.usageForAdmin))
   form('/admin/apps/:client_id/approve', clientSteps.approve)
   form('/admin/apps/:client_id/reject', clientSteps.reject)
   form('/admin/apps/:client_id/verify', clientSteps.verify)

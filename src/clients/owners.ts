@@ -34,3 +34,12 @@ export async function mayUse(
   )
   return owner !== undefined
 }
+
+/** Whether a person looks after an app. */
+export async function isOwner(db: Db, client_id: string, user_id: string): Promise<boolean> {
+  const owner = await maybe(
+    db,
+    sql`select from client_owners where client_id = ${client_id} and user_id = ${user_id}`,
+  )
+  return owner !== undefined
+}

@@ -4,6 +4,7 @@ import type { Context } from 'koa'
 import { errors, type Provider } from 'oidc-provider'
 import type { ClientDirectory, Registration } from '../clients/directory.ts'
 import { mayUse } from '../clients/owners.ts'
+import type { RefusalRecorder } from '../clients/refusals.ts'
 import { appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { refuseConsent } from '../grants/store.ts'
@@ -17,6 +18,7 @@ import { findUser, signInEpoch } from '../users/store.ts'
 import { actorOf } from '../web/actor.ts'
 import { seeOther } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
+import { placeOf } from '../web/throttle.ts'
 import { consent } from './consent.ts'
 import { signIn } from './login.ts'
 import { type Step, stepOf } from './step.ts'
@@ -29,6 +31,7 @@ export interface InteractionParts {
   render: Render
   clients: ClientDirectory
   resources: ResourceDirectory
+  refusals: RefusalRecorder
 }
 
 /** Handlers of /interaction/:uid and below. */
@@ -99,7 +102,19 @@ export function interactionPages(parts: InteractionParts) {
     return client !== undefined && !(await mayUse(db, client, step.user_id!))
   }
 
+  function notePending(ctx: Context, client_id: string): void {
+    parts.refusals.note({
+      client_id,
+      kind: 'app_pending',
+      endpoint: '/auth',
+      error: 'not_approved',
+      attested: false,
+      place: placeOf(ctx.ip),
+    })
+  }
+
   async function showWaiting(ctx: Context, step: Step): Promise<void> {
+    notePending(ctx, step.client_id)
     const user = await findUser(db, step.user_id!)
     const locals = {
       email: user?.email,
@@ -110,6 +125,7 @@ export function interactionPages(parts: InteractionParts) {
 
   function showPending(ctx: Context, client: Registration): void {
     const { name, host } = appView(client)
+    notePending(ctx, client.id)
     parts.render(
       ctx,
       'message',

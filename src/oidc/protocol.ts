@@ -2,7 +2,7 @@
 // before its answer leaves.
 import type { Context, Middleware } from 'koa'
 import compose from 'koa-compose'
-import type { Provider } from 'oidc-provider'
+import { errors, type Provider } from 'oidc-provider'
 import type { ClientUseRecorder } from '../clients/use.ts'
 import { DatabaseUnavailable, type Db } from '../db/pool.ts'
 import type { UseRecorder } from '../grants/use.ts'
@@ -12,6 +12,7 @@ import { allowFormTo } from '../web/headers.ts'
 import { endGrant } from './adapters/grants.ts'
 import type { OwnMetadata } from './clients.ts'
 import type { ProviderPages } from './provider.ts'
+import { keepRefusals, noteRefusal } from './refusals.ts'
 import type { TokenStore } from './tokens.ts'
 import { beginUnit, type Unit } from './unit.ts'
 
@@ -21,6 +22,8 @@ export interface ProtocolParts {
   tokens: TokenStore
   use: UseRecorder
   clientUse: ClientUseRecorder
+  /** Takes note of a request that was refused, see refusals.ts. */
+  refused(ctx: Context): void
   pages: ProviderPages
   /** The provider of this moment; another takes its place when keys or scopes change. */
   provider(): Provider
@@ -58,7 +61,15 @@ const MOST_ADDRESS = 8_000
 const BY_GET = new Set(['/auth', '/session/end'])
 
 /** Answers the protocol's addresses; passes all others on. */
-export function protocol({ db, tokens, use, clientUse, pages, provider }: ProtocolParts): Middleware {
+export function protocol({
+  db,
+  tokens,
+  use,
+  clientUse,
+  refused,
+  pages,
+  provider,
+}: ProtocolParts): Middleware {
   const mounted = new WeakMap<Provider, Middleware>()
   const body = formBody()
   return async (ctx, next) => {
@@ -77,6 +88,7 @@ export function protocol({ db, tokens, use, clientUse, pages, provider }: Protoc
     if (ctx.path === '/introspect' || ctx.path === '/userinfo') await noteUse(ctx, use, unit)
     if (ctx.method === 'POST' && !ctx.response.get('cache-control')) ctx.set('Cache-Control', 'no-store')
     noteClientUse(ctx, clientUse)
+    refused(ctx)
     leaveToStranger(ctx, pages)
     // form_post pages carry the answer to the app's own origin.
     if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
@@ -87,6 +99,7 @@ function mount(provider: Provider): Middleware {
   provider.on('authorization.error', (ctx) => {
     ctx.state.refused = true
   })
+  keepRefusals(provider)
   return compose((provider as unknown as { middleware: Middleware[] }).middleware)
 }
 
@@ -122,13 +135,16 @@ async function commit(
   try {
     if (!consume) {
       const issued = await Promise.all(issue.map((token) => tokens.insert(token)))
-      if (issued.includes(false)) refuse(ctx, 401, 'invalid_client', 'client authentication failed')
+      if (!issued.includes(false)) return
+      refuse(ctx, 401, 'invalid_client', 'client authentication failed')
+      noteRefusal(ctx, new errors.InvalidClientAuth('client not found'))
       return
     }
     if (await tokens.exchange(consume, issue)) return
     const row = await tokens.find(consume)
     if (row?.consumed && row.grant_id) await endGrant(db, row.grant_id, ctx)
     refuse(ctx, 400, 'invalid_grant', 'grant request is invalid')
+    noteRefusal(ctx, new errors.InvalidGrant(row?.consumed ? 'already used' : 'access was removed'))
   } catch (error) {
     if (!(error instanceof DatabaseUnavailable)) throw error
     refuse(ctx, 503, 'temporarily_unavailable', 'the server cannot reach its database, try again shortly')

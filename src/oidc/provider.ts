@@ -19,9 +19,10 @@ import type { AdapterParts } from './adapters/parts.ts'
 import { OWN_METADATA, type OwnMetadata } from './clients.ts'
 import { readDocumentFirst } from './documents.ts'
 import { ACCOUNT_CLIENT_ID, grantLoader } from './grants.ts'
+import { noteAuthenticated } from './refusals.ts'
 import { resourceIndicators } from './resources.ts'
 import { throughStorage } from './storage.ts'
-import { currentUnit, type Person } from './unit.ts'
+import { currentContext, currentUnit, type Person } from './unit.ts'
 
 /** What a provider is built from. */
 export interface ProviderParts extends AdapterParts {
@@ -293,6 +294,7 @@ function compareSecretDigests(
     const registration = await throughStorage(() => clients.find(this.clientId))
     const secret = registration && matchingSecret(registration.secrets, actual)
     if (secret) clientUse.secret(secret.id)
+    if (secret) noteAuthenticated(currentContext())
     return secret !== undefined
   }
 }

@@ -56,6 +56,10 @@ test('dead rows of every kind go, living ones of the same kind stay', async () =
     insert into sessions (hash, uid, payload, expires_at) values (${hash()}, 'dead', '{}', ${old});
     insert into user_links (hash, purpose, expires_at) values (${hash()}, 'setup', ${old}),
       (${hash()}, 'setup', now() + interval '1 hour');
+    insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
+      values ('${world.web.id}', ${old}, true, 0, '/token', 'x', 'other', '', ''),
+             ('${world.web.id}', now(), true, 0, '/token', 'x', 'other', '', '');
+    insert into client_usage_days (client_id, day) values ('${world.web.id}', ${old}), ('${world.web.id}', now());
     insert into rate_limits (key, points, expire) values ('dead', 1, 1000), ('living', 1, 4102444800000);
     insert into signing_keys (kid, alg, public_jwk, private_jwk_encrypted, state, retired_at)
       select 'dead', alg, public_jwk, private_jwk_encrypted, 'retired', ${old} from signing_keys limit 1;
@@ -78,6 +82,13 @@ test('dead rows of every kind go, living ones of the same kind stay', async () =
     rate_limits: 1,
     signing_keys: 1,
   })
+  expect(
+    await one(
+      db,
+      sql`select (select count(*)::int from client_refusals) as refusals,
+                 (select count(*)::int from client_usage_days where client_id = ${world.web.id}) as days`,
+    ),
+  ).toEqual({ refusals: 1, days: 1 })
   expect(await isActive(app.origin, world.web, String(live.body.access_token))).toBe(true)
   expect((await alice.get('/account')).status).toBe(200)
   expect((await refresh(app.origin, world.web, String(live.body.refresh_token))).status).toBe(200)
@@ -163,6 +174,8 @@ async function dead(): Promise<number> {
               + (select count(*) from grants where id = 'dead')
               + (select count(*) from consents where revoked_at < now() - interval '100 days')
               + (select count(*) from clients where id = 'gone')
+              + (select count(*) from client_refusals where at < now() - interval '100 days')
+              + (select count(*) from client_usage_days where day < now() - interval '100 days')
               + (select count(*) from signing_keys where kid = 'dead'))::int as dead`,
   )
   return dead

@@ -1,0 +1,39 @@
+// A refused request as pages show it: what went wrong in words, what was expected beside what came, how to mend it.
+import { type Time, when } from '../web/time.ts'
+import { difference, type Piece } from './difference.ts'
+import { REFUSALS, type RefusalKind } from './refusal-kinds.ts'
+import type { RefusalRow } from './refusals.ts'
+
+/** A refused request in words. */
+export interface RefusalView {
+  at: Time
+  endpoint: string
+  error: string
+  title: string
+  advice: string
+  expected: Piece[]
+  came: Piece[]
+  /** Both are the same kind of text, so that their pieces mean something. */
+  compared: boolean
+  attested: boolean
+}
+
+/** Makes the view of a refused request. */
+export function refusalView(row: RefusalRow): RefusalView {
+  const { kind, expected, came, at, endpoint, error, attested } = row
+  // A kind that a later version wrote: its words are not here.
+  const { title, advice } = REFUSALS[kind] ?? REFUSALS.other
+  const compared = COMPARED.has(kind) && expected !== '' && came !== ''
+  const pieces = compared ? difference(expected, came) : { expected: whole(expected), came: whole(came) }
+  return { at: when(at), endpoint, error, title, advice, ...pieces, compared, attested }
+}
+
+const COMPARED: ReadonlySet<RefusalKind> = new Set([
+  'redirect_uri_mismatch',
+  'redirect_uri_changed',
+  'dpop_target',
+])
+
+function whole(text: string): Piece[] {
+  return text ? [{ text, differs: false }] : []
+}

@@ -1,0 +1,96 @@
+// Why the protocol refused a request of an app, for whoever builds that app. Works it out after the fact, from the library's error
+// and from the request held against the registration. What is answered stays as it is; what may be kept, redact.ts decides.
+import type { Context } from 'koa'
+import type { Client, errors, Provider } from 'oidc-provider'
+import type { Refusal } from '../clients/refusal-facts.ts'
+import type { RefusalRecorder } from '../clients/refusals.ts'
+import type { ClientUseRecorder } from '../clients/use.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import { placeOf } from '../web/throttle.ts'
+import { ACCOUNT_CLIENT_ID } from './grants.ts'
+import { presentedClientId } from './presented.ts'
+import { reasonOf } from './reasons.ts'
+
+/** What notes stand on. */
+export interface RefusalParts {
+  refusals: RefusalRecorder
+  clientUse: ClientUseRecorder
+  resources: ResourceDirectory
+  onError(error: unknown): void
+}
+
+/** Has the provider leave the error of a refused request where {@link refusalNotes} finds it. */
+export function keepRefusals(provider: Provider): void {
+  for (const event of EVENTS) {
+    provider.on(event as 'grant.error', (ctx, error) => noteRefusal(ctx, error))
+  }
+}
+
+/** Remembers why this request is refused. Of several reasons the last one is what was answered. */
+export function noteRefusal(ctx: Context, error: errors.OIDCProviderError): void {
+  ctx.state.refusal = error
+}
+
+/** Marks that the app has proved to be itself in this request. */
+export function noteAuthenticated(ctx: Context | undefined): void {
+  if (ctx) ctx.state.authenticated = true
+}
+
+/** Makes what takes note of a refused request; nobody waits for it. */
+export function refusalNotes(parts: RefusalParts) {
+  const { refusals, clientUse, resources, onError } = parts
+  return (ctx: Context): void => {
+    const error = ctx.state.refusal as errors.OIDCProviderError | undefined
+    if (!error || error.statusCode >= 500 || ANSWERS.has(error.error)) return
+    const endpoint = ENDPOINTS[ctx.oidc.route as keyof typeof ENDPOINTS]
+    if (!endpoint) return
+    const { AccessToken } = ctx.oidc.entities as { AccessToken?: { clientId?: string } }
+    const client = ctx.oidc.client as Client | undefined
+    const client_id = client?.clientId ?? AccessToken?.clientId ?? presentedClientId(ctx)
+    if (client_id === ACCOUNT_CLIENT_ID) return
+    if (client) clientUse.refusedFor(client.clientId)
+    const attested =
+      Boolean(ctx.state.authenticated) || (endpoint === '/userinfo' && AccessToken !== undefined)
+    reasonOf(ctx, error, resources).then((reason) => {
+      if (client_id === undefined && !reason.token_hash) return
+      const seen: Refusal = {
+        client_id,
+        endpoint,
+        error: error.error,
+        attested,
+        place: placeOf(ctx.ip),
+        ...reason,
+      }
+      refusals.note(seen)
+    }, onError)
+  }
+}
+
+const ENDPOINTS = {
+  authorization: '/auth',
+  resume: '/auth',
+  pushed_authorization_request: '/par',
+  token: '/token',
+  introspection: '/introspect',
+  revocation: '/revoke',
+  userinfo: '/userinfo',
+} as const
+
+const EVENTS = [
+  'authorization.error',
+  'pushed_authorization_request.error',
+  'grant.error',
+  'introspection.error',
+  'revocation.error',
+  'userinfo.error',
+]
+
+// What people decide, or that they have to be asked, is an answer and no mistake of the app.
+const ANSWERS = new Set([
+  'access_denied',
+  'login_required',
+  'consent_required',
+  'interaction_required',
+  'account_selection_required',
+  'authorization_pending',
+])
