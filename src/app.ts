@@ -12,10 +12,16 @@ import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
 import { record } from './audit/store.ts'
 import { clientAdmin } from './clients/admin.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
+import { adminLogo } from './clients/admin-logo.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
 import { developerInsight } from './clients/developer-insight.ts'
+import { developerLogo } from './clients/developer-logo.ts'
+import { quickStartPages } from './clients/developer-quick-start.ts'
 import { clientDirectory } from './clients/directory.ts'
 import { documentReader } from './clients/document-reader.ts'
+import { logoFiles } from './clients/logo-files.ts'
+import { logoForm } from './clients/logo-form.ts'
+import { sweepLogos } from './clients/logos.ts'
 import { refusalRecorder, sweepRefusals } from './clients/refusals.ts'
 import { registrationEndpoints } from './clients/register.ts'
 import { sweepUnused } from './clients/registrations.ts'
@@ -75,6 +81,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   grants: sweepGrants,
   consents: sweepConsents,
   clients: sweepClients,
+  logos: sweepLogos,
   signing_keys: sweepKeys,
   usage_hours: sweepUsage,
   mails: sweepMails,
@@ -234,6 +241,7 @@ export async function createApp({
   app.use(protocol({ db, tokens, use, clientUse, refused, pages, provider }))
 
   const mailIsOn = config.mail !== undefined
+  const sendLogo = logoForm({ db, issuer })
   const guarded = { db, provider, secrets, issuer }
   const router = routes({
     health: healthPages({ db }),
@@ -244,6 +252,12 @@ export async function createApp({
     apps: appPages({ db, resources, render }),
     activity: activityPages({ db, render }),
     insight: developerInsight({ db, render }),
+    quickStart: quickStartPages({ db, issuer, resources, render }),
+    logos: {
+      files: logoFiles({ db }),
+      developer: developerLogo({ db, render, send: sendLogo }),
+      admin: adminLogo({ db, render, send: sendLogo }),
+    },
     registration:
       config.dynamicRegistration.mode === 'off'
         ? undefined

@@ -6,8 +6,13 @@ import type { activityPages } from './audit/account.ts'
 import type { auditAdmin } from './audit/admin.ts'
 import type { clientAdmin } from './clients/admin.ts'
 import type { clientAdminForms } from './clients/admin-forms.ts'
+import type { adminLogo } from './clients/admin-logo.ts'
 import type { clientAdminSteps } from './clients/admin-steps.ts'
 import type { developerInsight } from './clients/developer-insight.ts'
+import type { developerLogo } from './clients/developer-logo.ts'
+import type { quickStartPages } from './clients/developer-quick-start.ts'
+import type { logoFiles } from './clients/logo-files.ts'
+import { MOST_BYTES } from './clients/logo-image.ts'
 import type { registrationEndpoints } from './clients/register.ts'
 import type { appPages } from './grants/account.ts'
 import type { accessAdmin } from './grants/admin.ts'
@@ -22,6 +27,7 @@ import type { userAdmin } from './users/admin.ts'
 import type { resetPages } from './users/reset.ts'
 import type { setupPages } from './users/setup.ts'
 import { formBody, jsonBody } from './web/form.ts'
+import { uploadBody } from './web/upload.ts'
 
 /** The handlers that the table names. */
 export interface Handlers {
@@ -32,6 +38,12 @@ export interface Handlers {
   profile: ReturnType<typeof profilePages>
   apps: ReturnType<typeof appPages>
   activity: ReturnType<typeof activityPages>
+  quickStart: ReturnType<typeof quickStartPages>
+  logos: {
+    files: ReturnType<typeof logoFiles>
+    developer: ReturnType<typeof developerLogo>
+    admin: ReturnType<typeof adminLogo>
+  }
   administration: {
     overview: ReturnType<typeof overviewAdmin>
     clients: ReturnType<typeof clientAdmin>
@@ -67,6 +79,8 @@ export function routes({
   profile,
   apps,
   activity,
+  quickStart,
+  logos,
   administration,
   insight,
   registration,
@@ -87,6 +101,13 @@ export function routes({
   const form = (path: string, { show, send }: Form) => {
     get(path, recentAdmin(show))
     post(path, recentAdmin(send))
+  }
+  // The same with a file in the form.
+  const upload = uploadBody(MOST_BYTES)
+  const uploadForm = (path: string, guard: Guard, { show, send }: Form) => {
+    const sent = guard(send)
+    get(path, guard(show))
+    router.post(path, upload, (ctx) => sent(ctx as Context))
   }
   const { overview, clients, clientForms, clientSteps, users, access, apis, keys, audit } = administration
 
@@ -123,6 +144,9 @@ export function routes({
 
   get('/developer/apps/:client_id/errors', signedIn(insight.errors))
   get('/developer/apps/:client_id/usage', signedIn(insight.usage))
+  get('/developer/apps/:client_id/quick-start', signedIn(quickStart.show))
+  uploadForm('/developer/apps/:client_id/logo', signedIn, logos.developer)
+  get('/logos/:file', logos.files.show)
 
   get('/admin', admin(overview.show))
   get('/admin/apps', admin(clients.list))
@@ -132,6 +156,7 @@ export function routes({
   form('/admin/apps/:client_id/edit', clientForms.edit)
   get('/admin/apps/:client_id/errors', admin(insight.errorsForAdmin))
   get('/admin/apps/:client_id/usage', admin(insight.usageForAdmin))
+  uploadForm('/admin/apps/:client_id/logo', recentAdmin, logos.admin)
   form('/admin/apps/:client_id/approve', clientSteps.approve)
   form('/admin/apps/:client_id/reject', clientSteps.reject)
   form('/admin/apps/:client_id/verify', clientSteps.verify)

@@ -157,8 +157,8 @@ function refuse(ctx: Context, status: number, error: string, error_description: 
 }
 
 async function noteUse(ctx: Context, use: UseRecorder, unit: Unit): Promise<void> {
-  const { active } = ctx.body as { active?: boolean }
-  if (ctx.status !== 200 || active === false) return
+  // A preflight has no body at all.
+  if (ctx.status !== 200 || (ctx.body as { active?: boolean }).active === false) return
   for (const read of unit.tokens.values()) {
     const row = await read
     if (row?.grant_id) use.note(row.grant_id)

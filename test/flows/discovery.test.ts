@@ -117,6 +117,29 @@ test('a page of a public client may redeem codes, a page of anybody else may not
   expect(await allowed('https://evil.example')).toBeNull()
 })
 
+test('a browser that asks first whether a page may call is told so, wherever pages call', async () => {
+  for (const [path, method] of [
+    ['/token', 'POST'],
+    ['/revoke', 'POST'],
+    ['/userinfo', 'GET'],
+    ['/jwks', 'GET'],
+  ]) {
+    const answer = await fetch(`${stage.origin}${path}`, {
+      method: 'OPTIONS',
+      headers: {
+        Origin: 'https://spa.example',
+        'Access-Control-Request-Method': method!,
+        'Access-Control-Request-Headers': 'authorization',
+      },
+    })
+
+    expect([path, answer.status]).toEqual([path, 204])
+    expect(answer.headers.get('access-control-allow-origin')).toBe('https://spa.example')
+    expect(answer.headers.get('access-control-allow-headers')).toBe('authorization')
+    expect(answer.headers.get('access-control-allow-credentials')).toBeNull()
+  }
+})
+
 async function json(path: string): Promise<Record<string, unknown>> {
   const answer = await fetch(`${stage.origin}${path}`)
   expect(answer.status).toBe(200)

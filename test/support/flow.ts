@@ -302,6 +302,11 @@ export class Person {
     return this.#visit(new URL(path, this.origin), new URLSearchParams(fields), headers)
   }
 
+  /** Sends a form that may hold files, or a body of any kind with its type. */
+  send(path: string, body: FormData | string | Uint8Array, headers?: Record<string, string>): Promise<Page> {
+    return this.#visit(new URL(path, this.origin), body, headers)
+  }
+
   /** Signs in on the page that asks for it. */
   signIn(page: Page, password = PASSWORD): Promise<Page> {
     return this.press(page, 'Sign in', { email: this.email, password })
@@ -331,11 +336,15 @@ export class Person {
       ?.slice(name.length + 1)
   }
 
-  async #visit(url: URL, body?: URLSearchParams, headers: Record<string, string> = {}): Promise<Page> {
+  async #visit(
+    url: URL,
+    body?: URLSearchParams | FormData | string | Uint8Array,
+    headers: Record<string, string> = {},
+  ): Promise<Page> {
     const cookie = this.#jar.header(url)
     const answer = await fetch(url, {
       method: body ? 'POST' : 'GET',
-      body,
+      body: body as RequestInit['body'],
       redirect: 'manual',
       headers: {
         Accept: 'text/html',

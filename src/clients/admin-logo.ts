@@ -1,0 +1,40 @@
+// The logo of an app, for administrators.
+import type { Pool } from '../db/pool.ts'
+import { actingUser, type SignedIn } from '../guards.ts'
+import { NotFound } from '../web/errors.ts'
+import { takeNotice } from '../web/notice.ts'
+import type { Render } from '../web/render.ts'
+import { type LogoForm, logoView } from './logo-form.ts'
+import { type Client, findClient } from './store.ts'
+
+/** Form of /admin/apps/:client_id/logo. */
+export function adminLogo({ db, render, send }: { db: Pool; render: Render; send: LogoForm }) {
+  const getApp = async (ctx: SignedIn): Promise<Client> => {
+    const app = await findClient(db, String(ctx.params.client_id))
+    if (!app || app.type === 'resource_server') throw new NotFound('There is no such app.')
+    return app
+  }
+  const show = (ctx: SignedIn, app: Client, problem?: string): void =>
+    render(
+      ctx,
+      'clients/admin-logo',
+      {
+        done: takeNotice(ctx),
+        ...logoView(app),
+        action: `/admin/apps/${app.id}/logo`,
+        cancel_href: `/admin/apps/${app.id}`,
+        errors: { logo: problem },
+      },
+      problem ? 422 : 200,
+    )
+  return {
+    async show(ctx: SignedIn): Promise<void> {
+      show(ctx, await getApp(ctx))
+    },
+    async send(ctx: SignedIn): Promise<void> {
+      const app = await getApp(ctx)
+      const problem = await send(ctx, app, `/admin/apps/${app.id}`, actingUser(ctx))
+      if (problem) show(ctx, app, problem)
+    },
+  }
+}

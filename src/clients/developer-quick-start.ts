@@ -1,0 +1,62 @@
+// The quick start of one app, for those who look after it: programs that sign somebody in, filled in and ready to run.
+import type { Pool } from '../db/pool.ts'
+import type { SignedIn } from '../guards.ts'
+import type { ResourceDirectory } from '../resources/directory.ts'
+import type { Render } from '../web/render.ts'
+import { OPENID_SCOPES } from './metadata.ts'
+import { getOwned } from './owners.ts'
+import { type SnippetFacts, snippetRedirect, snippetsFor } from './snippets.ts'
+import { isConfidential } from './store.ts'
+import { appView } from './view.ts'
+
+/** Handler of /developer/apps/:client_id/quick-start. */
+export function quickStartPages({
+  db,
+  issuer,
+  resources,
+  render,
+}: {
+  db: Pool
+  issuer: string
+  resources: ResourceDirectory
+  render: Render
+}) {
+  return {
+    async show(ctx: SignedIn): Promise<void> {
+      const client = await getOwned(db, String(ctx.params.client_id), ctx.state.user.id)
+      const type = client.type as SnippetFacts['type']
+      const isOpenid = (scope: string) => (OPENID_SCOPES as readonly string[]).includes(scope)
+      const apis = (await resources.all()).filter((api) =>
+        api.scopes.some(({ name }) => client.scopes.includes(name)),
+      )
+      // A service asks for a token for each API; a person is asked about all of them at once.
+      const ofFirst = new Set(apis[0]?.scopes.map(({ name }) => name))
+      const scopes = type === 'service' ? client.scopes.filter((scope) => ofFirst.has(scope)) : client.scopes
+      const { redirect_uri, can_listen } = snippetRedirect(
+        client as { type: typeof type; redirect_uris: string[] },
+      )
+      render(ctx, 'clients/developer-quick-start', {
+        app: appView(client),
+        path_of_app: `/developer/apps/${client.id}`,
+        client_id: client.id,
+        issuer,
+        redirect_uri: type === 'service' ? undefined : redirect_uri,
+        can_listen,
+        is_spa: type === 'spa',
+        is_pending: client.state === 'pending',
+        scopes,
+        other_apis: type === 'service' ? apis.slice(1).map(({ name }) => name) : [],
+        signs_in: type !== 'service' && scopes.some(isOpenid),
+        keeps_secret: isConfidential(client.type),
+        snippets: snippetsFor({
+          ...client,
+          type,
+          issuer,
+          scopes,
+          client_id: client.id,
+          api: apis[0]?.identifier,
+        }),
+      })
+    },
+  }
+}

@@ -1,0 +1,65 @@
+// Uploaded logos: each stored once under the digest of its content, as long as an app shows it. It knows no picture format.
+import { createHash } from 'node:crypto'
+import type { Actor } from '../audit/events.ts'
+import { type Db, maybe, run, sql, tx } from '../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
+import { updateClient } from './edit.ts'
+import type { Client } from './store.ts'
+
+// Whoever has seen a page with an old logo may still load it.
+const KEPT_DAYS = 7
+
+/**
+ * Makes a picture the logo of an app. @param png as {@link logoMaker} makes it. @param issuer under whose address it is served.
+ * @returns undefined when there is no such app.
+ */
+export function setLogo(
+  db: Db,
+  client_id: string,
+  { png, issuer }: { png: Buffer; issuer: string },
+  by: Actor,
+): Promise<Client | undefined> {
+  return tx(db, async (t) => {
+    const logo_uri = `${issuer}/logos/${await storeLogo(t, png)}.png`
+    return updateClient(t, client_id, { logo_uri }, by)
+  })
+}
+
+/** Takes the logo of an app away. @returns undefined when there is no such app. */
+export function removeLogo(db: Db, client_id: string, by: Actor): Promise<Client | undefined> {
+  return updateClient(db, client_id, { logo_uri: '' }, by)
+}
+
+/** A logo by the digest in its address, in hex. */
+export async function findLogo(db: Db, sha256: string): Promise<Buffer | undefined> {
+  const row = await maybe<{ png: Buffer }>(
+    db,
+    sql`select png from logos where sha256 = ${Buffer.from(sha256, 'hex')}`,
+  )
+  return row?.png
+}
+
+/** Logos that no app shows, a week after they were last uploaded. */
+export const sweepLogos: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from logos where sha256 = any(array(
+          select sha256 from logos l
+          where created_at < now() - make_interval(days => ${KEPT_DAYS})
+            and not exists (select from clients
+                            where logo_uri is not null
+                              and substring(logo_uri from '/logos/([0-9a-f]{64})\\.png$') = encode(l.sha256, 'hex'))
+          order by created_at
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )
+
+/** Stores a logo, or starts its time anew: whoever uploads it now must find it, whatever the sweeper thinks. */
+async function storeLogo(t: Db, png: Buffer): Promise<string> {
+  const sha256 = createHash('sha256').update(png).digest()
+  await run(
+    t,
+    sql`insert into logos (sha256, png) values (${sha256}, ${png})
+        on conflict (sha256) do update set created_at = now()`,
+  )
+  return sha256.toString('hex')
+}
