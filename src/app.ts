@@ -11,14 +11,21 @@ import { SYSTEM } from './audit/events.ts'
 import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
 import { record } from './audit/store.ts'
 import { clientAdmin } from './clients/admin.ts'
+import { changeAdmin } from './clients/admin-changes.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
 import { adminLogo } from './clients/admin-logo.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
+import { developerPages } from './clients/developer.ts'
+import { developerForms } from './clients/developer-forms.ts'
 import { developerInsight } from './clients/developer-insight.ts'
+import { developerInvitation } from './clients/developer-invitation.ts'
 import { developerLogo } from './clients/developer-logo.ts'
+import { developerPeople } from './clients/developer-people.ts'
 import { quickStartPages } from './clients/developer-quick-start.ts'
+import { developerSecrets } from './clients/developer-secrets.ts'
 import { clientDirectory } from './clients/directory.ts'
 import { documentReader } from './clients/document-reader.ts'
+import { invitationLinkForMail, sweepInvitations } from './clients/invitations.ts'
 import { logoFiles } from './clients/logo-files.ts'
 import { logoForm } from './clients/logo-form.ts'
 import { sweepLogos } from './clients/logos.ts'
@@ -35,7 +42,7 @@ import { accessAdmin } from './grants/admin.ts'
 import { END_ACCESS, endAccessStep } from './grants/end.ts'
 import { sweepConsents, sweepGrants } from './grants/store.ts'
 import { useRecorder } from './grants/use.ts'
-import { adminGuard, signedInGuard } from './guards.ts'
+import { adminGuard, developerGuard, signedInGuard } from './guards.ts'
 import { healthPages } from './health.ts'
 import { interactionPages } from './interaction/pages.ts'
 import { repeat } from './jobs/repeat.ts'
@@ -80,6 +87,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   rate_limits: sweepCounters,
   grants: sweepGrants,
   consents: sweepConsents,
+  client_invitations: sweepInvitations,
   clients: sweepClients,
   logos: sweepLogos,
   signing_keys: sweepKeys,
@@ -212,7 +220,7 @@ export async function createApp({
     db,
     log,
     config,
-    links: { password_reset: resetLinkForMail },
+    links: { password_reset: resetLinkForMail, owner_invitation: invitationLinkForMail },
     lost: recordLostMail,
   })
   const listener = await listen(db, heard, missedSome)
@@ -241,8 +249,11 @@ export async function createApp({
   app.use(protocol({ db, tokens, use, clientUse, refused, pages, provider }))
 
   const mailIsOn = config.mail !== undefined
+  const mode = config.developerRegistration
+  const guarded = { db, provider, secrets, issuer, hasPortal: mode !== 'off' }
+  const own = { db, resources, render, mode }
   const sendLogo = logoForm({ db, issuer })
-  const guarded = { db, provider, secrets, issuer }
+  const insight = developerInsight({ db, render })
   const router = routes({
     health: healthPages({ db }),
     interaction: interactionPages({ db, provider, secrets, render, clients, resources, refusals }),
@@ -251,13 +262,20 @@ export async function createApp({
     profile: profilePages({ db, render }),
     apps: appPages({ db, resources, render }),
     activity: activityPages({ db, render }),
-    insight: developerInsight({ db, render }),
-    quickStart: quickStartPages({ db, issuer, resources, render }),
-    logos: {
-      files: logoFiles({ db }),
-      developer: developerLogo({ db, render, send: sendLogo }),
-      admin: adminLogo({ db, render, send: sendLogo }),
-    },
+    logoFiles: logoFiles({ db }),
+    portal:
+      mode === 'off'
+        ? undefined
+        : {
+            apps: developerPages(own),
+            forms: developerForms(own),
+            secrets: developerSecrets(own),
+            people: developerPeople({ ...own, issuer, mailIsOn }),
+            invitation: developerInvitation(own),
+            quickStart: quickStartPages({ ...own, issuer }),
+            logo: developerLogo({ ...own, send: sendLogo }),
+            insight,
+          },
     registration:
       config.dynamicRegistration.mode === 'off'
         ? undefined
@@ -267,6 +285,9 @@ export async function createApp({
       clients: clientAdmin({ db, documents: config.clientDocuments.on, resources, render }),
       clientForms: clientAdminForms({ db, resources, render }),
       clientSteps: clientAdminSteps({ db, render, mailIsOn }),
+      changes: changeAdmin({ db, render }),
+      logo: adminLogo({ db, render, send: sendLogo }),
+      insight,
       users: userAdmin({ db, render, issuer, mailIsOn }),
       access: accessAdmin({ db, render }),
       apis: resourceAdmin({ db, render }),
@@ -275,6 +296,7 @@ export async function createApp({
     },
     signedIn: signedInGuard(guarded),
     ...adminGuard(guarded),
+    ...developerGuard(guarded),
     home: (ctx) => ctx.redirect('/account'),
     afterSignIn,
   })
@@ -321,7 +343,7 @@ function requests(log: Logger): Middleware {
       {
         request_id: requestId,
         method: ctx.method,
-        path: ctx.path.replace(/^(\/(?:interaction|auth|setup|reset)\/)[^/]+/, '$1…'),
+        path: ctx.path.replace(/^(\/(?:interaction|auth|setup|reset|developer\/invitations)\/)[^/]+/, '$1…'),
         status: ctx.status,
         ms: Math.round(performance.now() - started),
         ip: ctx.ip,

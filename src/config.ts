@@ -29,6 +29,8 @@ export interface Config {
     refreshTokenMaxSeconds: number
     sessionSeconds: number
   }
+  /** Whether people may register apps of their own, and whether those wait for an administrator. */
+  developerRegistration: (typeof DEVELOPER_MODES)[number]
   dynamicRegistration: {
     mode: (typeof REGISTRATION_MODES)[number]
     /** Whether what registers without a token waits for an administrator. */
@@ -113,6 +115,7 @@ export interface Setting {
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] as const
 const REGISTRATION_MODES = ['off', 'token', 'open'] as const
+const DEVELOPER_MODES = ['off', 'approval', 'open'] as const
 const TEN_YEARS = 315_360_000
 
 /** Every key there is, in the order of the documentation. Each is also read from the file that `KEY_FILE` names. */
@@ -239,6 +242,13 @@ export const SETTINGS = {
     example: '1209600',
     parse: wholeNumber(60, TEN_YEARS),
   },
+  DEVELOPER_REGISTRATION: {
+    meaning:
+      'Whether people register apps of their own at /developer: off, approval (an administrator decides) or open.',
+    fallback: 'approval',
+    example: 'open',
+    parse: z.enum(DEVELOPER_MODES, `must be one of ${DEVELOPER_MODES.join(', ')}`),
+  },
   DYNAMIC_REGISTRATION: {
     meaning: 'Whether apps may register themselves (RFC 7591): off, token (with a token of yours) or open.',
     fallback: 'off',
@@ -361,6 +371,7 @@ export function loadConfig(env: Environment = process.env): Config {
       refreshTokenMaxSeconds: read('REFRESH_TOKEN_MAX_TTL_SECONDS'),
       sessionSeconds: read('SESSION_TTL_SECONDS'),
     },
+    developerRegistration: read('DEVELOPER_REGISTRATION'),
     dynamicRegistration: {
       mode: read('DYNAMIC_REGISTRATION'),
       approval: read('DYNAMIC_REGISTRATION_APPROVAL'),

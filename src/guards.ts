@@ -1,7 +1,7 @@
 // Who may come in: what each row of the URL table demands before its handler runs.
 import type { Context } from 'koa'
 import type { Provider, Session } from 'oidc-provider'
-import type { Actor } from './audit/events.ts'
+import type { ActingUser } from './audit/events.ts'
 import { countWaiting } from './clients/review.ts'
 import type { Db } from './db/pool.ts'
 import { ACCOUNT_CLIENT_ID } from './oidc/grants.ts'
@@ -25,15 +25,23 @@ export interface GuardParts {
   provider(): Provider
   secrets: Secrets
   issuer: string
+  /** Whether people may register apps of their own. */
+  hasPortal: boolean
 }
 
 /** Lets in who is signed in, checking the form of a post; sends others to sign in and back here. */
 export function signedInGuard(parts: GuardParts): Guard {
-  return (handler) => async (ctx) => {
-    const { session, user } = await whoIs(parts, ctx)
-    if (!user) return sendToSignIn(ctx, parts.issuer, ctx.method === 'GET' ? ctx.path : '/account')
-    enter(parts, ctx, session, user)
-    await handler(ctx as SignedIn)
+  return guardOf(parts, '/account')
+}
+
+/**
+ * Lets in who is signed in, and may look after apps; whose an app is, each handler asks. For secrets, owners and deleting,
+ * `recentDeveloper` wants a sign-in that is not older than 15 minutes, on the page of the form, too.
+ */
+export function developerGuard(parts: GuardParts): { developer: Guard; recentDeveloper: Guard } {
+  return {
+    developer: guardOf(parts, '/developer'),
+    recentDeveloper: guardOf(parts, '/developer', true),
   }
 }
 
@@ -52,14 +60,7 @@ export function adminGuard(parts: GuardParts): { admin: Guard; recentAdmin: Guar
       if (!user) return sendToSignIn(ctx, parts.issuer, isPost ? ctx.path : ctx.url)
       if (user.role !== 'admin') throw new NotFound()
       enter(parts, ctx, session, user)
-      if ((recent || isPost) && isOlderThan(session, RECENT_SECONDS)) {
-        // The page that the form was sent from has the same address.
-        if (isPost) leaveNotice(ctx, ctx.path, NOTHING_CHANGED, SIGN_IN_SECONDS)
-        return sendToSignIn(ctx, parts.issuer, isPost ? ctx.path : ctx.url, {
-          max_age: String(RECENT_SECONDS),
-          login_hint: user.email,
-        })
-      }
+      if ((recent || isPost) && isOlderThan(session, RECENT_SECONDS)) return askAgain(ctx, parts.issuer, user)
       ctx.state.locals = { waiting: await countWaiting(parts.db) }
       await handler(ctx as SignedIn)
     }
@@ -67,7 +68,7 @@ export function adminGuard(parts: GuardParts): { admin: Guard; recentAdmin: Guar
 }
 
 /** Who does what this request asks for, for the audit log. */
-export function actingUser(ctx: SignedIn): Actor {
+export function actingUser(ctx: SignedIn): ActingUser {
   return { ...actorOf(ctx), id: ctx.state.user.id }
 }
 
@@ -79,6 +80,29 @@ const NOTHING_CHANGED = {
 const SIGN_IN_SECONDS = 10 * 60
 // How old a sign-in may be for what changes something on the administrators' pages.
 const RECENT_SECONDS = 15 * 60
+
+/** @param home where it leads after signing in to send a form, which cannot be sent again */
+function guardOf(parts: GuardParts, home: string, recent = false): Guard {
+  return (handler) => async (ctx) => {
+    const { session, user } = await whoIs(parts, ctx)
+    if (!user) return sendToSignIn(ctx, parts.issuer, ctx.method === 'GET' ? ctx.path : home)
+    enter(parts, ctx, session, user)
+    if (recent && isOlderThan(session, RECENT_SECONDS)) return askAgain(ctx, parts.issuer, user)
+    ctx.state.locals = { has_portal: parts.hasPortal }
+    await handler(ctx as SignedIn)
+  }
+}
+
+/** Sends somebody to sign in once more, and back to this page. */
+function askAgain(ctx: Context, issuer: string, user: User): void {
+  const isPost = ctx.method === 'POST'
+  // The page that the form was sent from has the same address.
+  if (isPost) leaveNotice(ctx, ctx.path, NOTHING_CHANGED, SIGN_IN_SECONDS)
+  sendToSignIn(ctx, issuer, isPost ? ctx.path : ctx.url, {
+    max_age: String(RECENT_SECONDS),
+    login_hint: user.email,
+  })
+}
 
 async function whoIs(parts: GuardParts, ctx: Context): Promise<{ session: Session; user: User | undefined }> {
   const session = await currentSession(parts.provider(), ctx)

@@ -5,12 +5,18 @@ import type { Context } from 'koa'
 import type { activityPages } from './audit/account.ts'
 import type { auditAdmin } from './audit/admin.ts'
 import type { clientAdmin } from './clients/admin.ts'
+import type { changeAdmin } from './clients/admin-changes.ts'
 import type { clientAdminForms } from './clients/admin-forms.ts'
 import type { adminLogo } from './clients/admin-logo.ts'
 import type { clientAdminSteps } from './clients/admin-steps.ts'
+import type { developerPages } from './clients/developer.ts'
+import type { developerForms } from './clients/developer-forms.ts'
 import type { developerInsight } from './clients/developer-insight.ts'
+import type { developerInvitation } from './clients/developer-invitation.ts'
 import type { developerLogo } from './clients/developer-logo.ts'
+import type { developerPeople } from './clients/developer-people.ts'
 import type { quickStartPages } from './clients/developer-quick-start.ts'
+import type { developerSecrets } from './clients/developer-secrets.ts'
 import type { logoFiles } from './clients/logo-files.ts'
 import { MOST_BYTES } from './clients/logo-image.ts'
 import type { registrationEndpoints } from './clients/register.ts'
@@ -38,29 +44,41 @@ export interface Handlers {
   profile: ReturnType<typeof profilePages>
   apps: ReturnType<typeof appPages>
   activity: ReturnType<typeof activityPages>
-  quickStart: ReturnType<typeof quickStartPages>
-  logos: {
-    files: ReturnType<typeof logoFiles>
-    developer: ReturnType<typeof developerLogo>
-    admin: ReturnType<typeof adminLogo>
-  }
+  logoFiles: ReturnType<typeof logoFiles>
   administration: {
     overview: ReturnType<typeof overviewAdmin>
     clients: ReturnType<typeof clientAdmin>
     clientForms: ReturnType<typeof clientAdminForms>
     clientSteps: ReturnType<typeof clientAdminSteps>
+    changes: ReturnType<typeof changeAdmin>
+    logo: ReturnType<typeof adminLogo>
+    insight: ReturnType<typeof developerInsight>
     users: ReturnType<typeof userAdmin>
     access: ReturnType<typeof accessAdmin>
     apis: ReturnType<typeof resourceAdmin>
     keys: ReturnType<typeof keyAdmin>
     audit: ReturnType<typeof auditAdmin>
   }
-  insight: ReturnType<typeof developerInsight>
+  /** Undefined: nobody registers apps of their own here. */
+  portal:
+    | {
+        apps: ReturnType<typeof developerPages>
+        forms: ReturnType<typeof developerForms>
+        secrets: ReturnType<typeof developerSecrets>
+        people: ReturnType<typeof developerPeople>
+        invitation: ReturnType<typeof developerInvitation>
+        quickStart: ReturnType<typeof quickStartPages>
+        logo: ReturnType<typeof developerLogo>
+        insight: ReturnType<typeof developerInsight>
+      }
+    | undefined
   /** Undefined: no app registers itself here. */
   registration: ReturnType<typeof registrationEndpoints> | undefined
   signedIn: Guard
   admin: Guard
   recentAdmin: Guard
+  developer: Guard
+  recentDeveloper: Guard
   home(ctx: Context): unknown
   afterSignIn(ctx: Context): unknown
 }
@@ -79,14 +97,15 @@ export function routes({
   profile,
   apps,
   activity,
-  quickStart,
-  logos,
+  logoFiles,
   administration,
-  insight,
+  portal,
   registration,
   signedIn,
   admin,
   recentAdmin,
+  developer,
+  recentDeveloper,
   home,
   afterSignIn,
 }: Handlers) {
@@ -98,9 +117,9 @@ export function routes({
   const post = (path: string, handler: (ctx: Context) => unknown) =>
     router.post(path, body, (ctx) => handler(ctx as Context))
   // A page with a form, which is sent to the address of its page. Whatever an administrator changes is one of these.
-  const form = (path: string, { show, send }: Form) => {
-    get(path, recentAdmin(show))
-    post(path, recentAdmin(send))
+  const form = (path: string, { show, send }: Form, guard = recentAdmin) => {
+    get(path, guard(show))
+    post(path, guard(send))
   }
   // The same with a file in the form.
   const upload = uploadBody(MOST_BYTES)
@@ -109,7 +128,20 @@ export function routes({
     get(path, guard(show))
     router.post(path, upload, (ctx) => sent(ctx as Context))
   }
-  const { overview, clients, clientForms, clientSteps, users, access, apis, keys, audit } = administration
+  const {
+    overview,
+    clients,
+    clientForms,
+    clientSteps,
+    changes,
+    logo,
+    insight,
+    users,
+    access,
+    apis,
+    keys,
+    audit,
+  } = administration
 
   get('/', home)
   get('/healthz', health.alive)
@@ -142,11 +174,7 @@ export function routes({
   post('/account/apps/:client_id/devices/:device/remove', signedIn(apps.removeDevice))
   get('/account/activity', signedIn(activity.list))
 
-  get('/developer/apps/:client_id/errors', signedIn(insight.errors))
-  get('/developer/apps/:client_id/usage', signedIn(insight.usage))
-  get('/developer/apps/:client_id/quick-start', signedIn(quickStart.show))
-  uploadForm('/developer/apps/:client_id/logo', signedIn, logos.developer)
-  get('/logos/:file', logos.files.show)
+  get('/logos/:file', logoFiles.show)
 
   get('/admin', admin(overview.show))
   get('/admin/apps', admin(clients.list))
@@ -156,9 +184,11 @@ export function routes({
   form('/admin/apps/:client_id/edit', clientForms.edit)
   get('/admin/apps/:client_id/errors', admin(insight.errorsForAdmin))
   get('/admin/apps/:client_id/usage', admin(insight.usageForAdmin))
-  uploadForm('/admin/apps/:client_id/logo', recentAdmin, logos.admin)
+  uploadForm('/admin/apps/:client_id/logo', recentAdmin, logo)
   form('/admin/apps/:client_id/approve', clientSteps.approve)
   form('/admin/apps/:client_id/reject', clientSteps.reject)
+  form('/admin/apps/:client_id/change/approve', changes.approve)
+  form('/admin/apps/:client_id/change/reject', changes.reject)
   form('/admin/apps/:client_id/verify', clientSteps.verify)
   form('/admin/apps/:client_id/unverify', clientSteps.unverify)
   form('/admin/apps/:client_id/suspend', clientSteps.suspend)
@@ -194,6 +224,35 @@ export function routes({
   get('/admin/keys', admin(keys.list))
   form('/admin/keys/rotate', keys.rotate)
   get('/admin/audit', admin(audit.list))
+  if (portal) {
+    const { forms, secrets, people, invitation } = portal
+    get('/developer', developer(portal.apps.list))
+    form('/developer/apps/new', forms.register, developer)
+    get('/developer/apps/:client_id', developer(portal.apps.show))
+    form('/developer/apps/:client_id/edit', forms.edit, developer)
+    post('/developer/apps/:client_id/ask-again', developer(portal.apps.askAgain))
+    post('/developer/apps/:client_id/change/withdraw', developer(portal.apps.withdrawChange))
+    form('/developer/apps/:client_id/delete', portal.apps.remove, recentDeveloper)
+    get('/developer/apps/:client_id/secrets', developer(secrets.list))
+    form('/developer/apps/:client_id/secrets/new', secrets.add, recentDeveloper)
+    form('/developer/apps/:client_id/secrets/rotate', secrets.rotate, recentDeveloper)
+    form('/developer/apps/:client_id/secrets/:secret_id/revoke', secrets.revoke, recentDeveloper)
+    get('/developer/apps/:client_id/quick-start', developer(portal.quickStart.show))
+    uploadForm('/developer/apps/:client_id/logo', developer, portal.logo)
+    get('/developer/apps/:client_id/errors', developer(portal.insight.errors))
+    get('/developer/apps/:client_id/usage', developer(portal.insight.usage))
+    form('/developer/apps/:client_id/test-users', people.testUsers, developer)
+    post('/developer/apps/:client_id/test-users/remove', developer(people.testUsers.remove))
+    get('/developer/apps/:client_id/owners', developer(people.owners.list))
+    form('/developer/apps/:client_id/owners/invite', people.owners.invite, recentDeveloper)
+    post(
+      '/developer/apps/:client_id/owners/invitations/:invitation_id/withdraw',
+      developer(people.owners.withdraw),
+    )
+    form('/developer/apps/:client_id/owners/:user_id/remove', people.owners.remove, recentDeveloper)
+    get('/developer/invitations/:secret', invitation.enter)
+    form('/developer/invitation', { show: invitation.show, send: invitation.accept }, developer)
+  }
   if (registration) {
     const json = jsonBody()
     router.options('/register', (ctx) => registration.preflight(ctx as Context))

@@ -74,10 +74,14 @@ function words(row: AuditRow, app: string): { text: string; detail?: string; ton
       return { text: `You removed ${app}`, detail: 'Its access ended at once.', tone: 'good' }
     case 'access.ended':
       return {
-        text: `An administrator ended the access of ${app}`,
+        text: `The access of ${app} was ended`,
         detail: 'To use it again, allow it again.',
         tone: 'info',
       }
+    case 'client.owner_added':
+      return { text: `You look after ${app} now`, detail: 'You accepted an invitation.', tone: 'good' }
+    case 'client.owner_removed':
+      return { text: `You no longer look after ${app}`, tone: 'info' }
     case 'user.role_changed':
       return { text: 'An administrator changed what your account may do', tone: 'info' }
     case 'user.signed_out_everywhere':

@@ -9,6 +9,9 @@ export interface Actor {
   request_id?: string
 }
 
+/** Somebody who is signed in. */
+export type ActingUser = Actor & { id: string }
+
 /** The server itself, where nobody asked for it. */
 export const SYSTEM: Actor = { type: 'system' }
 
@@ -48,7 +51,8 @@ export type AuditEvent =
   | (OfUser & OfClient & { type: 'access.ended'; grants: number; job_id?: string })
   | (OfUser & OfClient & { type: 'grant.revoked'; grant_id: string; reason: RevocationReason })
   | (OfUser & OfClient & { type: 'token.reuse_detected'; grant_id: string; kind: string })
-  | (OfClient & { type: 'client.created'; client_type: string; loosened: string[] })
+  // `state`: by a developer, who may have to wait.
+  | (OfClient & { type: 'client.created'; client_type: string; loosened: string[]; state?: string })
   // What became looser is named once more: PKCE no longer required, people no longer asked.
   | (OfClient & { type: 'client.changed'; fields: string[]; changes: Change[]; loosened: string[] })
   | (OfClient & { type: 'client.approved' })
@@ -61,6 +65,19 @@ export type AuditEvent =
   | (OfClient & { type: 'client.secret_rotated'; secret_prefix: string })
   | (OfClient & { type: 'client.secret_added'; secret_prefix: string; name: string })
   | (OfClient & { type: 'client.secret_revoked'; secret_prefix: string; name: string })
+  | (OfClient & { type: 'client.asked_again' })
+  // What would become of an approved app; until it is approved, the app serves on as it is.
+  | (OfClient & { type: 'client.change_requested'; changes: Change[] })
+  | (OfClient & { type: 'client.change_withdrawn'; changes: Change[] })
+  | (OfClient & { type: 'client.change_approved'; changes: Change[] })
+  | (OfClient & { type: 'client.change_rejected'; changes: Change[]; reason: string })
+  // Whom, says the invitation: it is kept for as long as its address is needed, and this for ever.
+  | (OfClient & { type: 'client.owner_invited'; invitation_id: string })
+  | (OfClient & { type: 'client.invitation_withdrawn'; invitation_id: string })
+  | (OfUser & OfClient & { type: 'client.owner_added'; invitation_id: string })
+  | (OfUser & OfClient & { type: 'client.owner_removed' })
+  | (OfClient & { type: 'client.test_user_added'; test_users: number })
+  | (OfClient & { type: 'client.test_user_removed'; test_users: number })
   | { type: 'resource.changed'; resource: string; changes: Change[] }
   | { type: 'resource.scope_added'; resource: string; scope: string }
   | { type: 'resource.scope_changed'; resource: string; scope: string; changes: Change[] }
@@ -107,10 +124,19 @@ export const EVENT_TYPES = Object.keys({
   'access.ended': true,
   'app.removed': true,
   'client.approved': true,
+  'client.asked_again': true,
+  'client.change_approved': true,
+  'client.change_rejected': true,
+  'client.change_requested': true,
+  'client.change_withdrawn': true,
   'client.changed': true,
   'client.created': true,
   'client.deleted': true,
   'client.readmitted': true,
+  'client.invitation_withdrawn': true,
+  'client.owner_added': true,
+  'client.owner_invited': true,
+  'client.owner_removed': true,
   'client.registered_itself': true,
   'client.rejected': true,
   'client.removal_announced': true,
@@ -119,6 +145,8 @@ export const EVENT_TYPES = Object.keys({
   'client.secret_revoked': true,
   'client.secret_rotated': true,
   'client.suspended': true,
+  'client.test_user_added': true,
+  'client.test_user_removed': true,
   'client.unverified': true,
   'client.verified': true,
   'consent.given': true,

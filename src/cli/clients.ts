@@ -1,5 +1,6 @@
 // clients: the apps that people let in, and services.
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { approveChange, ChangeOutdated, findChange, rejectChange } from '../clients/changes.ts'
 import { isDocumentId } from '../clients/document-url.ts'
 import { readmitDocument } from '../clients/documents.ts'
 import { type ClientChange, updateClient, VersionConflict } from '../clients/edit.ts'
@@ -63,11 +64,15 @@ export function addClients(program: Command): void {
 
   addUpdate(clients)
 
-  leaf(clients, 'approve', 'let everybody use an app that waits for a decision')
+  leaf(
+    clients,
+    'approve',
+    'let everybody use an app that waits for a decision, or make its waiting change hold',
+  )
     .argument('<id>')
     .action(answering(approve))
 
-  leaf(clients, 'reject', 'refuse an app that waits for a decision')
+  leaf(clients, 'reject', 'refuse an app that waits for a decision, or its waiting change')
     .argument('<id>')
     .requiredOption('--reason <text>', 'why, in words for its owners')
     .action(answering(reject))
@@ -159,6 +164,12 @@ function update(id: string, options: Update) {
 function approve(id: string) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
+    const change = await waitingChange(db, client)
+    if (change) {
+      const changed = await approveChange(db, id, change.id, by).catch(notOutdated)
+      if (!changed) throw new Refused('its owners have just changed or withdrawn what they ask for')
+      return { json: changed, text: `the change of ${called(changed)} holds now\n` }
+    }
     const changed = await approveClient(db, id, by)
     const done = changed ? 'is approved; everybody can use it' : 'was approved already'
     return { json: await getClient(db, id), text: `${called(client)} ${done}\n` }
@@ -168,11 +179,35 @@ function approve(id: string) {
 function reject(id: string, { reason }: { reason: string }) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
+    const change = await waitingChange(db, client)
+    if (change) {
+      if (!(await rejectChange(db, id, change.id, reason, by))) {
+        throw new Refused('its owners have just changed or withdrawn what they ask for')
+      }
+      return {
+        json: await getClient(db, id),
+        text: `the change of ${called(client)} is rejected; it goes on as it is\n`,
+      }
+    }
     if (!(await rejectClient(db, id, reason, by))) {
       throw new Refused(`${called(client)} waits for no decision; suspend it instead`)
     }
     return { json: await getClient(db, id), text: `${called(client)} is rejected; nobody can use it\n` }
   })
+}
+
+async function waitingChange(db: Db, client: Client) {
+  const change = client.state === 'active' ? await findChange(db, client.id) : undefined
+  return change?.rejected_at ? undefined : change
+}
+
+function notOutdated(error: unknown): never {
+  if (error instanceof ChangeOutdated) {
+    throw new Refused(`${error.message}; reject it with a reason, so that its owners ask for it anew`, {
+      cause: error,
+    })
+  }
+  throw error
 }
 
 function verify(id: string, { undo }: { undo?: boolean }) {

@@ -4,6 +4,7 @@ import { actingUser, type SignedIn } from '../guards.ts'
 import { NotFound } from '../web/errors.ts'
 import { takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
+import { updateClient } from './edit.ts'
 import { type LogoForm, logoView } from './logo-form.ts'
 import { type Client, findClient } from './store.ts'
 
@@ -21,8 +22,8 @@ export function adminLogo({ db, render, send }: { db: Pool; render: Render; send
       {
         done: takeNotice(ctx),
         ...logoView(app),
-        action: `/admin/apps/${app.id}/logo`,
-        cancel_href: `/admin/apps/${app.id}`,
+        action: `${pathOf(app)}/logo`,
+        cancel_href: pathOf(app),
         errors: { logo: problem },
       },
       problem ? 422 : 200,
@@ -33,8 +34,17 @@ export function adminLogo({ db, render, send }: { db: Pool; render: Render; send
     },
     async send(ctx: SignedIn): Promise<void> {
       const app = await getApp(ctx)
-      const problem = await send(ctx, app, `/admin/apps/${app.id}`, actingUser(ctx))
+      const by = actingUser(ctx)
+      const problem = await send(ctx, app, {
+        back: pathOf(app),
+        by,
+        change: async (t, logo_uri) => (await updateClient(t, app.id, { logo_uri }, by)) && { waits: false },
+      })
       if (problem) show(ctx, app, problem)
     },
   }
+}
+
+function pathOf({ id }: Client): string {
+  return `/admin/apps/${encodeURIComponent(id)}`
 }

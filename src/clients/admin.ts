@@ -7,34 +7,23 @@ import { takeNotice } from '../web/notice.ts'
 import { pageOf, queryChoice, queryText, withQuery } from '../web/query.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
+import { findChange } from './changes.ts'
 import { isDocumentId } from './document-url.ts'
 import { findDocument } from './documents.ts'
 import { APP_TYPES, OPENID_SCOPES } from './metadata.ts'
 import { findOwners } from './owners.ts'
 import { type ClientSummary, countUsers, MOST_COUNTED, SHORTEST, searchClients } from './search.ts'
-import { listSecrets, type SecretRow } from './secrets.ts'
+import { listSecrets } from './secrets.ts'
 import { type Client, findClient, isConfidential } from './store.ts'
 import { appView, hostOf } from './view.ts'
+import { differenceView, KIND_WORDS, STATE_WORDS, secretView, stateOf } from './words.ts'
 
 const PAGE = 25
-const STATES = ['pending', 'active', 'suspended', 'rejected'] as const
+const STATES = ['pending', 'changed', 'active', 'suspended', 'rejected'] as const
 const DOORS = ['admin', 'developer', 'itself'] as const
 const UNUSED_DAYS = ['30', '90', '180', '365'] as const
 const MOST_USERS = 50_000
 
-const KIND_WORDS = {
-  web: 'Web',
-  spa: 'Single-page',
-  native: 'Native',
-  service: 'Service',
-  resource_server: 'API',
-} as const
-const STATE_WORDS = {
-  pending: 'Waiting for approval',
-  active: 'Active',
-  suspended: 'Suspended',
-  rejected: 'Rejected',
-} as const
 const DOOR_WORDS = {
   admin: 'by an administrator',
   developer: 'by a developer',
@@ -85,7 +74,7 @@ export function clientAdmin({
         is_filtered: Object.values(asked).some(Boolean),
         values: asked,
         errors: tooShort ? { q: `Enter at least ${SHORTEST} characters.` } : {},
-        states: options(STATES, STATE_WORDS),
+        states: options(STATES, { ...STATE_WORDS, changed: 'A change waits' }),
         kinds: options(APP_TYPES, KIND_WORDS),
         doors: options(DOORS, DOOR_WORDS),
         away_href: documents ? '/admin/apps/away' : undefined,
@@ -95,8 +84,9 @@ export function clientAdmin({
 
     async show(ctx: SignedIn): Promise<void> {
       const client = await getApp(db, ctx)
-      const [owners, secrets, users, apis, document] = await Promise.all([
+      const [owners, change, secrets, users, apis, document] = await Promise.all([
         findOwners(db, client.id),
+        findChange(db, client.id),
         listSecrets(db, client.id),
         countUsers(db, client.id, MOST_USERS),
         resources.all(),
@@ -123,6 +113,14 @@ export function clientAdmin({
         verified: client.verified_at ? when(client.verified_at) : undefined,
         users: counted(users, MOST_USERS),
         owners,
+        change:
+          change && !change.rejected_at
+            ? {
+                differences: differenceView(change.changes),
+                by: change.requested_by,
+                since: when(change.created_at),
+              }
+            : undefined,
         keeps_secrets: isConfidential(client.type),
         secrets: secrets.map((secret) => secretView(secret, path)),
         path,
@@ -154,22 +152,6 @@ function summaryView(client: ClientSummary) {
     first_party: client.first_party,
     users: counted(client.users, MOST_COUNTED),
     last_used: client.last_used_at ? when(client.last_used_at) : undefined,
-  }
-}
-
-function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): { name: string; text: string } {
-  const name = client.suspended_at ? 'suspended' : client.state
-  return { name, text: STATE_WORDS[name] }
-}
-
-function secretView(secret: SecretRow, path: string) {
-  return {
-    name: secret.name || 'No name',
-    prefix: secret.prefix,
-    created: when(secret.created_at),
-    expires: secret.expires_at ? when(secret.expires_at) : undefined,
-    last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
-    revoke_href: `${path}/secrets/${secret.id}/revoke`,
   }
 }
 

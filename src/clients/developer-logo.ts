@@ -1,35 +1,43 @@
-// The logo of an app, for those who look after it.
-import type { Pool } from '../db/pool.ts'
+// The logo of an app, for those who look after it. Of an approved app it waits for a decision, like everything people know it by.
 import { actingUser, type SignedIn } from '../guards.ts'
-import { takeNotice } from '../web/notice.ts'
-import type { Render } from '../web/render.ts'
 import { type LogoForm, logoView } from './logo-form.ts'
-import { getOwned } from './owners.ts'
+import { changeOwnLogo } from './own.ts'
 import type { Client } from './store.ts'
+import { type DeveloperParts, frameOf, getOwnApp } from './yours.ts'
 
 /** Form of /developer/apps/:client_id/logo. */
-export function developerLogo({ db, render, send }: { db: Pool; render: Render; send: LogoForm }) {
-  const getApp = (ctx: SignedIn) => getOwned(db, String(ctx.params.client_id), ctx.state.user.id)
-  const show = (ctx: SignedIn, app: Client, problem?: string): void =>
+export function developerLogo({ db, render, mode, send }: DeveloperParts & { send: LogoForm }) {
+  const show = (ctx: SignedIn, app: Client, problem?: string): void => {
+    const frame = frameOf(ctx, app)
     render(
       ctx,
       'clients/developer-logo',
       {
-        done: takeNotice(ctx),
+        ...frame,
         ...logoView(app),
-        action: `/developer/apps/${app.id}/logo`,
-        cancel_href: `/developer/apps/${app.id}`,
+        action: `${frame.base}/logo`,
+        cancel_href: frame.base,
         errors: { logo: problem },
       },
       problem ? 422 : 200,
     )
+  }
   return {
     async show(ctx: SignedIn): Promise<void> {
-      show(ctx, await getApp(ctx))
+      show(ctx, await getOwnApp(db, ctx))
     },
     async send(ctx: SignedIn): Promise<void> {
-      const app = await getApp(ctx)
-      const problem = await send(ctx, app, `/developer/apps/${app.id}/logo`, actingUser(ctx))
+      const app = await getOwnApp(db, ctx)
+      const by = actingUser(ctx)
+      const reception = { approval: mode === 'approval' }
+      const problem = await send(ctx, app, {
+        back: `/developer/apps/${app.id}`,
+        by,
+        change: async (t, logo_uri) => {
+          const changed = await changeOwnLogo(t, app.id, logo_uri, reception, by)
+          return changed && { waits: changed.held.some(({ field }) => field === 'logo_uri') }
+        },
+      })
       if (problem) show(ctx, app, problem)
     },
   }

@@ -1,29 +1,15 @@
 // The quick start of one app, for those who look after it: programs that sign somebody in, filled in and ready to run.
-import type { Pool } from '../db/pool.ts'
 import type { SignedIn } from '../guards.ts'
-import type { ResourceDirectory } from '../resources/directory.ts'
-import type { Render } from '../web/render.ts'
 import { OPENID_SCOPES } from './metadata.ts'
-import { getOwned } from './owners.ts'
 import { type SnippetFacts, snippetRedirect, snippetsFor } from './snippets.ts'
 import { isConfidential } from './store.ts'
-import { appView } from './view.ts'
+import { type DeveloperParts, frameOf, getOwnApp } from './yours.ts'
 
 /** Handler of /developer/apps/:client_id/quick-start. */
-export function quickStartPages({
-  db,
-  issuer,
-  resources,
-  render,
-}: {
-  db: Pool
-  issuer: string
-  resources: ResourceDirectory
-  render: Render
-}) {
+export function quickStartPages({ db, issuer, resources, render }: DeveloperParts & { issuer: string }) {
   return {
     async show(ctx: SignedIn): Promise<void> {
-      const client = await getOwned(db, String(ctx.params.client_id), ctx.state.user.id)
+      const client = await getOwnApp(db, ctx)
       const type = client.type as SnippetFacts['type']
       const isOpenid = (scope: string) => (OPENID_SCOPES as readonly string[]).includes(scope)
       const apis = (await resources.all()).filter((api) =>
@@ -36,8 +22,7 @@ export function quickStartPages({
         client as { type: typeof type; redirect_uris: string[] },
       )
       render(ctx, 'clients/developer-quick-start', {
-        app: appView(client),
-        path_of_app: `/developer/apps/${client.id}`,
+        ...frameOf(ctx, client),
         client_id: client.id,
         issuer,
         redirect_uri: type === 'service' ? undefined : redirect_uri,

@@ -3,13 +3,7 @@
 import type { Actor, Change } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, maybe, one, sql, tx } from '../db/pool.ts'
-import {
-  type APP_TYPES,
-  type ClientInput,
-  type ClientMetadata,
-  InvalidMetadata,
-  validMetadata,
-} from './metadata.ts'
+import { type ClientInput, type ClientMetadata, InvalidMetadata, validMetadata } from './metadata.ts'
 import { CLIENT_COLUMNS, type Client, checkScopes } from './store.ts'
 
 /** Somebody else has changed the registration meanwhile. */
@@ -46,10 +40,7 @@ export function updateClient(
     )
     if (!client) return undefined
     if (version !== undefined && version !== client.version) throw new VersionConflict(client)
-    if (client.type === 'resource_server') {
-      throw new InvalidMetadata('type', 'these are the credentials of an API; change the API instead')
-    }
-    const m = validMetadata({ ...metadataOf(client), ...given(change), type: client.type })
+    const m = changedMetadata(client, change)
     const changes = differences(client, m)
     if (changes.length === 0) return client
     if (changes.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes)
@@ -73,6 +64,25 @@ export function updateClient(
     await record(t, { type: 'client.changed', client_id: id, fields, changes, loosened }, by)
     return changed
   })
+}
+
+/** What a registration would be with a change. @throws InvalidMetadata */
+export function changedMetadata(client: Client, change: ClientChange): ClientMetadata {
+  if (client.type === 'resource_server') {
+    throw new InvalidMetadata('type', 'these are the credentials of an API; change the API instead')
+  }
+  return validMetadata({ ...metadataOf(client), ...given(change), type: client.type })
+}
+
+/** What of a registration becomes another, field by field. */
+export function differences(before: Client, after: ClientMetadata): Change[] {
+  return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
+    (field) => ({
+      field,
+      from: before[field],
+      to: after[field],
+    }),
+  )
 }
 
 const FIELDS = [
@@ -99,14 +109,4 @@ function metadataOf(client: Client): Omit<ClientMetadata, 'type'> {
 function given(change: ClientChange): ClientChange {
   const entries = FIELDS.filter((field) => change[field] !== undefined).map((field) => [field, change[field]])
   return Object.fromEntries(entries) as ClientChange
-}
-
-function differences(before: Client, after: ClientMetadata & { type: (typeof APP_TYPES)[number] }): Change[] {
-  return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
-    (field) => ({
-      field,
-      from: before[field],
-      to: after[field],
-    }),
-  )
 }

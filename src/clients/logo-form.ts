@@ -1,13 +1,13 @@
 // What the pages of a logo share, whoever looks after the app: a picture is taken or removed, or it is said what is wrong.
 import type { Context } from 'koa'
 import type { Actor } from '../audit/events.ts'
-import type { Pool } from '../db/pool.ts'
+import type { Db, Pool } from '../db/pool.ts'
 import { NotFound } from '../web/errors.ts'
 import { type Notice, seeOther } from '../web/notice.ts'
 import { throttle } from '../web/throttle.ts'
 import { uploadedFile } from '../web/upload.ts'
 import { logoMaker } from './logo-image.ts'
-import { removeLogo, setLogo } from './logos.ts'
+import { setLogo } from './logos.ts'
 import { InvalidMetadata } from './metadata.ts'
 import type { Client } from './store.ts'
 import { appView } from './view.ts'
@@ -15,8 +15,15 @@ import { appView } from './view.ts'
 const UPLOADS = 20
 const UPLOAD_SECONDS = 10 * 60
 
+/** Changes the logo of an app; '' takes it away. @returns whether that waits for a decision; undefined: there is no such app. */
+export type ChangeLogo = (db: Db, logo_uri: string) => Promise<{ waits: boolean } | undefined>
+
 /** Sends what a logo's form holds to the store. @returns what is wrong with the picture; undefined: answered. */
-export type LogoForm = (ctx: Context, app: Client, back: string, by: Actor) => Promise<string | undefined>
+export type LogoForm = (
+  ctx: Context,
+  app: Client,
+  form: { back: string; by: Actor; change: ChangeLogo },
+) => Promise<string | undefined>
 
 /** One for all pages of this process: they share the limits. */
 export function logoForm({ db, issuer }: { db: Pool; issuer: string }): LogoForm {
@@ -27,25 +34,35 @@ export function logoForm({ db, issuer }: { db: Pool; issuer: string }): LogoForm
     seconds: UPLOAD_SECONDS,
     message: 'That were many pictures in a short time.',
   })
-  return async (ctx, app, back, by) => {
-    if ((ctx.request.body as { remove?: unknown }).remove !== undefined) {
-      if (!(await removeLogo(db, app.id, by))) throw new NotFound('There is no such app.')
-      seeOther(ctx, back, { heading: `${app.name} has no logo any more.`, lines: ['Its initial is shown.'] })
-      return undefined
-    }
-    await uploads.count(by.id ?? ctx.ip)
+  return async (ctx, app, { back, by, change }) => {
+    const isRemoval = (ctx.request.body as { remove?: unknown }).remove !== undefined
     try {
-      const png = await make(uploadedFile(ctx, 'logo'))
-      if (!(await setLogo(db, app.id, { png, issuer }, by))) throw new NotFound('There is no such app.')
+      let changed: { waits: boolean } | undefined
+      if (isRemoval) changed = await change(db, '')
+      else {
+        await uploads.count(by.id ?? ctx.ip)
+        const png = await make(uploadedFile(ctx, 'logo'))
+        changed = await setLogo(db, { png, issuer }, change)
+      }
+      if (!changed) throw new NotFound('There is no such app.')
+      seeOther(ctx, back, changed.waits ? waiting(app) : isRemoval ? removed(app) : replaced(app))
+      return undefined
     } catch (error) {
       if (!(error instanceof InvalidMetadata)) throw error
       return `This picture cannot be used: ${error.problem}.`
     }
-    const notice: Notice = { heading: `${app.name} has a new logo.` }
-    seeOther(ctx, back, notice)
-    return undefined
   }
 }
+
+const replaced = ({ name }: Client): Notice => ({ heading: `${name} has a new logo.` })
+const removed = ({ name }: Client): Notice => ({
+  heading: `${name} has no logo any more.`,
+  lines: ['Its initial is shown.'],
+})
+const waiting = ({ name }: Client): Notice => ({
+  heading: 'The change of the logo waits for approval.',
+  lines: [`${name} goes on as it is until an administrator has decided.`],
+})
 
 /** What the view of the form shows of an app. */
 export function logoView(app: Client) {

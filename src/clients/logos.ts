@@ -1,33 +1,21 @@
 // Uploaded logos: each stored once under the digest of its content, as long as an app shows it. It knows no picture format.
 import { createHash } from 'node:crypto'
-import type { Actor } from '../audit/events.ts'
 import { type Db, maybe, run, sql, tx } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
-import { updateClient } from './edit.ts'
-import type { Client } from './store.ts'
 
 // Whoever has seen a page with an old logo may still load it.
 const KEPT_DAYS = 7
 
 /**
- * Makes a picture the logo of an app. @param png as {@link logoMaker} makes it. @param issuer under whose address it is served.
- * @returns undefined when there is no such app.
+ * Stores a picture and makes it the logo of an app, both or neither. @param png as {@link logoMaker} makes it. @param issuer
+ * under whose address it is served. @param change changes the app, by the rules of whoever asks.
  */
-export function setLogo(
+export function setLogo<T>(
   db: Db,
-  client_id: string,
   { png, issuer }: { png: Buffer; issuer: string },
-  by: Actor,
-): Promise<Client | undefined> {
-  return tx(db, async (t) => {
-    const logo_uri = `${issuer}/logos/${await storeLogo(t, png)}.png`
-    return updateClient(t, client_id, { logo_uri }, by)
-  })
-}
-
-/** Takes the logo of an app away. @returns undefined when there is no such app. */
-export function removeLogo(db: Db, client_id: string, by: Actor): Promise<Client | undefined> {
-  return updateClient(db, client_id, { logo_uri: '' }, by)
+  change: (t: Db, logo_uri: string) => Promise<T>,
+): Promise<T> {
+  return tx(db, async (t) => change(t, `${issuer}/logos/${await storeLogo(t, png)}.png`))
 }
 
 /** A logo by the digest in its address, in hex. */
@@ -39,7 +27,7 @@ export async function findLogo(db: Db, sha256: string): Promise<Buffer | undefin
   return row?.png
 }
 
-/** Logos that no app shows, a week after they were last uploaded. */
+/** Logos that no app shows or waits to show, a week after they were last uploaded. */
 export const sweepLogos: Sweep = (db) =>
   run(
     db,
@@ -49,6 +37,7 @@ export const sweepLogos: Sweep = (db) =>
             and not exists (select from clients
                             where logo_uri is not null
                               and substring(logo_uri from '/logos/([0-9a-f]{64})\\.png$') = encode(l.sha256, 'hex'))
+            and not exists (select from client_changes where position(encode(l.sha256, 'hex') in changes::text) > 0)
           order by created_at
           limit ${SWEEP_BATCH} for update skip locked))`,
   )

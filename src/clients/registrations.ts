@@ -6,6 +6,7 @@ import { record } from '../audit/store.ts'
 import { digest, kindOf, newCredential } from '../credentials.ts'
 import { type Db, fragment, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
+import { changedLooks } from './looks.ts'
 import { type ClientMetadata, InvalidMetadata, validMetadata } from './metadata.ts'
 import { useRegistrationToken } from './registration-tokens.ts'
 import { type AuthMethod, type Permission, readMetadata } from './rfc7591.ts'
@@ -165,7 +166,7 @@ export async function putRegistration(
 ): Promise<SelfRegistered> {
   const { metadata: m, grant_types, token_endpoint_auth_method, approval } = next
   const client_id = before.id
-  const looks = looksDifferent(before, m)
+  const looks = changedLooks(before, m).length > 0
   const waits = looks && approval
   const client = await one<Client>(
     t,
@@ -281,19 +282,6 @@ function differences(before: SelfRegistered, after: SelfRegistered): Change[] {
   return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
     (field) => ({ field, from: before[field], to: after[field] }),
   )
-}
-
-function looksDifferent(before: Client, { name, logo_uri, redirect_uris }: ClientMetadata): boolean {
-  const known = new Set(before.redirect_uris.map(destination))
-  const newHost = redirect_uris.some((uri) => !known.has(destination(uri)))
-  return name !== before.name || logo_uri !== before.logo_uri || newHost
-}
-
-/** Whom an address leads to: a host, or an app on the device by its scheme. A loopback port is the app's own affair. */
-function destination(uri: string): string {
-  const { protocol, host, hostname } = new URL(uri)
-  if (protocol === 'https:') return host
-  return protocol === 'http:' ? hostname : protocol
 }
 
 /** Those of the apps that nobody uses since so many days, by the last thing that anybody did with them. */

@@ -23,9 +23,7 @@ export function approveClient(db: Db, id: string, by: Actor): Promise<boolean> {
  * @param reason in words for its owners, at most 1,000 characters. @returns whether anything changed. @throws InvalidMetadata
  */
 export async function rejectClient(db: Db, id: string, reason: string, by: Actor): Promise<boolean> {
-  const text = reason.trim()
-  if (!text) throw new InvalidMetadata('reason', 'is missing, e.g. "The redirect host is not yours"')
-  if (text.length > 1000) throw new InvalidMetadata('reason', 'has more than 1,000 characters')
+  const text = reasonText(reason)
   return decide(
     db,
     sql`update clients set state = 'rejected', state_reason = ${text}, version = version + 1
@@ -59,12 +57,26 @@ export function unverifyClient(db: Db, id: string, by: Actor): Promise<boolean> 
   )
 }
 
-/** How many apps wait for a decision; more than 100 count as 100. */
+/** Why something is refused, in words for an app's owners. @throws InvalidMetadata */
+export function reasonText(reason: string): string {
+  const text = reason.trim()
+  if (!text) throw new InvalidMetadata('reason', 'is missing, e.g. "The redirect host is not yours"')
+  if (text.length > 1000) throw new InvalidMetadata('reason', 'has more than 1,000 characters')
+  return text
+}
+
+/** How many apps, and changes of apps, wait for a decision; more than 100 count as 100. */
 export async function countWaiting(db: Db): Promise<number> {
   const { waiting } = await one<{ waiting: number }>(
     db,
     sql`select count(*)::int as waiting
-        from (select from clients where deleted_at is null and state = 'pending' limit 100) counted`,
+        from (
+          (select from clients where deleted_at is null and state = 'pending' limit 100)
+          union all
+          (select from client_changes ch join clients c on c.id = ch.client_id
+           where ch.rejected_at is null and c.deleted_at is null limit 100)
+          limit 100
+        ) counted`,
   )
   return waiting
 }

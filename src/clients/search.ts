@@ -6,7 +6,8 @@ import type { Client } from './store.ts'
 export interface ClientFilter {
   /** Part of a name, id or redirect URI, or the begin of an owner's e-mail address; at least {@link SHORTEST} characters. */
   text?: string
-  state?: 'active' | 'pending' | 'rejected' | 'suspended'
+  /** `changed`: a change of it waits for a decision. */
+  state?: 'active' | 'pending' | 'rejected' | 'suspended' | 'changed'
   type?: Client['type']
   registered_by?: Client['registered_by']
   /** No token since then, nor registered since then. */
@@ -51,6 +52,7 @@ const MOST_FOUND = 2_000
 export async function searchClients(db: Db, filter: ClientFilter = {}): Promise<ClientSummary[]> {
   const text = filter.text ? filter.text.toLowerCase() : null
   const found = text ? await matching(db, text) : null
+  const changed = filter.state === 'changed' ? await withChange(db) : null
   const { state = null, type = null, registered_by = null, unused_since = null, after = null } = filter
   return many<ClientSummary>(
     db,
@@ -66,8 +68,10 @@ export async function searchClients(db: Db, filter: ClientFilter = {}): Promise<
             and (${text}::text is null or id = any(${found}::text[])
                  -- So many that looking at the newest first finds a page of them soon.
                  or (${found === null} and strpos(words, ${text}) > 0))
+            and (${changed}::text[] is null or id = any(${changed}))
             and (${state}::text is null
                  or (${state} = 'suspended' and suspended_at is not null)
+                 or ${state} = 'changed'
                  or (state = ${state} and (${state} <> 'active' or suspended_at is null)))
             and (${type}::text is null or type = ${type})
             and (${registered_by}::text is null or registered_by = ${registered_by})
@@ -89,6 +93,14 @@ export async function countUsers(db: Db, client_id: string, most: number): Promi
         from (select from consents where client_id = ${client_id} and revoked_at is null limit ${most}) counted`,
   )
   return row!.users
+}
+
+async function withChange(db: Db): Promise<string[]> {
+  const rows = await many<{ client_id: string }>(
+    db,
+    sql`select client_id from client_changes where rejected_at is null order by created_at limit ${MOST_FOUND}`,
+  )
+  return rows.map(({ client_id }) => client_id)
 }
 
 // The ids of the apps that a text names, by themselves or by their owners; null when there are too many to name.

@@ -44,7 +44,7 @@ export function providerMetadata(registration: Registration): Record<string, unk
     application_type: type === 'native' ? 'native' : 'web',
     redirect_uris: registration.redirect_uris,
     post_logout_redirect_uris: registration.post_logout_redirect_uris,
-    grant_types: (registration.grant_types ?? grantTypes(type)).filter(
+    grant_types: (registration.grant_types ?? grantTypes(registration)).filter(
       (grant) => actsForItself || grant !== 'client_credentials',
     ),
     response_types: signsIn ? ['code'] : [],
@@ -70,8 +70,10 @@ function isStranger({ registered_by, verified_at, first_party }: Registration): 
   return registered_by === 'itself' && !verified_at && !first_party
 }
 
-function grantTypes(type: Registration['type']): string[] {
+function grantTypes({ type, registered_by }: Registration): string[] {
   if (type === 'service') return ['client_credentials']
   if (type === 'resource_server') return []
-  return ['authorization_code', 'refresh_token', ...(type === 'web' ? ['client_credentials'] : [])]
+  // A developer's app with people acts for them alone: what acts without a person is a service, which is decided about.
+  const actsForItself = type === 'web' && registered_by !== 'developer'
+  return ['authorization_code', 'refresh_token', ...(actsForItself ? ['client_credentials'] : [])]
 }

@@ -1,5 +1,6 @@
 // The administrators' first page: what waits for a decision, and what the last day and month were like.
 import { countDay, countMonth } from '../audit/days.ts'
+import { listWaitingChanges } from '../clients/changes.ts'
 import { searchClients } from '../clients/search.ts'
 import { usageSince } from '../clients/use.ts'
 import { listJobs } from '../db/jobs.ts'
@@ -34,10 +35,11 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
   }
   return {
     async show(ctx: SignedIn): Promise<void> {
-      const [day, month, waiting, jobs] = await Promise.all([
+      const [day, month, waiting, changes, jobs] = await Promise.all([
         countsOf(1, countDay(db)),
         countsOf(30, countMonth(db)),
         searchClients(db, { state: 'pending', limit: MOST_WAITING }),
+        listWaitingChanges(db, MOST_WAITING),
         listJobs(db, 5),
       ])
       render(ctx, 'overview/admin', {
@@ -48,6 +50,12 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
           name: app.name,
           owners: app.owners,
           since: when(app.created_at),
+        })),
+        changes: changes.map((change) => ({
+          href: `/admin/apps/${change.client_id}`,
+          name: change.name,
+          by: change.requested_by,
+          since: when(change.created_at),
         })),
         running: jobs.filter(({ state }) => state === 'waiting' || state === 'running').length,
         counts: COUNTED.map((label, i) => ({

@@ -32,6 +32,12 @@ beforeAll(async () => {
     sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
         values (${away_id}, ${Buffer.alloc(32)}, now(), now())`,
   )
+  const changes = [{ field: 'name', from: 'Photo Printer', to: 'Printer' }]
+  await run(
+    stage.db,
+    sql`insert into client_changes (client_id, changes, base_version, requested_by)
+        values (${app.id}, ${JSON.stringify(changes)}, 1, ${jamie.id})`,
+  )
   const base64url = (text: string) => Buffer.from(text).toString('base64url')
   places = {
     client_id: app.id,
@@ -101,7 +107,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
     ] as const)('changes nothing %s', async (_, fields, headers) => {
       const before = await everything(office.stage)
 
-      const page = await office.ada.post(address(), (await fields()) as Record<string, string>, headers)
+      const page = await office.ada.submit(address(), (await fields()) as Record<string, string>, headers)
 
       expect(page.status).toBe(403)
       expect(await everything(office.stage)).toBe(before)
@@ -112,7 +118,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
       await age(office.stage, office.ada, 16)
       const before = await everything(office.stage)
 
-      const asked = await office.ada.post(address(), { csrf })
+      const asked = await office.ada.submit(address(), { csrf })
       expect(asked.title).toBe('Sign in · Valetkey')
       expect(asked.html).toContain(`value="${office.ada.email}"`)
       const page = await office.ada.signIn(asked)
@@ -124,7 +130,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
   }
 
   function ask(person: Office['ada'], fields: Record<string, string>): Promise<Page> {
-    return method === 'GET' ? person.open(address()) : person.post(address(), fields)
+    return method === 'GET' ? person.open(address()) : person.submit(address(), fields)
   }
 })
 

@@ -1,59 +1,87 @@
-// Quick start and logo in a real browser: without JavaScript, in a light and a dark room, on a phone and on a desk; and the
-// single-page program as it is shown, on an origin of its own.
-import { once } from 'node:events'
+// The developers' pages in a real browser: every page in a light and a dark room, on a phone and on a desk: nothing that axe-core
+// finds, nothing that scrolls sideways, nothing the browser complains of. `SCREENSHOTS=folder` keeps pictures.
 import { mkdir } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import sharp from 'sharp'
 import { SYSTEM } from '../../src/audit/events.ts'
-import type { ClientInput } from '../../src/clients/metadata.ts'
-import { run, sql } from '../../src/db/pool.ts'
+import { createInvitation } from '../../src/clients/invitations.ts'
+import { changeOwnApp } from '../../src/clients/own.ts'
+import { addTestUser } from '../../src/clients/test-users.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
 import { setRole } from '../../src/users/roles.ts'
+import { ownApp } from '../developer/workshop.ts'
 import { axe, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
-import { freePort } from '../support/server.ts'
 import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
 
 const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1180, height: 860 } }
 const SCHEMES = ['light', 'dark'] as const
+const LONG = 'Landscape Calendars, Postcards & Anniversary Photobooks for the Whole Family Ltd'
 
 let theatre: Theatre
-let jamie: Person
+let dev: Person
+let ada: Person
 let plain: Visit
 let scripted: Visit
-let web: App
-let service: App
-let spa: App
-let spaOrigin: string
+let invitation: string
+const places: Record<string, string> = {}
 
 beforeAll(async () => {
   theatre = await openTheatre()
-  jamie = await theatre.stage.person('Jamie')
-  await setRole(theatre.stage.db, jamie.id, 'admin', SYSTEM)
-  spaOrigin = `http://localhost:${await freePort()}`
-  web = await ours({
-    redirect_uris: ['https://calendars-and-postcards.photography.department.example.com/callback'],
+  const { stage } = theatre
+  ;[dev, ada] = [await stage.person('Dev'), await stage.person('Ada')]
+  await setRole(stage.db, ada.id, 'admin', SYSTEM)
+  const sam = await stage.person('Sam')
+  const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
+  const own = (name: string, approval = false): Promise<App> => ownApp({ stage }, dev, { name, approval })
+  const [active, pending, rejected] = [
+    await own('Calendar'),
+    await own(LONG, true),
+    await own('Rejected one', true),
+  ]
+  const suspended = await own('Suspended one')
+  await run(
+    stage.db,
+    sql`update clients set state = 'rejected', state_reason = 'Say who you are.' where id = ${rejected.id}`,
+  )
+  await run(stage.db, sql`update clients set suspended_at = now() where id = ${suspended.id}`)
+  const change = {
+    name: 'Almanac',
+    redirect_uris: ['https://calendar.example/callback', `https://${'long.'.repeat(12)}example.com/callback`],
+  }
+  await changeOwnApp(stage.db, active.id, change, 1, { approval: true }, by)
+  await addTestUser(stage.db, pending.id, 'a.person.with.a.rather.long.name@department.example.com', by)
+  await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${active.id}, ${sam.id})`)
+  await createInvitation(stage.db, active.id, 'invited@example.org', { mailed: false }, by)
+  const samsApp = await ownApp({ stage }, sam, { name: LONG })
+  const invited = await createInvitation(
+    stage.db,
+    samsApp.id,
+    dev.email,
+    { mailed: false },
+    { ...by, id: sam.id },
+  )
+  invitation = invited!.secret!
+  const { id: secret } = await one<{ id: string }>(
+    stage.db,
+    sql`select id from client_secrets where client_id = ${active.id}`,
+  )
+  Object.assign(places, {
+    active: active.id,
+    pending: pending.id,
+    rejected: rejected.id,
+    suspended: suspended.id,
+    secret,
+    me: dev.id,
   })
-  service = await ours({
-    type: 'service',
-    name: 'Nightly printing of everything',
-    redirect_uris: [],
-    post_logout_redirect_uris: [],
-    scopes: ['photos.read'],
-  })
-  spa = await ours({
-    type: 'spa',
-    name: 'Album',
-    redirect_uris: [`${spaOrigin}/`],
-    scopes: ['openid', 'profile', 'email'],
-  })
+
   plain = await visit(theatre, { javaScriptEnabled: false })
   scripted = await visit(theatre, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
-    await page.goto(`${theatre.stage.origin}/account`)
-    await signIn(page, jamie)
+    await page.goto(`${stage.origin}/developer`)
+    await signIn(page, dev)
+    expect(await heading(page)).toBe('Your apps')
   }
 }, 120_000)
 afterAll(async () => {
@@ -63,16 +91,29 @@ afterAll(async () => {
 })
 
 describe('every page is fine', () => {
-  test.each<[string, () => string, string]>([
-    ['quick-start', () => `/developer/apps/${web.id}/quick-start`, 'Quick start for Photo Printer'],
-    ['quick-start-service', () => `/developer/apps/${service.id}/quick-start`, 'Quick start for Nightly'],
-    ['quick-start-spa', () => `/developer/apps/${spa.id}/quick-start`, 'Quick start for Album'],
-    ['logo', () => `/developer/apps/${service.id}/logo`, 'Logo of Nightly'],
-    ['logo-admin', () => `/admin/apps/${service.id}/logo`, 'Logo of Nightly'],
+  test.each([
+    ['list', '', 'Your apps'],
+    ['new', '/apps/new', 'Register an app'],
+    ['app-changed', '/apps/:active', 'Calendar'],
+    ['app-pending', '/apps/:pending', LONG],
+    ['app-rejected', '/apps/:rejected', 'Rejected one'],
+    ['app-suspended', '/apps/:suspended', 'Suspended one'],
+    ['edit', '/apps/:active/edit', 'Edit Calendar'],
+    ['secrets', '/apps/:active/secrets', 'Secrets: Calendar'],
+    ['secret-new', '/apps/:active/secrets/new', 'Add a secret'],
+    ['secret-rotate', '/apps/:active/secrets/rotate', 'a new secret?'],
+    ['secret-revoke', '/apps/:active/secrets/:secret/revoke', 'Revoke the secret'],
+    ['test-users', '/apps/:pending/test-users', `Test users: ${LONG}`],
+    ['owners', '/apps/:active/owners', 'Owners: Calendar'],
+    ['owner-invite', '/apps/:active/owners/invite', 'Invite an owner'],
+    ['owner-leave', '/apps/:active/owners/:me/remove', 'Leave Calendar?'],
+    ['delete', '/apps/:pending/delete', `Delete ${LONG}?`],
+    ['invitation', '/invitations/:invitation', `Look after ${LONG}?`],
   ])(
     '%s',
     async (name, path, title) => {
-      await scripted.page.goto(`${theatre.stage.origin}${path()}`)
+      places.invitation = invitation
+      await scripted.page.goto(`${theatre.stage.origin}/developer${filled(path)}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -80,106 +121,79 @@ describe('every page is fine', () => {
     60_000,
   )
 
-  test('and so are the form that came back, and the one with a logo', async () => {
+  test('and so is one whose form came back', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/developer/apps/${web.id}/logo`)
-    await choose(page, Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'))
-    expect(await page.title()).toMatch(/^Error: /)
-    await expectFine(page, 'logo-wrong')
+    await page.goto(`${theatre.stage.origin}/developer/apps/new`)
+    await page.getByLabel('Name', { exact: true }).fill('New one')
+    await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
+    await press(page, 'Register')
 
-    await choose(page, await picture('seagreen'))
-    expect(await read(page)).toContain('Photo Printer has a new logo.')
-    await expectFine(page, 'logo-done')
+    expect(await page.title()).toMatch(/^Error: /)
+    expect(await page.evaluate('document.activeElement.getAttribute("role")')).toBe('alert')
+    await expectFine(page, 'new-wrong')
+  }, 30_000)
+
+  test('and the ones that show something once', async () => {
+    const { page } = scripted
+    const at = `${theatre.stage.origin}/developer/apps/${places.active}`
+    await page.goto(`${at}/secrets/new`)
+    await page.getByLabel('Name').fill('web 2')
+    await press(page, 'Add the secret')
+    expect(await read(page)).toContain('vk_cs_')
+    await expectFine(page, 'secret')
+
+    await page.goto(`${at}/owners/invite`)
+    await page.getByLabel('Email').fill('somebody@example.org')
+    await press(page, 'Make the link')
+    expect(await read(page)).toContain('/developer/invitations/')
+    await expectFine(page, 'invited')
+  }, 30_000)
+
+  test('and the administrators’ page of a change', async () => {
+    await using visited = await visit(theatre, { deviceScaleFactor: 1 })
+    const { page } = visited
+    await page.goto(`${theatre.stage.origin}/admin/apps/${places.active}/change/approve`)
+    await signIn(page, ada)
+    expect(await heading(page)).toBe('Approve this change?')
+    await expectFine(page, 'admin-change')
+    await page.goto(`${theatre.stage.origin}/admin/apps/${places.active}`)
+    await expectFine(page, 'admin-app-changed')
+    await page.goto(`${theatre.stage.origin}/admin`)
+    await expectFine(page, 'admin-overview')
+    expect(visited.complaints).toEqual([])
   }, 60_000)
 })
 
-test('a logo is sent, shown and removed without a script', async () => {
+test('a developer registers an app, names a test user and invites an owner without a script', async () => {
   const { page } = plain
-  await page.goto(`${theatre.stage.origin}/developer/apps/${spa.id}/logo`)
-  await choose(page, await picture('tomato'))
+  await page.goto(`${theatre.stage.origin}/account`)
+  await page.getByRole('link', { name: 'Developer' }).click()
+  await page.getByRole('link', { name: 'Register an app' }).click()
+  await page.getByLabel('Name', { exact: true }).fill('Handmade')
+  await page.getByLabel('Kind').selectOption('native')
+  await page.getByLabel('Redirect URIs').fill('com.example.handmade:/callback')
+  await press(page, 'Register')
+  expect(await read(page)).toContain('Handmade is registered. It waits for approval.')
 
-  expect(await read(page)).toContain('Album has a new logo.')
-  const shown = page.locator('img.logo')
-  expect(await shown.getAttribute('src')).toMatch(/\/logos\/[0-9a-f]{64}\.png$/)
-  expect(await page.evaluate('document.querySelector("img.logo").naturalWidth')).toBe(256)
+  await page.getByRole('link', { name: 'Test users', exact: true }).click()
+  await page.getByLabel('Email').fill('sam@example.com')
+  await press(page, 'Add')
+  expect(await read(page)).toContain('sam@example.com may try the app out.')
 
-  await press(page, 'Remove the logo')
-  expect(await read(page)).toContain('Album has no logo any more.')
-  expect(await page.locator('img.logo').count()).toBe(0)
+  await page.getByRole('link', { name: 'Owners', exact: true }).click()
+  await page.getByRole('link', { name: 'Invite an owner' }).click()
+  await page.getByLabel('Email').fill('sam@example.com')
+  await press(page, 'Make the link')
+  expect(await read(page)).toContain('Copy the link now')
+
+  await page.goto(`${theatre.stage.origin}/developer/invitations/${invitation}`)
+  await press(page, 'Accept')
+  expect(await read(page)).toContain(`You look after ${LONG} now.`)
   expect(plain.complaints).toEqual([])
-})
+}, 30_000)
 
-test('one click selects a whole program, without a script of ours', async () => {
-  const { page } = scripted
-  await page.goto(`${theatre.stage.origin}/developer/apps/${web.id}/quick-start`)
-  expect(await page.locator('script').count()).toBe(0)
-  await page.locator('#node pre').click()
-
-  const selected = String(await page.evaluate('getSelection().toString()')).trim()
-  expect(selected.startsWith('// quick-start.mjs')).toBe(true)
-  expect(selected).toBe((await programOf(page, 'node')).trim())
-})
-
-test('the single-page program signs in as it is shown, from an origin of its own', async () => {
-  await using developer = await visit(theatre)
-  const { page } = developer
-  await page.goto(`${theatre.stage.origin}/developer/apps/${spa.id}/quick-start`)
-  await signIn(page, jamie)
-  const program = await programOf(page, 'spa')
-  const server = createServer((_, res) => {
-    res.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(program)
-  }).listen(Number(new URL(spaOrigin).port), '127.0.0.1')
-  await once(server, 'listening')
-  try {
-    await page.goto(`${spaOrigin}/`)
-    await press(page, 'Sign in')
-    await page.waitForURL(/\/interaction\//)
-    await press(page, 'Allow')
-    await page
-      .getByText('Refreshed: ')
-      .waitFor({ timeout: 4_000 })
-      .catch(async () => {
-        throw new Error(`${page.url()}: ${await read(page)} ${developer.complaints.join(' ')}`)
-      })
-
-    const shown = await read(page)
-    expect(shown).toContain('Signed in: Jamie')
-    expect(shown).toMatch(/Userinfo: \{.*"email":"jamie/)
-    expect(shown).not.toContain('vk_')
-    // Nothing of the answer stays in the address.
-    expect(page.url()).toBe(`${spaOrigin}/`)
-
-    // An answer that nobody asked for is not looked at any further.
-    await page.goto(`${spaOrigin}/?code=x&state=y&iss=${encodeURIComponent(theatre.stage.origin)}`)
-    await page.getByText('Failed: The state is not the one that was sent.').waitFor()
-  } finally {
-    server.closeAllConnections()
-    server.close()
-  }
-})
-
-async function ours(input: Partial<ClientInput>): Promise<App> {
-  const app = await theatre.app(input)
-  await run(
-    theatre.stage.db,
-    sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`,
-  )
-  return app
-}
-
-async function programOf(page: Page, id: string): Promise<string> {
-  return String(await page.evaluate(`document.querySelector('#${id} pre').textContent`))
-}
-
-function picture(background: string): Promise<Buffer> {
-  return sharp({ create: { width: 90, height: 90, channels: 3, background } })
-    .png()
-    .toBuffer()
-}
-
-async function choose(page: Page, buffer: Buffer): Promise<void> {
-  await page.getByLabel('Picture').setInputFiles({ name: 'logo.png', mimeType: 'image/png', buffer })
-  await press(page, 'Use this picture')
+function filled(path: string): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => places[name]!)
 }
 
 async function expectFine(page: Page, name: string): Promise<void> {
@@ -192,6 +206,7 @@ async function expectFine(page: Page, name: string): Promise<void> {
         where,
         size.width,
       ])
+      // What depends on neither place nor light is looked at once.
       const isFirst = scheme === 'light' && device === 'phone'
       const findings = await axe(page, isFirst ? undefined : ['target-size', 'color-contrast'])
       expect([where, findings]).toEqual([where, []])

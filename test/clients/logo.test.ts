@@ -14,7 +14,7 @@ let form: string
 const MB = 1024 * 1024
 
 beforeAll(async () => {
-  office = await openOffice()
+  office = await openOffice({ DEVELOPER_REGISTRATION: 'open' })
   app = await ours('Photo Printer')
   form = `/developer/apps/${app.id}/logo`
   await office.jamie.account(form)
@@ -299,6 +299,23 @@ test('many pictures at once are all answered, and the server goes on', async () 
   expect([...statuses].every((status) => status === 200 || status === 503)).toBe(true)
   expect(statuses).toContain(200)
   expect((await upload(people[0]!, `/developer/apps/${apps[0]!.id}/logo`, big)).status).toBe(200)
+})
+
+test('the new logo of an approved app waits for a decision, and is kept until then', async () => {
+  const { stage, ada } = office
+  const verified = await ours('Verified')
+  await run(stage.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
+  const path = `/developer/apps/${verified.id}/logo`
+
+  const page = await upload(office.jamie, path, await drawn(72, 72).png().toBuffer())
+  expect(page.text).toContain('The change of the logo waits for approval.')
+  expect((await row(verified)).logo_uri).toBeNull()
+  await run(stage.db, sql`update logos set created_at = now() - interval '8 days'`)
+  await sweepLogos(stage.db)
+  const console = await ada.open(`/admin/apps/${verified.id}/change/approve`)
+  await ada.press(console, 'Approve the change')
+
+  expect((await logo(verified)).length).toBeGreaterThan(0)
 })
 
 describe('an administrator', () => {

@@ -1,0 +1,75 @@
+// What of a registration is said in words on the pages of developers and administrators. It knows no storage and no page.
+import type { Change } from '../audit/events.ts'
+import { when } from '../web/time.ts'
+import type { SecretRow } from './secrets.ts'
+import type { Client } from './store.ts'
+
+/** Kinds of app. */
+export const KIND_WORDS = {
+  web: 'Web',
+  spa: 'Single-page',
+  native: 'Native',
+  service: 'Service',
+  resource_server: 'API',
+} as const
+
+/** How an app stands. */
+export const STATE_WORDS = {
+  pending: 'Waiting for approval',
+  active: 'Active',
+  suspended: 'Suspended',
+  rejected: 'Rejected',
+} as const
+
+/** Fields of a registration, as forms call them. */
+export const LABELS: Record<string, string> = {
+  name: 'Name',
+  type: 'Kind',
+  description: 'Description',
+  homepage_uri: 'Web page',
+  logo_uri: 'Logo',
+  policy_uri: 'Privacy policy',
+  tos_uri: 'Terms',
+  redirect_uris: 'Redirect URIs',
+  post_logout_redirect_uris: 'After signing out',
+  scopes: 'Scopes',
+  first_party: 'First party',
+  pkce_required: 'PKCE',
+}
+
+/** The chip that says how an app stands. */
+export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
+  name: keyof typeof STATE_WORDS
+  text: string
+} {
+  const name = client.suspended_at ? 'suspended' : client.state
+  return { name, text: STATE_WORDS[name] }
+}
+
+/** A secret as a list shows it. @param path of the app's page */
+export function secretView(secret: SecretRow, path: string) {
+  return {
+    name: secret.name || 'No name',
+    prefix: secret.prefix,
+    created: when(secret.created_at),
+    expires: secret.expires_at ? when(secret.expires_at) : undefined,
+    last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
+    revoke_href: `${path}/secrets/${secret.id}/revoke`,
+  }
+}
+
+/** Changes as old → new, entry by entry; `mark` says which entries go and which are new. */
+export function differenceView(changes: Change[]) {
+  return changes.map(({ field, from, to }) => {
+    const [before, after] = [entries(from), entries(to)]
+    return {
+      label: LABELS[field] ?? field,
+      from: before.map((text) => ({ text, goes: !after.includes(text) })),
+      to: after.map((text) => ({ text, is_new: !before.includes(text) })),
+    }
+  })
+}
+
+function entries(value: unknown): string[] {
+  return [value ?? []].flat().map(String).filter(Boolean)
+}

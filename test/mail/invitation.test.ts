@@ -1,0 +1,93 @@
+// An invitation to look after an app, by mail: the link goes to the address it is for, and to nobody else.
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { findOwners } from '../../src/clients/owners.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
+import { openWorkshop, ownApp, type Workshop } from '../developer/workshop.ts'
+import type { App, Page } from '../support/flow.ts'
+import { dueNow, openPost, type PostOffice, until } from './post.ts'
+
+let post: PostOffice
+let shop: Workshop
+let app: App
+beforeAll(async () => {
+  post = await openPost()
+  shop = await openWorkshop(post.env)
+  app = await ownApp(shop, shop.dev)
+})
+afterAll(async () => {
+  await shop?.stage.stop()
+  await post?.stop()
+})
+
+const invite = async (email: string): Promise<Page> =>
+  shop.dev.press(await shop.dev.open(`/developer/apps/${app.id}/owners/invite`), 'Invite', { email })
+const linkTo = async (email: string, count = 1): Promise<string> =>
+  /\/developer\/invitations\/[\w-]+/.exec((await post.letter(email, count)).text)![0]
+
+test('who is invited gets a mail, accepts, and looks after the app; the page shows no link', async () => {
+  const { sam, dev } = shop
+
+  const page = await invite(sam.email)
+  const link = await linkTo(sam.email)
+
+  expect(page.text).toContain(`${sam.email} gets a mail with the invitation.`)
+  expect(page.html).not.toContain('/developer/invitations/')
+  const letter = await post.letter(sam.email)
+  expect(letter.subject).toBe('You are invited to look after “Calendar”')
+  expect(letter.text).toContain('Dev invites you')
+  const accepted = await sam.press(await sam.open(link), 'Accept')
+  expect(accepted.url.pathname).toBe(`/developer/apps/${app.id}`)
+  const owners = await findOwners(shop.stage.db, app.id)
+  expect(owners.map(({ id }) => id)).toEqual([dev.id, sam.id])
+})
+
+test('a mail that is sent again has another link, and the first one is dead', async () => {
+  const { other } = shop
+  await invite(other.email)
+  const first = await linkTo(other.email)
+  // As if the process had died between sending the mail and noting it.
+  await until(async () => (await stateOf(other.email)) === 'sent')
+  const { id } = await one<{ id: string }>(
+    shop.stage.db,
+    sql`select id from client_invitations where email = ${other.email}`,
+  )
+  const params = JSON.stringify({
+    invitation_id: id,
+    client_id: app.id,
+    client_name: 'Calendar',
+    inviter_name: 'Dev',
+  })
+  await run(
+    shop.stage.db,
+    sql`update mails set state = 'waiting', finished_at = null, params = ${params} where recipient = ${other.email}`,
+  )
+  await dueNow(shop.stage.db)
+  const second = await linkTo(other.email, 2)
+
+  expect(second).not.toBe(first)
+  expect((await other.open(first)).text).not.toContain('Accept')
+  expect((await other.open(second)).text).toContain('Calendar')
+})
+
+test('one that is withdrawn before its mail is sent sends none', async () => {
+  const { stage, dev } = shop
+  await run(stage.db, sql`update mails set next_try_at = now() + interval '1 day' where state = 'waiting'`)
+  await post.stop()
+  await invite('late@example.org')
+  const owners = await dev.open(`/developer/apps/${app.id}/owners`)
+  await dev.press(owners, 'Withdraw')
+
+  await until(async () => {
+    await dueNow(stage.db)
+    return (await stateOf('late@example.org')) !== 'waiting'
+  })
+  expect(post.letters.filter(({ recipient }) => recipient === 'late@example.org')).toEqual([])
+})
+
+async function stateOf(recipient: string): Promise<string> {
+  const { state } = await one<{ state: string }>(
+    shop.stage.db,
+    sql`select state from mails where recipient = ${recipient}`,
+  )
+  return state
+}
