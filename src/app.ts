@@ -12,9 +12,12 @@ import { SEAL_SECONDS, startSealer } from './audit/seal.ts'
 import { record } from './audit/store.ts'
 import { clientAdmin } from './clients/admin.ts'
 import { changeAdmin } from './clients/admin-changes.ts'
+import { cleanUpAdmin } from './clients/admin-clean-up.ts'
 import { clientAdminForms } from './clients/admin-forms.ts'
 import { adminLogo } from './clients/admin-logo.ts'
+import { registrationTokenAdmin } from './clients/admin-registration-tokens.ts'
 import { clientAdminSteps } from './clients/admin-steps.ts'
+import { CLEAN_UP, cleanUpStep } from './clients/clean-up.ts'
 import { developerPages } from './clients/developer.ts'
 import { developerForms } from './clients/developer-forms.ts'
 import { developerInsight } from './clients/developer-insight.ts'
@@ -60,6 +63,7 @@ import { sweepState } from './oidc/state.ts'
 import { sweepTokens, tokenStore } from './oidc/tokens.ts'
 import { overviewAdmin } from './overview/admin.ts'
 import { resourceAdmin } from './resources/admin.ts'
+import { resourceAdminSecrets } from './resources/admin-secrets.ts'
 import { resourceDirectory } from './resources/directory.ts'
 import { routes } from './routes.ts'
 import type { Secrets } from './secrets.ts'
@@ -100,7 +104,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
 })
 
 // What can be a job.
-const JOBS = { [END_ACCESS]: endAccessStep }
+const JOBS = { [END_ACCESS]: endAccessStep, [CLEAN_UP]: cleanUpStep }
 
 const REBUILD_MS = 1_000
 const UPKEEP_SECONDS = 600
@@ -254,6 +258,7 @@ export async function createApp({
   const own = { db, resources, render, mode }
   const sendLogo = logoForm({ db, issuer })
   const insight = developerInsight({ db, render })
+  const mayRegister = config.dynamicRegistration.mode !== 'off'
   const router = routes({
     health: healthPages({ db }),
     interaction: interactionPages({ db, provider, secrets, render, clients, resources, refusals }),
@@ -282,15 +287,18 @@ export async function createApp({
         : registrationEndpoints({ db, config, log, issuer }),
     administration: {
       overview: overviewAdmin({ db, render, mailIsOn }),
-      clients: clientAdmin({ db, documents: config.clientDocuments.on, resources, render }),
+      clients: clientAdmin({ db, documents: config.clientDocuments.on, resources, mayRegister, render }),
       clientForms: clientAdminForms({ db, resources, render }),
       clientSteps: clientAdminSteps({ db, render, mailIsOn }),
       changes: changeAdmin({ db, render }),
+      cleanUp: cleanUpAdmin({ db, render }),
+      registrationTokens: registrationTokenAdmin({ db, resources, mayRegister, render }),
       logo: adminLogo({ db, render, send: sendLogo }),
       insight,
       users: userAdmin({ db, render, issuer, mailIsOn }),
       access: accessAdmin({ db, render }),
-      apis: resourceAdmin({ db, render }),
+      apis: resourceAdmin({ db, standardSeconds: config.ttl.accessTokenSeconds, render }),
+      apiSecrets: resourceAdminSecrets({ db, render }),
       keys: keyAdmin({ db, secrets, rotationDays: config.signingKeyRotationDays, render }),
       audit: auditAdmin({ db, render }),
     },

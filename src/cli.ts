@@ -1,6 +1,6 @@
 // The command line: one file a noun in cli/, over the same store functions as the pages. It knows no SQL.
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
+import { Command, Help, type Option } from 'commander'
 import { addAudit } from './cli/audit.ts'
 import { addClients } from './cli/clients.ts'
 import { EXIT, fail, Usage } from './cli/command.ts'
@@ -30,6 +30,7 @@ export function program(): Command {
   const valetkey = new Command('valetkey')
     .description('A standalone OAuth 2.0 and OpenID Connect authorization server.')
     .version(version)
+    .configureHelp({ optionDescription: describedOption })
     .exitOverride()
     // Mistakes are said in one line, by fail().
     .configureOutput({ outputError: () => {} })
@@ -52,4 +53,9 @@ export function program(): Command {
   ]
   for (const add of nouns) add(valetkey)
   return valetkey
+}
+
+function describedOption(option: Option): string {
+  const text = new Help().optionDescription(option)
+  return option.mandatory ? `${text} (required)` : text
 }

@@ -6,8 +6,10 @@ import type { activityPages } from './audit/account.ts'
 import type { auditAdmin } from './audit/admin.ts'
 import type { clientAdmin } from './clients/admin.ts'
 import type { changeAdmin } from './clients/admin-changes.ts'
+import type { cleanUpAdmin } from './clients/admin-clean-up.ts'
 import type { clientAdminForms } from './clients/admin-forms.ts'
 import type { adminLogo } from './clients/admin-logo.ts'
+import type { registrationTokenAdmin } from './clients/admin-registration-tokens.ts'
 import type { clientAdminSteps } from './clients/admin-steps.ts'
 import type { developerPages } from './clients/developer.ts'
 import type { developerForms } from './clients/developer-forms.ts'
@@ -28,6 +30,7 @@ import type { interactionPages } from './interaction/pages.ts'
 import type { keyAdmin } from './keys/admin.ts'
 import type { overviewAdmin } from './overview/admin.ts'
 import type { resourceAdmin } from './resources/admin.ts'
+import type { resourceAdminSecrets } from './resources/admin-secrets.ts'
 import type { profilePages } from './users/account.ts'
 import type { userAdmin } from './users/admin.ts'
 import type { resetPages } from './users/reset.ts'
@@ -53,9 +56,12 @@ export interface Handlers {
     changes: ReturnType<typeof changeAdmin>
     logo: ReturnType<typeof adminLogo>
     insight: ReturnType<typeof developerInsight>
+    cleanUp: ReturnType<typeof cleanUpAdmin>
+    registrationTokens: ReturnType<typeof registrationTokenAdmin>
     users: ReturnType<typeof userAdmin>
     access: ReturnType<typeof accessAdmin>
     apis: ReturnType<typeof resourceAdmin>
+    apiSecrets: ReturnType<typeof resourceAdminSecrets>
     keys: ReturnType<typeof keyAdmin>
     audit: ReturnType<typeof auditAdmin>
   }
@@ -133,12 +139,15 @@ export function routes({
     clients,
     clientForms,
     clientSteps,
+    cleanUp,
+    registrationTokens,
     changes,
     logo,
     insight,
     users,
     access,
     apis,
+    apiSecrets,
     keys,
     audit,
   } = administration
@@ -180,6 +189,7 @@ export function routes({
   get('/admin/apps', admin(clients.list))
   form('/admin/apps/new', clientForms.register)
   get('/admin/apps/away', admin(clientSteps.listAway))
+  form('/admin/apps/clean-up', cleanUp)
   get('/admin/apps/:client_id', admin(clients.show))
   form('/admin/apps/:client_id/edit', clientForms.edit)
   get('/admin/apps/:client_id/errors', admin(insight.errorsForAdmin))
@@ -199,6 +209,9 @@ export function routes({
   form('/admin/apps/:client_id/secrets/new', clientSteps.addSecret)
   form('/admin/apps/:client_id/secrets/rotate', clientSteps.rotateSecret)
   form('/admin/apps/:client_id/secrets/:secret_id/revoke', clientSteps.revokeSecret)
+  get('/admin/registration-tokens', admin(registrationTokens.list))
+  form('/admin/registration-tokens/new', registrationTokens.create)
+  form('/admin/registration-tokens/:token_id/revoke', registrationTokens.revoke)
   get('/admin/users', admin(users.list))
   get('/admin/users/:user_id', admin(users.show))
   form('/admin/users/:user_id/make-admin', users.makeAdmin)
@@ -217,13 +230,17 @@ export function routes({
   form('/admin/apis/new', apis.register)
   get('/admin/apis/:api', admin(apis.show))
   form('/admin/apis/:api/rename', apis.rename)
-  form('/admin/apis/:api/secret', apis.rotateSecret)
+  form('/admin/apis/:api/tokens', apis.tokens)
+  form('/admin/apis/:api/secret', apiSecrets.rotate)
+  form('/admin/apis/:api/secrets/new', apiSecrets.add)
+  form('/admin/apis/:api/secrets/:api_secret_id/revoke', apiSecrets.revoke)
   form('/admin/apis/:api/scopes/new', apis.addScope)
   form('/admin/apis/:api/scopes/:scope', apis.editScope)
   form('/admin/apis/:api/scopes/:scope/remove', apis.removeScope)
   get('/admin/keys', admin(keys.list))
   form('/admin/keys/rotate', keys.rotate)
   get('/admin/audit', admin(audit.list))
+  form('/admin/audit/export', audit.exportFile)
   if (portal) {
     const { forms, secrets, people, invitation } = portal
     get('/developer', developer(portal.apps.list))

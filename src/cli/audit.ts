@@ -1,6 +1,7 @@
 // audit: what happened, by whom; proving that the record is whole, and writing it out.
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { EVENT_TYPES } from '../audit/events.ts'
 import { EXPORT_FORMATS, type ExportFormat, exportAudit } from '../audit/export.ts'
 import { type AuditRow, type EventFilter, listEvents } from '../audit/store.ts'
 import { type AuditReport, type Finding, verifyAudit } from '../audit/verify.ts'
@@ -41,7 +42,7 @@ export function addAudit(program: Command): void {
 /** Adds the options that say which events. */
 function filtered(command: Command): Command {
   return command
-    .option('--type <type>', 'only of this type, e.g. sign_in.failed')
+    .option('--type <type>', 'only of this type, e.g. sign_in.failed', eventType)
     .option(
       '--actor <who>',
       'only done by: user, client, cli or system; or one of them, e.g. cli:root',
@@ -183,6 +184,15 @@ function exists(file: string): Promise<boolean> {
 function hash(text: string): string {
   if (!/^[0-9a-f]{64}$/i.test(text)) throw new InvalidArgumentError('It is 64 hexadecimal digits.')
   return text.toLowerCase()
+}
+
+// A name that nothing has would find nothing, and look as if nothing had happened.
+function eventType(text: string): string {
+  if ((EVENT_TYPES as string[]).includes(text)) return text
+  const [noun] = text.split('.')
+  const near = EVENT_TYPES.filter((type) => type.startsWith(`${noun}.`))
+  const some = near.length > 0 ? near : EVENT_TYPES
+  throw new InvalidArgumentError(`There is no such type; there are ${some.join(', ')}.`)
 }
 
 function actor(text: string): { actor_type: string; actor_id?: string } {

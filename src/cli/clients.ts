@@ -18,6 +18,7 @@ import {
 } from '../clients/store.ts'
 import { hostOf } from '../clients/view.ts'
 import type { Db } from '../db/pool.ts'
+import { addApply } from './apply.ts'
 import { confirm } from './ask.ts'
 import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
 import { withStores } from './session.ts'
@@ -63,6 +64,7 @@ export function addClients(program: Command): void {
     .action(answering(readmit))
 
   addUpdate(clients)
+  addApply(clients)
 
   leaf(
     clients,

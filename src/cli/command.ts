@@ -5,7 +5,7 @@ import { ConfigError } from '../config.ts'
 import { printable } from './table.ts'
 
 /** Exit codes; 78 is EX_CONFIG of sysexits.h. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, configuration: 78 } as const
+export const EXIT = { ok: 0, failure: 1, usage: 2, differences: 3, configuration: 78 } as const
 
 /** What a command answers, for programs and for people. */
 export interface Answer {
@@ -17,6 +17,8 @@ export interface Answer {
   note?: string
   /** Set when what was asked is not so: said in one line, in the place of the text or next to the document. */
   failure?: string
+  /** Set when the command did what was asked, and that is to be told by its exit code alone. */
+  exitCode?: number
   /** Set when the answer holds a secret that is never shown again: what to do if it cannot be written. */
   ifLost?: string
 }
@@ -29,6 +31,17 @@ export class Refused extends Error {
 /** The command line itself is wrong. */
 export class Usage extends Error {
   override name = 'Usage'
+}
+
+/** The command is done, and its exit code says something. */
+class Exit extends Error {
+  override name = 'Exit'
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super()
+    this.exitCode = exitCode
+  }
 }
 
 /** A signal came before the command was done. */
@@ -104,6 +117,7 @@ export function answering<Args extends unknown[]>(work: (...args: Args) => Promi
     if (problem && problem.code !== 'EPIPE') throw new Refused(`cannot write the answer: ${problem.message}`)
     if (answer.failure) throw new Refused(answer.failure)
     if (!json && answer.note) process.stderr.write(`${answer.note}\n`)
+    if (answer.exitCode) throw new Exit(answer.exitCode)
   }
 }
 
@@ -117,6 +131,7 @@ export async function printed(text: string): Promise<boolean> {
 /** Says a failure in one line on standard error. @returns the exit code. */
 export function fail(error: unknown): number {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
+  if (error instanceof Exit) return error.exitCode
   process.stderr.write(`valetkey: ${oneLine(error)}\n`)
   if (error instanceof CommanderError || error instanceof Usage) return EXIT.usage
   if (error instanceof Interrupted) return error.exitCode

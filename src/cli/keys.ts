@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import type { Config } from '../config.ts'
 import type { Db } from '../db/pool.ts'
-import { listKeys, loadKeySet, rotateKeys, type SigningKey } from '../keys/store.ts'
+import { justRotated, listKeys, loadKeySet, rotateKeys, type SigningKey } from '../keys/store.ts'
 import { type Secrets, secretsFrom } from '../secrets.ts'
+import { confirm } from './ask.ts'
 import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
 import { withStores } from './session.ts'
 import { table } from './table.ts'
@@ -14,9 +15,9 @@ export function addKeys(program: Command): void {
 
   paged(leaf(keys, 'list', 'list signing keys, newest first'), 'key').action(answering(list))
 
-  leaf(keys, 'rotate', 'sign with the next keys from now on; the old ones stay published for a week').action(
-    answering(rotate),
-  )
+  leaf(keys, 'rotate', 'sign with the next keys from now on; the old ones stay published for a week')
+    .option('--yes', 'do not ask, even if they were rotated within the last minute')
+    .action(answering(rotate))
 }
 
 function list({ limit, after }: Page) {
@@ -29,9 +30,15 @@ function list({ limit, after }: Page) {
   })
 }
 
-function rotate() {
+function rotate({ yes }: { yes?: boolean }) {
   return withStores(async ({ config, db, by }) => {
     const secrets = await serverSecrets(config, db)
+    const last = yes ? undefined : await justRotated(db)
+    if (last) {
+      const when = `they were rotated at ${last.toISOString()} already; some verifiers may not know the next ones yet`
+      if (!process.stdin.isTTY) throw new Refused(`${when}. Wait a minute, or say --yes`)
+      if (!(await confirm(`Rotate again? ${when}.`))) throw new Refused('nothing was rotated')
+    }
     const keys = await rotateKeys(db, secrets, by)
     return { json: keys, text: shown(keys) }
   })

@@ -1,6 +1,18 @@
 // resources: the APIs that tokens are for, and their scopes.
-import type { Command } from 'commander'
-import { createResource, listResources, type NewResource } from '../resources/store.ts'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { APP_TYPES } from '../clients/metadata.ts'
+import { type Db, tx } from '../db/pool.ts'
+import { addScope, changeResource, changeScope, introspectionClient, removeScope } from '../resources/edit.ts'
+import {
+  type AppKind,
+  createResource,
+  JWT_SECONDS,
+  listResources,
+  type NewScope,
+  type Resource,
+  TOKEN_FORMATS,
+  type TokenRules,
+} from '../resources/store.ts'
 import { answering, group, leaf, type Page, paged, pageOf, Refused, Usage } from './command.ts'
 import { withStores } from './session.ts'
 import { fields, table } from './table.ts'
@@ -9,36 +21,70 @@ import { fields, table } from './table.ts'
 export function addResources(program: Command): void {
   const resources = group(program, 'resources', 'the APIs that apps ask for access to')
 
-  leaf(resources, 'create', 'register an API; prints its introspection credentials, the secret this once')
-    .requiredOption('--identifier <uri>', 'its address: the audience of its tokens (RFC 8707)')
-    .requiredOption('--name <name>', 'what people call it')
-    .option('--scope <definition...>', "'photos.read=Look at your photos|It cannot change or delete them'")
-    .option('--dangerous-scope <definition...>', 'the same, for a scope that is not ticked in advance')
-    .action(answering(create))
+  tokenOptions(
+    leaf(resources, 'create', 'register an API; prints its introspection credentials, the secret this once')
+      .requiredOption('--identifier <uri>', 'its address: the audience of its tokens (RFC 8707)')
+      .requiredOption('--name <name>', 'what people call it')
+      .option('--scope <definition...>', `${EXAMPLE}; photos.read[web,service]=… for these kinds of app only`)
+      .option('--dangerous-scope <definition...>', 'the same, for a scope that is not ticked in advance'),
+  ).action(answering(create))
+
+  tokenOptions(
+    leaf(resources, 'update', 'change an API; what is not named stays')
+      .argument('<identifier>')
+      .option('--name <name>', 'what people call it')
+      .option('--scope <definition...>', 'a scope to add, or to say otherwise; as in create')
+      .option('--dangerous-scope <definition...>', 'the same, for a scope that is not ticked in advance')
+      .option('--remove-scope <name...>', 'a scope that apps may no longer ask for'),
+  ).action(answering(update))
+
+  leaf(resources, 'show', 'show an API, and the client that it introspects with')
+    .argument('<identifier>')
+    .action(answering(show))
 
   paged(leaf(resources, 'list', 'list APIs and their scopes'), 'identifier').action(answering(list))
 }
 
-interface Create {
-  identifier: string
-  name: string
-  scope?: string[]
-  dangerousScope?: string[]
+const EXAMPLE = "'photos.read=Look at your photos|It cannot change or delete them'"
+
+/** How the API wants its tokens. */
+function tokenOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--token-format <format>',
+        'opaque: the API asks about each token; jwt: it reads them by itself, and what is removed ends there only with the token',
+      ).choices(TOKEN_FORMATS),
+    )
+    .option(
+      '--token-seconds <n>',
+      `how long its access tokens live, or default: as the server's setting says, at most ${JWT_SECONDS} for a jwt`,
+      lifetime,
+    )
 }
 
-async function create({ identifier, name, scope = [], dangerousScope = [] }: Create) {
-  const scopes = [
-    ...scope.map((text) => parseScope(text)),
-    ...dangerousScope.map((text) => parseScope(text, true)),
-  ]
+interface Definition {
+  name?: string
+  scope?: string[]
+  dangerousScope?: string[]
+  tokenFormat?: TokenRules['token_format']
+  tokenSeconds?: number | 'default'
+}
+
+interface Create extends Definition {
+  identifier: string
+  name: string
+}
+
+async function create({ identifier, name, ...rest }: Create) {
+  const scopes = scopesOf(rest)
+  const rules = tokenRules(rest)
   return withStores(async ({ db, by }) => {
-    const { resource, client, secret } = await createResource(db, { identifier, name, scopes }, by)
+    const { resource, client, secret } = await createResource(db, { identifier, name, scopes, ...rules }, by)
     return {
       json: { ...resource, introspection_client_id: client.id, introspection_client_secret: secret },
       text: fields([
-        ['identifier', resource.identifier],
-        ['name', resource.name],
-        ['scopes', resource.scopes.map((each) => each.name)],
+        ...shown(resource),
         ['introspection client id', client.id],
         ['introspection client secret', secret],
       ]),
@@ -46,6 +92,62 @@ async function create({ identifier, name, scope = [], dangerousScope = [] }: Cre
       ifLost: `get another: valetkey clients rotate-secret ${client.id}`,
     }
   })
+}
+
+function show(identifier: string) {
+  return withStores(async ({ db }) => {
+    const resource = await getResource(db, identifier)
+    const introspection_client_id = (await introspectionClient(db, identifier)) ?? null
+    return {
+      json: { ...resource, introspection_client_id },
+      text: fields([...shown(resource), ['introspection client id', introspection_client_id]]),
+    }
+  })
+}
+
+interface Update extends Definition {
+  removeScope?: string[]
+}
+
+async function update(identifier: string, options: Update) {
+  const scopes = scopesOf(options)
+  const { name, removeScope: gone = [] } = options
+  return withStores(async ({ db, by }) => {
+    await tx(db, async (t) => {
+      const before = await getResource(t, identifier)
+      await changeResource(t, identifier, { name, ...tokenRules(options) }, by)
+      for (const { name, ...words } of scopes) {
+        const known = before.scopes.find((scope) => scope.name === name)
+        const said = { detail: '', dangerous: false, kinds: null, ...words }
+        await (known
+          ? changeScope(t, identifier, name, said, by)
+          : addScope(t, identifier, { name, ...said }, by))
+      }
+      for (const name of gone) {
+        if ((await removeScope(t, identifier, name, by)) === undefined) {
+          throw new Refused(`${before.name} has no scope ${JSON.stringify(name)}`)
+        }
+      }
+    })
+    const after = await getResource(db, identifier)
+    return { json: after, text: fields(shown(after)) }
+  })
+}
+
+async function getResource(db: Db, identifier: string): Promise<Resource> {
+  const found = (await listResources(db)).find((resource) => resource.identifier === identifier)
+  if (!found) throw new Refused(`no API has the identifier ${JSON.stringify(identifier)}`)
+  return found
+}
+
+function shown(resource: Resource): [string, unknown][] {
+  return [
+    ['identifier', resource.identifier],
+    ['name', resource.name],
+    ['scopes', resource.scopes.map((each) => each.name)],
+    ['access tokens', resource.token_format],
+    ['they live', resource.token_seconds === null ? 'as the server says' : `${resource.token_seconds} s`],
+  ]
 }
 
 function list({ limit, after }: Page) {
@@ -61,18 +163,51 @@ function list({ limit, after }: Page) {
       ['NAME', ({ resource }) => resource.name],
       ['SCOPE', ({ scope }) => scope.name],
       ['DANGEROUS', ({ scope }) => scope.dangerous],
+      ['FOR', ({ scope }) => scope.kinds ?? 'all'],
       ['THE CONSENT PAGE SAYS', ({ scope }) => [scope.sentence, scope.detail].filter(Boolean).join(' | ')],
     ])
     return { json: rows, text, note }
   })
 }
 
-/** `name=sentence`, or `name=sentence|detail`. A scope's name may hold neither of the two signs here. */
-function parseScope(text: string, dangerous = false): NewResource['scopes'][number] {
-  const [, name, sentence, detail = ''] = /^([^=]+)=([^|]+)(?:\|(.*))?$/s.exec(text) ?? []
+function tokenRules({ tokenFormat, tokenSeconds }: Definition): Partial<TokenRules> {
+  return { token_format: tokenFormat, token_seconds: tokenSeconds === 'default' ? null : tokenSeconds }
+}
+
+function scopesOf({ scope = [], dangerousScope = [] }: Definition): NewScope[] {
+  return [...scope.map((text) => parseScope(text)), ...dangerousScope.map((text) => parseScope(text, true))]
+}
+
+/**
+ * `name=sentence`, or `name=sentence|detail`; behind the name may stand `[kind,kind]`. A scope's name may hold none of these
+ * signs here.
+ */
+function parseScope(text: string, dangerous = false): NewScope {
+  const [, name, kinds, sentence, detail = ''] =
+    /^([^=[\]]+)(?:\[([^\]]*)\])?=([^|]+)(?:\|(.*))?$/s.exec(text) ?? []
   if (name === undefined || sentence === undefined) {
-    const example = "'photos.read=Look at your photos|It cannot change or delete them'"
-    throw new Usage(`scope ${JSON.stringify(text)} has no sentence for the consent page, e.g. ${example}`)
+    throw new Usage(`scope ${JSON.stringify(text)} has no sentence for the consent page, e.g. ${EXAMPLE}`)
   }
-  return { name: name.trim(), sentence: sentence.trim(), detail: detail.trim(), dangerous }
+  return {
+    name: name.trim(),
+    sentence: sentence.trim(),
+    detail: detail.trim(),
+    dangerous,
+    kinds: kinds === undefined ? null : kindsIn(kinds),
+  }
+}
+
+function kindsIn(text: string): AppKind[] {
+  return text.split(',').map((word) => {
+    const kind = APP_TYPES.find((each) => each === word.trim())
+    if (kind) return kind
+    throw new Usage(`${JSON.stringify(word.trim())} is no kind of app; they are ${APP_TYPES.join(', ')}`)
+  })
+}
+
+// Not null, which commander takes for an option without a value.
+function lifetime(text: string): number | 'default' {
+  if (text === 'default') return text
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('It is a number of seconds, or default.')
 }

@@ -30,17 +30,19 @@ const DOOR_WORDS = {
   itself: 'by itself',
 } as const
 
-/** Handlers of /admin/apps and /admin/apps/:client_id. */
+/** Handlers of /admin/apps and /admin/apps/:client_id. @param mayRegister whether apps may register themselves now */
 export function clientAdmin({
   db,
   documents,
   resources,
+  mayRegister,
   render,
 }: {
   db: Pool
   /** Whether an app's id may be the address of its document. */
   documents: boolean
   resources: ResourceDirectory
+  mayRegister: boolean
   render: Render
 }) {
   return {
@@ -69,6 +71,7 @@ export function clientAdmin({
       )
       render(ctx, 'clients/admin-list', {
         done: takeNotice(ctx),
+        may_register: mayRegister,
         apps: rows.map(summaryView),
         next_href,
         is_filtered: Object.values(asked).some(Boolean),
@@ -143,7 +146,12 @@ function summaryView(client: ClientSummary) {
     href: `/admin/apps/${encodeURIComponent(client.id)}`,
     id: client.id,
     name: client.name,
-    host: hostOf(isDocumentId(client.id) ? client.id : (client.homepage_uri ?? client.redirect_uris[0])),
+    // What an app says of itself nobody has checked; where it sends people is what it does.
+    host: hostOf(
+      isDocumentId(client.id)
+        ? client.id
+        : ((client.registered_by === 'itself' ? null : client.homepage_uri) ?? client.redirect_uris[0]),
+    ),
     kind: KIND_WORDS[client.type],
     owners: client.owners,
     registered_itself: client.registered_by === 'itself',

@@ -10,8 +10,8 @@ import { documentUrlProblem, isDocumentId, isHostOf } from './document-url.ts'
 import { findDocument, keepDocument, putOffDocument, type ReadDocument } from './documents.ts'
 import { InvalidMetadata, validMetadata } from './metadata.ts'
 import type { OpenDoor } from './registrations.ts'
-import { readMetadata } from './rfc7591.ts'
-import { knownScopes } from './store.ts'
+import { permission } from './registrations.ts'
+import { type Permission, readMetadata } from './rfc7591.ts'
 
 /** A document that cannot be used; the message says why, to whoever wrote it. */
 export class UnusableDocument extends Error {
@@ -74,7 +74,11 @@ export function documentReader({
     isDocumentId(id) && documentUrlProblem(id) === undefined && isHostOf(hosts, id)
 
   const readAndKeep = async (id: string, by: Actor): Promise<void> => {
-    const document = await readDocument(id, await fetchOutside(id), await knownScopes(db, door.scopes))
+    const document = await readDocument(
+      id,
+      await fetchOutside(id),
+      await permission(db, { scopes: door.scopes, client_credentials: false }),
+    )
     await keepDocument(db, id, document, door, by)
     forget(id)
   }
@@ -131,7 +135,7 @@ const UNREADABLE = 'the document that the client id names could not be read'
 async function readDocument(
   id: string,
   answer: Awaited<ReturnType<FetchOutside>>,
-  scopes: string[],
+  may: Permission,
 ): Promise<ReadDocument> {
   if (answer.status !== 200) throw new UnusableDocument(`${UNREADABLE}: its host answers ${answer.status}`)
   const members = membersOf(answer.body)
@@ -145,9 +149,9 @@ async function readDocument(
   if (method !== 'none') {
     throw new InvalidMetadata('token_endpoint_auth_method', 'must be none: no secret is shared, e.g. "none"')
   }
-  const may = { scopes, client_credentials: false }
-  const asked = { ...members, token_endpoint_auth_method: 'none', scope: allowedOf(members.scope, scopes) }
-  const requested = readMetadata(asked, may)
+  const asked = { ...members, token_endpoint_auth_method: 'none', scope: undefined }
+  const { type } = readMetadata(asked, may).input
+  const requested = readMetadata({ ...asked, scope: allowedOf(members.scope, may.scopesFor(type)) }, may)
   const said = JSON.stringify([validMetadata(requested.input), requested.grant_types])
   const fresh = freshSeconds(answer) ?? LEAST_FRESH_SECONDS
   return {

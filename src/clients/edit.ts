@@ -40,10 +40,9 @@ export function updateClient(
     )
     if (!client) return undefined
     if (version !== undefined && version !== client.version) throw new VersionConflict(client)
-    const m = changedMetadata(client, change)
-    const changes = differences(client, m)
+    const { metadata: m, changes } = planChange(client, change)
     if (changes.length === 0) return client
-    if (changes.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes)
+    if (changes.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes, m.type)
     const changed = await one<Client>(
       t,
       sql`update clients
@@ -66,16 +65,21 @@ export function updateClient(
   })
 }
 
-/** What a registration would be with a change. @throws InvalidMetadata */
-export function changedMetadata(client: Client, change: ClientChange): ClientMetadata {
-  if (client.type === 'resource_server') {
+/** What an app would be after a change, and what would be another. It looks at no scope. @throws InvalidMetadata */
+export function planChange(
+  client: Client,
+  change: ClientChange,
+): { metadata: ClientMetadata; changes: Change[] } {
+  const { type } = client
+  if (type === 'resource_server') {
     throw new InvalidMetadata('type', 'these are the credentials of an API; change the API instead')
   }
-  return validMetadata({ ...metadataOf(client), ...given(change), type: client.type })
+  const metadata = validMetadata({ ...metadataOf(client), ...given(change), type })
+  return { metadata, changes: differences(client, metadata) }
 }
 
 /** What of a registration becomes another, field by field. */
-export function differences(before: Client, after: ClientMetadata): Change[] {
+function differences(before: Client, after: ClientMetadata): Change[] {
   return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
     (field) => ({
       field,
@@ -85,7 +89,8 @@ export function differences(before: Client, after: ClientMetadata): Change[] {
   )
 }
 
-const FIELDS = [
+/** What a change may name. */
+export const FIELDS = [
   'name',
   'description',
   'homepage_uri',

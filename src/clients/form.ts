@@ -3,6 +3,7 @@
 import type { Context } from 'koa'
 import { z } from 'zod'
 import type { ResourceDirectory } from '../resources/directory.ts'
+import type { ResourceScope } from '../resources/store.ts'
 import { sentText } from '../web/form.ts'
 import type { ClientChange } from './edit.ts'
 import { APP_TYPES, type InvalidMetadata, OPENID_SCOPES } from './metadata.ts'
@@ -134,11 +135,23 @@ export function conflictText(stands: object, typed: ClientChange): string {
 export async function scopeChoices(resources: ResourceDirectory, chosen: string[]) {
   const scopes = new Set(chosen)
   const apis = [
-    { name: 'OpenID', scopes: OPENID_SCOPES.map((name) => ({ name, sentence: '', dangerous: false })) },
+    {
+      name: 'OpenID',
+      scopes: OPENID_SCOPES.map((name) => ({ name, sentence: '', dangerous: false, kinds: null })),
+    },
     ...(await resources.all()),
   ]
   return apis.map((api) => ({
     name: api.name,
-    scopes: api.scopes.map((scope) => ({ ...scope, checked: scopes.has(scope.name) })),
+    scopes: api.scopes.map((scope) => ({
+      name: scope.name,
+      hint: hintOf(scope),
+      checked: scopes.has(scope.name),
+    })),
   }))
+}
+
+function hintOf({ sentence, dangerous, kinds }: Omit<ResourceScope, 'name' | 'detail'>): string | undefined {
+  const notes = [...(dangerous ? ['dangerous'] : []), ...(kinds ? [`only ${kinds.join(', ')}`] : [])]
+  return sentence ? `${sentence}${notes.length > 0 ? ` (${notes.join('; ')})` : ''}` : undefined
 }

@@ -3,7 +3,7 @@ import type { ActingUser, Change } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, many, run, sql, tx } from '../db/pool.ts'
 import { findChange, putChange, valuesOf } from './changes.ts'
-import { type ClientChange, changedMetadata, differences, updateClient, VersionConflict } from './edit.ts'
+import { type ClientChange, planChange, updateClient, VersionConflict } from './edit.ts'
 import { changedLooks } from './looks.ts'
 import { type ClientInput, type ClientMetadata, validMetadata } from './metadata.ts'
 import { addOwner, findOwnApp, lockOwnApp } from './owners.ts'
@@ -43,7 +43,7 @@ export function createOwnApp(
   const m = validMetadata({ ...ownFields(input), name: input.name, type: input.type })
   const id = newClientId()
   return tx(db, async (t) => {
-    await checkScopes(t, m.scopes)
+    await checkScopes(t, m.scopes, m.type)
     // Nobody is asked when a service acts: somebody has to decide about what it may do, once.
     const isUnasked = m.type === 'service' && m.scopes.length > 0
     const state = approval || isUnasked ? 'pending' : 'active'
@@ -74,9 +74,8 @@ export function changeOwnApp(
     const earlier = await findChange(t, id)
     const waiting = earlier && !earlier.rejected_at ? valuesOf(earlier.changes) : {}
     const wanted: ClientChange = { ...waiting, ...ownFields(change) }
-    const m = changedMetadata(client, wanted)
-    const asked = differences(client, m)
-    if (asked.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes)
+    const { metadata: m, changes: asked } = planChange(client, wanted)
+    if (asked.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes, m.type)
     const heldFields = new Set<string>(await fieldsToDecide(t, client, m, reception))
     const held = asked.filter(({ field }) => heldFields.has(field))
     const atOnce = asked.filter(({ field }) => !heldFields.has(field))

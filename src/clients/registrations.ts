@@ -11,7 +11,15 @@ import { type ClientMetadata, InvalidMetadata, validMetadata } from './metadata.
 import { useRegistrationToken } from './registration-tokens.ts'
 import { type AuthMethod, type Permission, readMetadata } from './rfc7591.ts'
 import { matchingSecret, type StoredSecret } from './secrets.ts'
-import { type Client, checkScopes, deleteClient, insertApp, knownScopes, newClientId } from './store.ts'
+import {
+  type Client,
+  checkScopes,
+  deleteClient,
+  insertApp,
+  isForKind,
+  knownScopes,
+  newClientId,
+} from './store.ts'
 import { hostOf } from './view.ts'
 
 /** A client that registered itself. */
@@ -54,7 +62,7 @@ export function registerItself(
     const may = await permission(t, token ?? { scopes: door.scopes, client_credentials: false })
     const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
     const m = validMetadata(input)
-    await checkScopes(t, m.scopes)
+    await checkScopes(t, m.scopes, m.type)
     const state = token || !door.approval ? 'active' : 'pending'
     const { client, secret } = await insertApp(t, id, m, { registered_by: 'itself', state })
     await run(
@@ -140,7 +148,7 @@ export function changeItself(
       )
     }
     const metadata = validMetadata({ ...input, pkce_required: before.pkce_required })
-    await checkScopes(t, metadata.scopes)
+    await checkScopes(t, metadata.scopes, metadata.type)
     const approval = door.approval && !withToken
     return putRegistration(
       t,
@@ -224,7 +232,7 @@ export function sweepUnused(unusedDays: number): Sweep {
           returning client_id`,
     )
     const ids = due.map(({ client_id }) => client_id)
-    const candidates = await unusedSince(db, ids, unusedDays - warningDays)
+    const candidates = await unusedApps(db, { ids, days: unusedDays - warningDays })
     for (const { id } of candidates) await removeOrWarn(db, id, unusedDays, warningDays)
     return due.length
   }
@@ -236,9 +244,16 @@ const CLIENT_COLUMNS = fragment`c.id, c.name, c.type, c.redirect_uris, c.post_lo
   c.created_at, c.suspended_at`
 const OWN_COLUMNS = fragment`r.grant_types, r.token_endpoint_auth_method, r.allowed_scopes, r.allowed_client_credentials`
 
-// A scope that is gone since is no reason to refuse those that are left.
-async function permission(db: Db, may: Permission): Promise<Permission> {
-  return { scopes: await knownScopes(db, may.scopes), client_credentials: may.client_credentials }
+/** What may be asked for here. A scope that is gone since is no reason to refuse those that are left. */
+export async function permission(
+  db: Db,
+  { scopes, client_credentials }: { scopes: string[]; client_credentials: boolean },
+): Promise<Permission> {
+  const known = await knownScopes(db, scopes)
+  return {
+    scopesFor: (type) => known.filter((scope) => isForKind(scope, type)).map(({ name }) => name),
+    client_credentials,
+  }
 }
 
 function asItself(by: Actor, client_id: string): Actor {
@@ -284,11 +299,25 @@ function differences(before: SelfRegistered, after: SelfRegistered): Change[] {
   )
 }
 
-/** Those of the apps that nobody uses since so many days, by the last thing that anybody did with them. */
-function unusedSince(db: Db, ids: string[], days: number): Promise<{ id: string; unused_since: Date }[]> {
-  return many<{ id: string; unused_since: Date }>(
+/** What {@link unusedApps} are looked for. */
+export interface UnusedFilter {
+  days: number
+  /** Only among these. */
+  ids?: string[]
+  limit?: number
+}
+
+/**
+ * The apps that registered themselves and that nobody uses since so many days, by the last thing that anybody did with them.
+ * One that may act for itself, that is verified or that is the operator's own is never among them.
+ */
+export function unusedApps(
+  db: Db,
+  { days, ids, limit }: UnusedFilter,
+): Promise<{ id: string; name: string; redirect_uris: string[]; unused_since: Date }[]> {
+  return many(
     db,
-    sql`select c.id, last.unused_since
+    sql`select c.id, c.name, c.redirect_uris, last.unused_since
         from clients c
         join client_registrations r on r.client_id = c.id
         cross join lateral (
@@ -297,11 +326,14 @@ function unusedSince(db: Db, ids: string[], days: number): Promise<{ id: string;
                            where client_id = c.id),
                           (select max(last_used_at) from grants where client_id = c.id)) as unused_since
         ) last
-        where c.id = any(${ids}) and c.deleted_at is null and not 'client_credentials' = any(r.grant_types)
+        where (${ids ?? null}::text[] is null or c.id = any(${ids ?? null})) and c.deleted_at is null and not 'client_credentials' = any(r.grant_types)
           and c.verified_at is null and not c.first_party
           and not exists (select from consents where client_id = c.id and revoked_at is null
                             and (expires_at is null or expires_at > now()))
-          and last.unused_since < now() - make_interval(days => ${days})`,
+          and c.created_at < now() - make_interval(days => ${days})
+          and last.unused_since < now() - make_interval(days => ${days})
+        order by c.id
+        limit ${limit ?? null}`,
   )
 }
 
@@ -313,7 +345,7 @@ function removeOrWarn(db: Db, id: string, unusedDays: number, warningDays: numbe
       sql`select r.warned_at from clients c join client_registrations r on r.client_id = c.id
           where c.id = ${id} and c.deleted_at is null for update`,
     )
-    const [unused] = await unusedSince(t, [id], unusedDays - warningDays)
+    const [unused] = await unusedApps(t, { ids: [id], days: unusedDays - warningDays })
     if (!row || !unused) return
     const { warned_at } = row
     const since = unused.unused_since

@@ -8,7 +8,8 @@ export type AuthMethod = (typeof AUTH_METHODS)[number]
 
 /** What whoever registers may ask for. */
 export interface Permission {
-  scopes: string[]
+  /** By the kind of app that it turns out to be. */
+  scopesFor(type: ClientInput['type']): string[]
   /** Whether it may act for itself, without a person. */
   client_credentials: boolean
 }
@@ -201,7 +202,8 @@ function authMethodOf({ token_endpoint_auth_method, application_type }: Members)
 
 function scopesOf({ scope }: Members, may: Permission, type: ClientInput['type']): string[] {
   const isOpenid = (name: string) => (OPENID_SCOPES as readonly string[]).includes(name)
-  const allowed = type === 'service' ? may.scopes.filter((name) => !isOpenid(name)) : may.scopes
+  const scopes = may.scopesFor(type)
+  const allowed = type === 'service' ? scopes.filter((name) => !isOpenid(name)) : scopes
   if (scope === null || scope === undefined) return allowed
   const asked = scope.split(' ').filter(Boolean)
   const refused = asked.find((name) => !allowed.includes(name))

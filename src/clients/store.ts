@@ -48,10 +48,9 @@ export function createClient(
 ): Promise<{ client: Client; secret: string | undefined }> {
   const { id = newClientId(), ...rest } = input
   const m = validMetadata(rest)
-  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id) || id.startsWith('valetkey'))
-    throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only')
+  checkClientId(id)
   return tx(db, async (t) => {
-    await checkScopes(t, m.scopes)
+    await checkScopes(t, m.scopes, m.type)
     const { client, secret } = await insertApp(t, id, m)
     // A loosening is explicit, per client, and on record.
     const loosened = [...(m.pkce_required ? [] : ['pkce']), ...(m.first_party ? ['consent'] : [])]
@@ -188,19 +187,40 @@ export const sweepClients: Sweep = (db) =>
           limit ${SWEEP_BATCH} for update skip locked))`,
   )
 
+/** @throws InvalidMetadata for what cannot be the id of a client */
+export function checkClientId(id: string): void {
+  if (!/^[A-Za-z0-9_-]{1,100}$/.test(id) || id.startsWith('valetkey')) {
+    throw new InvalidMetadata('id', 'may hold letters, digits, _ and - only, e.g. photo-printer')
+  }
+}
+
 /** An id that no client has. */
 export function newClientId(): string {
   return `c_${randomBytes(12).toString('base64url')}`
 }
 
+/** A scope, and which kinds of client may ask for it; null: all. */
+export interface KnownScope {
+  name: string
+  kinds: string[] | null
+}
+
 /** Those of the scopes that there are: OpenID's and the APIs', in the order given. */
-export async function knownScopes(db: Db, scopes: readonly string[]): Promise<string[]> {
-  const rows = await many<{ name: string }>(
+export async function knownScopes(db: Db, scopes: readonly string[]): Promise<KnownScope[]> {
+  const rows = await many<KnownScope>(
     db,
-    sql`select name from resource_scopes where name = any(${scopes}) and removed_at is null`,
+    sql`select name, kinds from resource_scopes where name = any(${scopes}) and removed_at is null`,
   )
-  const known = new Set<string>([...OPENID_SCOPES, ...rows.map(({ name }) => name)])
-  return scopes.filter((scope) => known.has(scope))
+  const known = new Map([
+    ...OPENID_SCOPES.map((name): [string, KnownScope] => [name, { name, kinds: null }]),
+    ...rows.map((scope): [string, KnownScope] => [scope.name, scope]),
+  ])
+  return scopes.flatMap((scope) => known.get(scope) ?? [])
+}
+
+/** Whether a scope may be asked for by clients of a kind. */
+export function isForKind({ kinds }: Pick<KnownScope, 'kinds'>, type: ClientType): boolean {
+  return kinds === null || kinds.includes(type)
 }
 
 /** Kinds that can keep a secret. */
@@ -217,14 +237,25 @@ async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Clie
   }
 }
 
-/** @throws InvalidMetadata for a scope that belongs to no API */
-export async function checkScopes(db: Db, scopes: string[]): Promise<void> {
+/**
+ * The one rule of which scopes a registration may hold.
+ * @param type the kind of client; undefined where it is not known yet
+ * @throws InvalidMetadata for a scope that belongs to no API, or is not for this kind of client
+ */
+export async function checkScopes(db: Db, scopes: string[], type: ClientType | undefined): Promise<void> {
   const known = await knownScopes(db, scopes)
-  const unknown = scopes.filter((scope) => !known.includes(scope))
-  if (unknown.length > 0) {
+  const unknown = scopes.find((scope) => !known.some(({ name }) => name === scope))
+  if (unknown !== undefined) {
     throw new InvalidMetadata(
       'scopes',
-      `${JSON.stringify(unknown[0])} belongs to no API; e.g. openid, or a scope of a resource`,
+      `${JSON.stringify(unknown)} belongs to no API; e.g. openid, or a scope of a resource`,
+    )
+  }
+  const refused = type && known.find((scope) => !isForKind(scope, type))
+  if (refused) {
+    throw new InvalidMetadata(
+      'scopes',
+      `${JSON.stringify(refused.name)} is not for this kind of app (${type}), only for ${refused.kinds!.join(', ')}`,
     )
   }
 }

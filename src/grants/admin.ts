@@ -1,5 +1,7 @@
 // Who allowed which app what, as administrators look at it, and taking it away: one, or all that a filter names.
+import { CLEAN_UP } from '../clients/clean-up.ts'
 import { findClient } from '../clients/store.ts'
+import { hostOf } from '../clients/view.ts'
 import { findJob, type Job, listJobs } from '../db/jobs.ts'
 import type { Pool } from '../db/pool.ts'
 import { actingUser, type SignedIn } from '../guards.ts'
@@ -151,7 +153,10 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
     const to = user_id ? ` to ${user?.email ?? 'an account that is gone'}` : ''
     return {
       href: `/admin/jobs/${job.id}`,
-      title: `End the access of ${app}${to}`,
+      title:
+        job.kind === CLEAN_UP
+          ? `Delete apps that registered themselves and were not used for ${job.params.days} days`
+          : `End the access of ${app}${to}`,
       state: job.state,
       state_text: STATE_WORDS[job.state],
       done: job.done.toLocaleString('en'),
@@ -181,7 +186,11 @@ interface Filter {
 function accessView(access: Access) {
   return {
     user: { name: access.user_name, email: access.email, href: `/admin/users/${access.user_id}` },
-    app: { name: access.client_name, href: `/admin/apps/${encodeURIComponent(access.client_id)}` },
+    app: {
+      name: access.client_name,
+      href: `/admin/apps/${encodeURIComponent(access.client_id)}`,
+      itself_host: access.registered_by === 'itself' ? hostOf(access.redirect_uris[0]) : undefined,
+    },
     scopes: access.scopes,
     since: when(access.created_at),
     ends: access.expires_at ? when(access.expires_at) : undefined,

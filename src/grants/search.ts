@@ -9,6 +9,8 @@ export interface Access {
   email: string
   client_id: string
   client_name: string
+  registered_by: 'admin' | 'developer' | 'itself'
+  redirect_uris: string[]
   scopes: string[]
   created_at: Date
   expires_at: Date | null
@@ -31,8 +33,8 @@ export function searchAccess(db: Db, filter: AccessFilter = {}): Promise<Access[
   const { id = null, user_id = null, client_id = null, after = null } = filter
   return many<Access>(
     db,
-    sql`select s.id, s.user_id, u.name as user_name, u.email, s.client_id, c.name as client_name, s.scopes, s.created_at,
-               s.expires_at, d.devices, d.last_used_at
+    sql`select s.id, s.user_id, u.name as user_name, u.email, s.client_id, c.name as client_name, c.registered_by,
+               c.redirect_uris, s.scopes, s.created_at, s.expires_at, d.devices, d.last_used_at
         from (
           select * from consents
           where revoked_at is null

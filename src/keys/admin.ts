@@ -2,11 +2,14 @@
 import type { Pool } from '../db/pool.ts'
 import { actingUser, type SignedIn } from '../guards.ts'
 import type { Secrets } from '../secrets.ts'
+import { sentText } from '../web/form.ts'
 import { seeOther, takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
-import { listKeys, RETIRED_DAYS, rotateKeys, type SigningKey } from './store.ts'
+import { justRotated, listKeys, RETIRED_DAYS, rotateKeys, type SigningKey } from './store.ts'
 
+const TOO_SOON =
+  'They were rotated within the last minute: some who verify may not know the next keys yet, and refuse what they sign.'
 const DAY_MS = 86_400_000
 const ORDER = { current: 0, next: 1, retired: 2 } as const
 const STATE_WORDS = { current: 'Signs now', next: 'Next', retired: 'Retired' } as const
@@ -35,23 +38,34 @@ export function keyAdmin({
     },
 
     rotate: {
-      show(ctx: SignedIn): void {
+      async show(ctx: SignedIn): Promise<void> {
+        const last = await justRotated(db)
         render(ctx, 'admin/confirm', {
           done: takeNotice(ctx),
           heading: 'Rotate the signing keys now?',
           will: [
             'The next keys sign from now on, on all nodes. They have been published already.',
+            ...(last ? [TOO_SOON] : []),
             `The keys that signed stay published for ${RETIRED_DAYS} days.`,
           ],
           will_not: ['Nobody is signed out, and no token becomes invalid.'],
-          confirm_label: 'Rotate now',
-          danger: false,
+          confirm_label: last ? 'Rotate all the same' : 'Rotate now',
+          danger: last !== undefined,
+          // Who sees the page knows; who sends it twice, or after somebody else, is asked.
+          hidden: { again: last && 'yes' },
           action: ctx.path,
           cancel_href: '/admin/keys',
           errors: {},
         })
       },
       async send(ctx: SignedIn): Promise<void> {
+        if (sentText(ctx, 'again') !== 'yes' && (await justRotated(db))) {
+          return seeOther(ctx, '/admin/keys/rotate', {
+            heading: 'Nothing was rotated.',
+            lines: [TOO_SOON],
+            tone: 'warning',
+          })
+        }
         await rotateKeys(db, secrets, actingUser(ctx))
         seeOther(ctx, '/admin/keys', { heading: 'The next keys sign from now on.' })
       },

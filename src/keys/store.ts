@@ -100,6 +100,23 @@ export function rotateKeys(db: Db, secrets: Secrets, by: Actor): Promise<Signing
   })
 }
 
+/**
+ * How long the next keys should be published before they sign. Verifiers that meet a key they do not know fetch the set anew,
+ * but not again and again: jose's wait 30 seconds.
+ */
+const PUBLISHED_SECONDS = 60
+
+/** When the keys were rotated last, if that is so short ago that some verifiers may not know the next ones yet. */
+export async function justRotated(db: Db): Promise<Date | undefined> {
+  const row = await maybe<{ retired_at: Date }>(
+    db,
+    sql`select retired_at from signing_keys
+        where retired_at > now() - make_interval(secs => ${PUBLISHED_SECONDS})
+        order by retired_at desc limit 1`,
+  )
+  return row?.retired_at
+}
+
 /** Rotates when the key that signs is older than that. Any number of nodes may ask; one of them does it. @returns whether it did. */
 export async function rotateKeysIfDue(db: Db, secrets: Secrets, days: number): Promise<boolean> {
   if (!(await isDue(db, days))) return false

@@ -1,7 +1,7 @@
 // The provider's settings, as a list. Rules stand where they belong; here they are only put in their places.
 import type { JWK } from 'jose'
 import type { Context } from 'koa'
-import { type Client, type Configuration, Provider } from 'oidc-provider'
+import { type Client, type Configuration, Provider, type ResourceServer } from 'oidc-provider'
 import type { ClientDirectory, Registration } from '../clients/directory.ts'
 import type { DocumentReader } from '../clients/document-reader.ts'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
@@ -22,6 +22,7 @@ import { ACCOUNT_CLIENT_ID, grantLoader } from './grants.ts'
 import { noteAuthenticated } from './refusals.ts'
 import { resourceIndicators } from './resources.ts'
 import { throughStorage } from './storage.ts'
+import { answerForStructured, issueStructured } from './structured.ts'
 import { currentContext, currentUnit, type Person } from './unit.ts'
 
 /** What a provider is built from. */
@@ -56,6 +57,8 @@ const SESSION_MAX_SECONDS = 90 * 86_400
 export function createProvider(parts: ProviderParts): Provider {
   const provider = new Provider(issuerOf(parts.config), settings(parts))
   issuePrefixedValues(provider)
+  issueStructured(provider)
+  answerForStructured(provider, { ...parts, maySeeToken })
   keepClients(provider, parts)
   compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
@@ -122,7 +125,7 @@ function settings(parts: ProviderParts): Configuration {
       dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: (_ctx, client, token) => maySeeToken(client, token) },
       pushedAuthorizationRequests: { enabled: true },
-      resourceIndicators: resourceIndicators(parts.resources),
+      resourceIndicators: resourceIndicators(parts.resources, ttl.accessTokenSeconds),
       revocation: {
         enabled: true,
         allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
@@ -163,9 +166,9 @@ function settings(parts: ProviderParts): Configuration {
     scopes: [...OPENID_SCOPES],
     subjectTypes: ['public'],
     ttl: {
-      AccessToken: ttl.accessTokenSeconds,
+      AccessToken: (ctx, token) => accessTokenSeconds(ctx, token, ttl.accessTokenSeconds),
       AuthorizationCode: ttl.authorizationCodeSeconds,
-      ClientCredentials: ttl.accessTokenSeconds,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? ttl.accessTokenSeconds,
       Grant: ttl.refreshTokenMaxSeconds,
       IdToken: ttl.accessTokenSeconds,
       Interaction: INTERACTION_SECONDS,
@@ -179,6 +182,18 @@ function settings(parts: ProviderParts): Configuration {
       Session: (_ctx, session) => sessionSeconds(session, ttl.sessionSeconds),
     },
   }
+}
+
+// Nobody can end a JWT for an API that does not ask: it must not say more than the person allowed.
+function accessTokenSeconds(
+  ctx: Context,
+  { resourceServer }: { resourceServer?: ResourceServer },
+  standard: number,
+): number {
+  const seconds = resourceServer?.accessTokenTTL ?? standard
+  const ends = (ctx.oidc.entities.Grant as { exp?: number } | undefined)?.exp
+  if (resourceServer?.accessTokenFormat !== 'jwt' || ends === undefined) return seconds
+  return Math.max(1, Math.min(seconds, ends - Math.floor(Date.now() / 1000)))
 }
 
 // Sliding, and never past the day on which the sign-in is too old to go on (ASVS 7.3.2).
@@ -254,7 +269,7 @@ function issuePrefixedValues(provider: Provider): void {
   for (const [Model, kind] of models) {
     const prototype = Model.prototype as unknown as { generateTokenId(): string; format?: string }
     prototype.generateTokenId = function () {
-      // The provider decides the format together with the id; every token of ours is opaque.
+      // The provider decides the format together with the id; those of APIs that want another one: structured.ts.
       this.format = 'opaque'
       return newCredential(kind)
     }

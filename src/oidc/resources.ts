@@ -2,12 +2,14 @@
 import type { Context } from 'koa'
 import { type Client, errors, type Grant, type ResourceServer } from 'oidc-provider'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { isForKind } from '../clients/store.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
+import { type ResourceScope, tokenSeconds } from '../resources/store.ts'
 import type { OwnMetadata } from './clients.ts'
 import { throughStorage } from './storage.ts'
 
-/** The provider's settings of feature resourceIndicators. */
-export function resourceIndicators(resources: ResourceDirectory) {
+/** The provider's settings of feature resourceIndicators. @param standardSeconds how long access tokens live otherwise */
+export function resourceIndicators(resources: ResourceDirectory, standardSeconds: number) {
   return {
     enabled: true,
     /** Without a resource parameter the scopes say which APIs are meant: each belongs to one. */
@@ -18,7 +20,7 @@ export function resourceIndicators(resources: ResourceDirectory) {
       checkOpenidScopes(ctx, client)
       for (const scope of requestedScopes(ctx)) {
         const found = await throughStorage(() => resources.findScope(scope))
-        if (!found || !maySee(client, scope))
+        if (!found || !maySee(client, found))
           throw new errors.InvalidScope('requested scope is not allowed', scope)
         identifiers.add(found.resource)
       }
@@ -30,10 +32,19 @@ export function resourceIndicators(resources: ResourceDirectory) {
       if (!resource) throw new errors.InvalidTarget()
       checkOpenidScopes(ctx, client)
       for (const scope of requestedScopes(ctx)) {
-        if (!maySee(client, scope)) throw new errors.InvalidScope('requested scope is not allowed', scope)
+        const found = await throughStorage(() => resources.findScope(scope))
+        if (!found || !maySee(client, found))
+          throw new errors.InvalidScope('requested scope is not allowed', scope)
       }
-      const allowed = resource.scopes.map(({ name }) => name).filter((name) => maySee(client, name))
-      return { scope: allowed.join(' '), audience: identifier, accessTokenFormat: 'opaque' }
+      const allowed = resource.scopes.filter((scope) => maySee(client, scope)).map(({ name }) => name)
+      return {
+        scope: allowed.join(' '),
+        audience: identifier,
+        accessTokenFormat: resource.token_format,
+        accessTokenTTL: tokenSeconds(resource, standardSeconds),
+        // RFC 9068 §4: whoever reads these tokens can verify this one at least.
+        jwt: { sign: { alg: 'RS256' } },
+      }
     },
     // A code that was asked for with an API in mind gives a token for that API, without asking for it a second time.
     // Where the person allowed nothing of it, the token is for userinfo, as if the API had not been asked for.
@@ -64,6 +75,8 @@ function isOpenid(scope: string): boolean {
   return (OPENID_SCOPES as readonly string[]).includes(scope)
 }
 
-function maySee(client: Client, scope: string): boolean {
-  return (client as Client & OwnMetadata).resource_scopes?.includes(scope) ?? false
+// A kind that a scope is no longer for loses it here, whatever its registration still says.
+function maySee(client: Client, scope: ResourceScope): boolean {
+  const { type, resource_scopes } = client as Client & OwnMetadata
+  return type !== undefined && isForKind(scope, type) && (resource_scopes?.includes(scope.name) ?? false)
 }

@@ -1,7 +1,7 @@
-// APIs and their scopes as administrators keep them, and the credentials with which an API looks at tokens.
+// APIs, their scopes and how they want their tokens, as administrators keep them. Their secrets: admin-secrets.ts.
 import { z } from 'zod'
-import { InvalidMetadata } from '../clients/metadata.ts'
-import { listSecrets, rotateSecret } from '../clients/secrets.ts'
+import { APP_TYPES, InvalidMetadata } from '../clients/metadata.ts'
+import { listSecrets } from '../clients/secrets.ts'
 import type { Pool } from '../db/pool.ts'
 import { actingUser, type SignedIn } from '../guards.ts'
 import { NotFound } from '../web/errors.ts'
@@ -9,15 +9,25 @@ import { readForm, sentText } from '../web/form.ts'
 import { seeOther, takeNotice } from '../web/notice.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
-import { addScope, changeScope, introspectionClient, removeScope, renameResource } from './edit.ts'
-import { createResource, listResources, type Resource, type ResourceScope } from './store.ts'
-
-const OVERLAPS = [
-  { value: '0', label: 'at once' },
-  { value: '3600', label: 'in an hour' },
-  { value: '86400', label: 'in a day' },
-  { value: '604800', label: 'in a week' },
-]
+import { apiAt, apiPath } from './address.ts'
+import {
+  addScope,
+  changeResource,
+  changeScope,
+  introspectionClient,
+  removeScope,
+  renameResource,
+} from './edit.ts'
+import {
+  type AppKind,
+  createResource,
+  listResources,
+  type Resource,
+  type ResourceScope,
+  TOKEN_FORMATS,
+  TOKEN_SECONDS,
+  tokenSeconds,
+} from './store.ts'
 
 const words = z.object({
   sentence: z.string().trim().default(''),
@@ -26,6 +36,8 @@ const words = z.object({
     .string()
     .optional()
     .transform((value) => value !== undefined),
+  // None ticked: no limit.
+  kinds: z.union([z.enum(APP_TYPES).transform((one) => [one]), z.array(z.enum(APP_TYPES))]).default([]),
 })
 const scopeForm = words.extend({ scope: z.string().trim().default('') })
 const apiForm = scopeForm.extend({
@@ -33,14 +45,32 @@ const apiForm = scopeForm.extend({
   name: z.string().trim().default(''),
 })
 
-/** Handlers of /admin/apis and below. An API's identifier stands in the path as base64url: it is an address itself. */
-export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
-  const getApi = async (ctx: SignedIn): Promise<Resource> => {
-    const identifier = Buffer.from(String(ctx.params.api), 'base64url').toString('utf8')
-    const api = (await listResources(db)).find((each) => each.identifier === identifier)
-    if (!api) throw new NotFound('There is no such API.')
-    return api
-  }
+const tokenForm = z.object({
+  token_format: z.enum(TOKEN_FORMATS, 'Choose what its access tokens are.'),
+  token_seconds: z
+    .string()
+    .trim()
+    .regex(/^\d{0,9}$/, 'Access tokens live: give a number of seconds, e.g. 600, or nothing.')
+    .transform((text) => (text === '' ? null : Number(text)))
+    .default(null),
+})
+const FORMATS = [
+  { value: 'opaque', label: 'Opaque: the API asks about each' },
+  { value: 'jwt', label: 'JWT: the API reads them by itself' },
+]
+const KIND_WORDS = { web: 'Web', spa: 'Single-page', native: 'Native', service: 'Service' } as const
+
+/** Handlers of /admin/apis and below. @param standardSeconds how long an access token lives where the API does not say */
+export function resourceAdmin({
+  db,
+  standardSeconds,
+  render,
+}: {
+  db: Pool
+  standardSeconds: number
+  render: Render
+}) {
+  const getApi = (ctx: SignedIn): Promise<Resource> => apiAt(db, String(ctx.params.api))
   const getScope = (api: Resource, ctx: SignedIn): ResourceScope => {
     const name = Buffer.from(String(ctx.params.scope), 'base64url').toString('utf8')
     const scope = api.scopes.find((each) => each.name === name)
@@ -49,7 +79,7 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
   }
   const show = async (ctx: SignedIn, errors: Errors = {}, status = 200): Promise<void> => {
     const api = await getApi(ctx)
-    const path = pathOf(api)
+    const path = apiPath(api)
     const client_id = await introspectionClient(db, api.identifier)
     const secrets = client_id ? await listSecrets(db, client_id) : []
     render(
@@ -60,15 +90,25 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
         api,
         path,
         client_id,
+        is_jwt: api.token_format === 'jwt',
+        lifetime: seconds(tokenSeconds(api, standardSeconds)),
+        is_standard: api.token_seconds === null,
         secrets: secrets.map((secret) => ({
+          name: secret.name || 'No name',
           prefix: secret.prefix,
+          revoke_href: `${path}/secrets/${secret.id}/revoke`,
           created: when(secret.created_at),
           expires: secret.expires_at ? when(secret.expires_at) : undefined,
           last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
         })),
         scopes: api.scopes.map((scope) => {
           const scopePath = `${path}/scopes/${Buffer.from(scope.name).toString('base64url')}`
-          return { ...scope, edit_href: scopePath, remove_href: `${scopePath}/remove` }
+          return {
+            ...scope,
+            kinds: scope.kinds?.map((kind) => KIND_WORDS[kind]),
+            edit_href: scopePath,
+            remove_href: `${scopePath}/remove`,
+          }
         }),
         errors,
       },
@@ -79,11 +119,46 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
     render(
       ctx,
       'resources/admin-form',
-      { done: takeNotice(ctx), values: typed(ctx), action: '/admin/apis/new', errors },
+      {
+        done: takeNotice(ctx),
+        kinds: kindChoices(typed(ctx).kinds),
+        values: typed(ctx),
+        action: '/admin/apis/new',
+        errors,
+      },
       status,
     )
   const showScope = (ctx: SignedIn, page: ScopePage, errors: Errors = {}, status = 200): void =>
-    render(ctx, 'resources/admin-scope', { done: takeNotice(ctx), ...page, errors }, status)
+    render(
+      ctx,
+      'resources/admin-scope',
+      { done: takeNotice(ctx), ...page, kinds: kindChoices(page.values.kinds), errors },
+      status,
+    )
+  const showTokens = (
+    ctx: SignedIn,
+    api: Resource,
+    values: object,
+    errors: Errors = {},
+    status = 200,
+  ): void =>
+    render(
+      ctx,
+      'resources/admin-tokens',
+      {
+        done: takeNotice(ctx),
+        api,
+        formats: FORMATS,
+        values,
+        bounds: TOKEN_SECONDS,
+        standard: seconds(standardSeconds),
+        standard_jwt: seconds(tokenSeconds({ token_format: 'jwt', token_seconds: null }, standardSeconds)),
+        action: ctx.path,
+        ...back(ctx),
+        errors,
+      },
+      status,
+    )
   const showRename = (ctx: SignedIn, api: Resource, errors: Errors = {}, status = 200): void =>
     render(
       ctx,
@@ -102,42 +177,17 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
           value: ctx.method === 'POST' ? sentText(ctx, 'name') : api.name,
         },
         action: ctx.path,
-        cancel_href: pathOf(api),
+        cancel_href: apiPath(api),
         errors,
       },
       status,
     )
-  const showRotate = (ctx: SignedIn, api: Resource, errors: Errors = {}, status = 200): void =>
-    render(
-      ctx,
-      'admin/confirm',
-      {
-        done: takeNotice(ctx),
-        heading: `Give ${api.name} a new secret?`,
-        will: ['The next page shows the new secret, this once.', 'The secret it has ends when you say.'],
-        will_not: ['Tokens are not touched.'],
-        confirm_label: 'Make a new secret',
-        danger: false,
-        field: {
-          name: 'overlap',
-          label: 'The old secret ends',
-          kind: 'select',
-          options: OVERLAPS,
-          value: '86400',
-        },
-        action: ctx.path,
-        cancel_href: pathOf(api),
-        errors,
-      },
-      status,
-    )
-
   return {
     async list(ctx: SignedIn): Promise<void> {
       const apis = await listResources(db)
       render(ctx, 'resources/admin-list', {
         done: takeNotice(ctx),
-        apis: apis.map((api) => ({ ...api, href: pathOf(api) })),
+        apis: apis.map((api) => ({ ...api, href: apiPath(api) })),
       })
     },
 
@@ -148,11 +198,11 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
       async send(ctx: SignedIn): Promise<void> {
         const { values, errors } = readForm(ctx, apiForm)
         if (errors) return showNew(ctx, errors, 422)
-        const { identifier, name, scope, sentence, detail, dangerous } = values
+        const { identifier, name, scope, sentence, detail, dangerous, kinds } = values
         try {
           const { resource, client, secret } = await createResource(
             db,
-            { identifier, name, scopes: [{ name: scope, sentence, detail, dangerous }] },
+            { identifier, name, scopes: [{ name: scope, sentence, detail, dangerous, kinds }] },
             actingUser(ctx),
           )
           render(ctx, 'admin/secret', {
@@ -160,7 +210,7 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
             note: 'With these the API asks /introspect about the tokens it gets; they are good for nothing else.',
             client_id: client.id,
             secret,
-            next: { href: pathOf(resource), label: `Go to ${resource.name}` },
+            next: { href: apiPath(resource), label: `Go to ${resource.name}` },
           })
         } catch (error) {
           if (!(error instanceof InvalidMetadata)) throw error
@@ -178,10 +228,37 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
         try {
           const name = sentText(ctx, 'name')
           await renameResource(db, api.identifier, name, actingUser(ctx))
-          seeOther(ctx, pathOf(api), { heading: `The API is called ${name.trim()}.` })
+          seeOther(ctx, apiPath(api), { heading: `The API is called ${name.trim()}.` })
         } catch (error) {
           if (!(error instanceof InvalidMetadata)) throw error
           showRename(ctx, api, errorsOf(error), 422)
+        }
+      },
+    },
+
+    tokens: {
+      async show(ctx: SignedIn): Promise<void> {
+        const api = await getApi(ctx)
+        showTokens(ctx, api, { ...api, token_seconds: api.token_seconds ?? '' })
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const api = await getApi(ctx)
+        const sent = {
+          token_format: sentText(ctx, 'token_format'),
+          token_seconds: sentText(ctx, 'token_seconds'),
+        }
+        const { values, errors } = readForm(ctx, tokenForm)
+        if (errors) return showTokens(ctx, api, sent, errors, 422)
+        try {
+          const changed = await changeResource(db, api.identifier, values, actingUser(ctx))
+          if (changed === undefined) throw new NotFound('There is no such API.')
+          const heading = changed
+            ? 'It holds from the next token on.'
+            : `The tokens of ${api.name} are as they were.`
+          seeOther(ctx, apiPath(api), { heading })
+        } catch (error) {
+          if (!(error instanceof InvalidMetadata)) throw error
+          showTokens(ctx, api, sent, errorsOf(error), 422)
         }
       },
     },
@@ -198,7 +275,7 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
         const { scope, ...rest } = values
         try {
           await addScope(db, api.identifier, { name: scope, ...rest }, actingUser(ctx))
-          seeOther(ctx, pathOf(api), { heading: `Apps may be allowed to ask for ${scope}.` })
+          seeOther(ctx, apiPath(api), { heading: `Apps may be allowed to ask for ${scope}.` })
         } catch (error) {
           if (!(error instanceof InvalidMetadata)) throw error
           showScope(ctx, page, errorsOf(error), 422)
@@ -210,7 +287,13 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
       async show(ctx: SignedIn): Promise<void> {
         const api = await getApi(ctx)
         const scope = getScope(api, ctx)
-        showScope(ctx, { api, scope, values: { ...typed(ctx), ...scope }, action: ctx.path, ...back(ctx) })
+        showScope(ctx, {
+          api,
+          scope,
+          values: { ...typed(ctx), ...scope, kinds: scope.kinds ?? [] },
+          action: ctx.path,
+          ...back(ctx),
+        })
       },
       async send(ctx: SignedIn): Promise<void> {
         const api = await getApi(ctx)
@@ -221,7 +304,7 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
         try {
           const changed = await changeScope(db, api.identifier, scope.name, values, actingUser(ctx))
           if (changed === undefined) throw new NotFound('There is no such scope.')
-          seeOther(ctx, pathOf(api), {
+          seeOther(ctx, apiPath(api), {
             heading: `${scope.name} ${changed ? 'was changed' : 'is as it was'}.`,
           })
         } catch (error) {
@@ -243,34 +326,11 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
           const clients = await removeScope(db, api.identifier, scope.name, actingUser(ctx))
           if (clients === undefined) throw new NotFound('There is no such scope.')
           const who = clients === 1 ? '1 app could' : `${clients.toLocaleString('en')} apps could`
-          seeOther(ctx, pathOf(api), { heading: `${scope.name} is removed. ${who} ask for it.` })
+          seeOther(ctx, apiPath(api), { heading: `${scope.name} is removed. ${who} ask for it.` })
         } catch (error) {
           if (!(error instanceof InvalidMetadata)) throw error
           showRemoveScope(ctx, api, scope, { form: `${error.problem}.` }, 422)
         }
-      },
-    },
-
-    rotateSecret: {
-      async show(ctx: SignedIn): Promise<void> {
-        showRotate(ctx, await getApi(ctx))
-      },
-      async send(ctx: SignedIn): Promise<void> {
-        const api = await getApi(ctx)
-        const overlap = OVERLAPS.find(({ value }) => value === sentText(ctx, 'overlap'))
-        if (!overlap) return showRotate(ctx, api, { overlap: 'Choose when the old one ends.' }, 422)
-        const client_id = await introspectionClient(db, api.identifier)
-        const secret =
-          client_id &&
-          (await rotateSecret(db, client_id, actingUser(ctx), { overlapSeconds: Number(overlap.value) }))
-        if (!client_id || !secret) throw new NotFound('This API has no credentials.')
-        render(ctx, 'admin/secret', {
-          heading: `A new secret for ${api.name}`,
-          note: `The secret it had ends ${overlap.label}.`,
-          client_id,
-          secret,
-          next: { href: pathOf(api), label: `Go to ${api.name}` },
-        })
       },
     },
   }
@@ -298,7 +358,7 @@ export function resourceAdmin({ db, render }: { db: Pool; render: Render }) {
         confirm_label: 'Remove this scope',
         danger: true,
         action: ctx.path,
-        cancel_href: pathOf(api),
+        cancel_href: apiPath(api),
         errors,
       },
       status,
@@ -311,13 +371,9 @@ type Errors = Record<string, string>
 interface ScopePage {
   api: Resource
   scope?: ResourceScope
-  values: object
+  values: { kinds: string[] }
   action: string
   cancel_href: string
-}
-
-function pathOf(api: Pick<Resource, 'identifier'>): string {
-  return `/admin/apis/${Buffer.from(api.identifier).toString('base64url')}`
 }
 
 function back(ctx: SignedIn): { cancel_href: string } {
@@ -332,6 +388,7 @@ function typed(ctx: SignedIn) {
     sentence: sentText(ctx, 'sentence'),
     detail: sentText(ctx, 'detail', 1_000),
     dangerous: sentText(ctx, 'dangerous') !== '',
+    kinds: [((ctx.request.body ?? {}) as { kinds?: unknown }).kinds ?? []].flat().map(String),
   }
 }
 
@@ -339,9 +396,18 @@ const FIELDS: Record<string, [field: string, label: string]> = {
   identifier: ['identifier', 'Identifier'],
   name: ['name', 'Name'],
   scopes: ['scope', 'Scope'],
+  token_seconds: ['token_seconds', 'Access tokens live'],
 }
 
 function errorsOf({ field, problem }: InvalidMetadata): Errors {
   const [name, label] = FIELDS[field] ?? ['form', field]
   return { [name]: `${label}: ${problem}.` }
+}
+
+function kindChoices(ticked: string[]): { value: AppKind; label: string; checked: boolean }[] {
+  return APP_TYPES.map((kind) => ({ value: kind, label: KIND_WORDS[kind], checked: ticked.includes(kind) }))
+}
+
+function seconds(count: number): string {
+  return count % 60 === 0 && count >= 120 ? `${count / 60} minutes` : `${count} seconds`
 }

@@ -4,10 +4,21 @@ import type { Actor, Change } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
 import { type Db, maybe, one, run, sql, tx } from '../db/pool.ts'
-import { checkName, checkScope, type ResourceScope } from './store.ts'
+import {
+  checkName,
+  checkScope,
+  checkTokenRules,
+  kindsOf,
+  type NewScope,
+  type ResourceScope,
+  type TokenRules,
+} from './store.ts'
 
-/** What is said of a scope; it keeps its name. */
-export type ScopeWords = Omit<ResourceScope, 'name'>
+/** What is said of a scope; it keeps its name. Without `kinds` those stay. */
+export type ScopeWords = Omit<ResourceScope, 'name' | 'kinds'> & Partial<Pick<ResourceScope, 'kinds'>>
+
+/** What may be changed of an API; its identifier may not: it is what tokens say they are for. */
+export type ResourceChange = Partial<TokenRules & { name: string }>
 
 /** Changes what an API is called. @returns undefined when there is no such API, else whether anything changed. */
 export function renameResource(
@@ -16,36 +27,64 @@ export function renameResource(
   name: string,
   by: Actor,
 ): Promise<boolean | undefined> {
-  checkName(name)
-  const to = name.trim()
+  return changeResource(db, identifier, { name }, by)
+}
+
+/**
+ * Changes what `change` names of an API. Tokens are given the new way from the next one on; those given before stay what
+ * they are. @returns undefined when there is no such API, else whether anything changed. @throws InvalidMetadata
+ */
+export function changeResource(
+  db: Db,
+  identifier: string,
+  change: ResourceChange,
+  by: Actor,
+): Promise<boolean | undefined> {
+  if (change.name !== undefined) checkName(change.name)
+  checkTokenRules(change)
   return tx(db, async (t) => {
-    const before = await maybe<{ name: string }>(
+    const before = await maybe<Required<ResourceChange>>(
       t,
-      sql`select name from resources where identifier = ${identifier} for update`,
+      sql`select name, token_format, token_seconds from resources where identifier = ${identifier} for update`,
     )
     if (!before) return undefined
-    if (before.name === to) return false
-    await run(t, sql`update resources set name = ${to} where identifier = ${identifier}`)
-    const changes = [{ field: 'name', from: before.name, to }]
+    const after = {
+      name: change.name?.trim() ?? before.name,
+      token_format: change.token_format ?? before.token_format,
+      token_seconds: change.token_seconds === undefined ? before.token_seconds : change.token_seconds,
+    }
+    const changes: Change[] = (['name', 'token_format', 'token_seconds'] as const)
+      .filter((field) => before[field] !== after[field])
+      .map((field) => ({ field, from: before[field], to: after[field] }))
+    if (changes.length === 0) return false
+    await run(
+      t,
+      sql`update resources
+          set name = ${after.name}, token_format = ${after.token_format}, token_seconds = ${after.token_seconds}
+          where identifier = ${identifier}`,
+    )
     await record(t, { type: 'resource.changed', resource: identifier, changes }, by)
     return true
   })
 }
 
 /** Adds a scope; one of this API that was removed comes back. @throws InvalidMetadata */
-export function addScope(db: Db, identifier: string, scope: ResourceScope, by: Actor): Promise<void> {
+export function addScope(db: Db, identifier: string, scope: NewScope, by: Actor): Promise<void> {
   checkScope(scope)
+  const { name, sentence, detail = '', dangerous = false } = scope
+  const kinds = kindsOf(scope.kinds)
   return tx(db, async (t) => {
     const added = await run(
       t,
-      sql`insert into resource_scopes as s (name, resource, sentence, detail, dangerous)
-          values (${scope.name}, ${identifier}, ${scope.sentence}, ${scope.detail}, ${scope.dangerous})
+      sql`insert into resource_scopes as s (name, resource, sentence, detail, dangerous, kinds)
+          values (${name}, ${identifier}, ${sentence}, ${detail}, ${dangerous}, ${kinds})
           on conflict (name) do update
-          set sentence = excluded.sentence, detail = excluded.detail, dangerous = excluded.dangerous, removed_at = null
+          set sentence = excluded.sentence, detail = excluded.detail, dangerous = excluded.dangerous, kinds = excluded.kinds,
+              removed_at = null
           where s.resource = excluded.resource and s.removed_at is not null`,
     )
-    if (!added) throw new InvalidMetadata('name', `${scope.name} is, or was, a scope already; choose another`)
-    await record(t, { type: 'resource.scope_added', resource: identifier, scope: scope.name }, by)
+    if (!added) throw new InvalidMetadata('name', `${name} is, or was, a scope already; choose another`)
+    await record(t, { type: 'resource.scope_added', resource: identifier, scope: name }, by)
   })
 }
 
@@ -59,21 +98,22 @@ export function changeScope(
 ): Promise<boolean | undefined> {
   checkScope({ name, ...words })
   return tx(db, async (t) => {
-    const before = await maybe<ScopeWords>(
+    const before = await maybe<Required<ScopeWords>>(
       t,
-      sql`select sentence, detail, dangerous from resource_scopes
+      sql`select sentence, detail, dangerous, kinds from resource_scopes
           where name = ${name} and resource = ${identifier} and removed_at is null
           for update`,
     )
     if (!before) return undefined
-    const changes: Change[] = (['sentence', 'detail', 'dangerous'] as const)
-      .filter((field) => before[field] !== words[field])
-      .map((field) => ({ field, from: before[field], to: words[field] }))
+    const after = { ...words, kinds: words.kinds === undefined ? before.kinds : kindsOf(words.kinds) }
+    const changes: Change[] = (['sentence', 'detail', 'dangerous', 'kinds'] as const)
+      .filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]))
+      .map((field) => ({ field, from: before[field], to: after[field] }))
     if (changes.length === 0) return false
     await run(
       t,
       sql`update resource_scopes
-          set sentence = ${words.sentence}, detail = ${words.detail}, dangerous = ${words.dangerous}
+          set sentence = ${after.sentence}, detail = ${after.detail}, dangerous = ${after.dangerous}, kinds = ${after.kinds}
           where name = ${name}`,
     )
     await record(t, { type: 'resource.scope_changed', resource: identifier, scope: name, changes }, by)

@@ -90,7 +90,98 @@ describe('an API', () => {
   })
 })
 
+describe('the secrets of an API', () => {
+  const path = pathOf('https://photos.example')
+
+  test('have names, and one ends without the others', async () => {
+    const fresh = shown(
+      await ada.press(await ada.open(`${path}/secrets/new`), 'Add the secret', { name: 'server in Oslo' }),
+    )
+    const listed = await ada.open(path)
+    expect(listed.text).toContain('server in Oslo')
+    expect(listed.html).not.toContain(fresh)
+    const [row] = /<tr>(?:(?!<tr>).)*server in Oslo.*?<\/tr>/s.exec(listed.html)!
+    const revoke = /href="([^"]*\/revoke)"/.exec(row)![1]!
+
+    const page = await ada.press(await ada.open(revoke), 'Revoke this secret')
+
+    expect(page.text).toContain('The secret is revoked.')
+    expect(page.text).not.toContain('server in Oslo')
+    expect((await ada.open(revoke)).status).toBe(404)
+    expect(await office.stage.photos.introspect('x')).toEqual({ active: false })
+  })
+
+  test('want a name', async () => {
+    const page = await ada.press(await ada.open(`${path}/secrets/new`), 'Add the secret', { name: ' ' })
+
+    expect(page.status).toBe(422)
+    expect(page.text).toContain('Name: is missing')
+  })
+
+  test('of another client are not ended here', async () => {
+    const { id } = await one<{ id: string }>(
+      stage.db,
+      sql`select id from client_secrets where client_id = ${office.app.id}`,
+    )
+
+    expect((await ada.open(`${path}/secrets/${id}/revoke`)).status).toBe(404)
+    expect((await ada.open(`${path}/secrets/x/revoke`)).status).toBe(404)
+  })
+})
+
+describe('the tokens of an API', () => {
+  const path = pathOf('https://photos.example')
+
+  test('are changed in format and lifetime, and it is recorded', async () => {
+    const form = await ada.open(`${path}/tokens`)
+
+    const page = await ada.press(form, 'Save', { token_format: 'jwt', token_seconds: '300' })
+
+    expect(page.text).toContain('It holds from the next token on.')
+    expect(page.text).toContain('They live 5 minutes')
+    expect(page.text).toContain('otherwise it works until the token ends')
+    expect((await stage.events({ type: 'resource.changed' }))[0]!.data).toEqual({
+      resource: 'https://photos.example',
+      changes: [
+        { field: 'token_format', from: 'opaque', to: 'jwt' },
+        { field: 'token_seconds', from: null, to: 300 },
+      ],
+    })
+    const back = await ada.press(await ada.open(`${path}/tokens`), 'Save', {
+      token_format: 'opaque',
+      token_seconds: '',
+    })
+    expect(back.text).toContain('They live 10 minutes, as this server is set up')
+  })
+
+  test.each([
+    [{ token_seconds: '9' }, 'Access tokens live: must be a whole number of seconds from 10 to 86400'],
+    [{ token_seconds: 'soon' }, 'give a number of seconds'],
+    [{ token_format: 'paseto' }, 'Choose what its access tokens are.'],
+  ])('%j is refused', async (wrong, words) => {
+    const page = await ada.press(await ada.open(`${path}/tokens`), 'Save', wrong)
+
+    expect(page.status).toBe(422)
+    expect(page.text).toContain(words)
+  })
+})
+
 describe('a scope', () => {
+  test('is for some kinds of app only, until all are let in again', async () => {
+    const edit = `${pathOf('https://photos.example')}/scopes/${base64url('photos.share')}`
+    const page = await ada.press(await ada.open(edit), 'Save', { kinds: ['web', 'service'] })
+    expect(page.text).toContain('photos.share Only for Web, Service')
+    expect((await stage.events({ type: 'resource.scope_changed' }))[0]!.data).toMatchObject({
+      changes: [{ field: 'kinds', from: null, to: ['web', 'service'] }],
+    })
+    expect((await ada.open(edit)).html.match(/name="kinds"[^>]*checked/g)).toHaveLength(2)
+
+    await ada.press(await ada.open(edit), 'Save', { kinds: [] })
+
+    expect((await ada.open(pathOf('https://photos.example'))).text).not.toContain('Only for')
+    expect((await ada.press(await ada.open(edit), 'Save', { kinds: 'phone' })).status).toBe(422)
+  })
+
   const path = pathOf('https://photos.example')
 
   test('is added, changed, and both are recorded', async () => {
@@ -188,6 +279,8 @@ describe('signing keys', () => {
 
     const page = await ada.press(await ada.open('/admin/keys/rotate'), 'Rotate now')
 
+    const hasty = await ada.press(await ada.open('/admin/keys/rotate'), 'Rotate all the same', { again: '' })
+    expect(hasty.text).toContain('Nothing was rotated. They were rotated within the last minute')
     expect(page.text).toContain('Signs now')
     expect(page.text).toContain('Next')
     expect(page.text).toContain('retired')

@@ -1,5 +1,7 @@
 // Every address of the console, held against the URL table itself: who gets in, what a form wants before it changes anything.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { SYSTEM } from '../../src/audit/events.ts'
+import { createRegistrationToken } from '../../src/clients/registration-tokens.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { listKeys } from '../../src/keys/store.ts'
 import { type Handlers, routes } from '../../src/routes.ts'
@@ -38,11 +40,18 @@ beforeAll(async () => {
     sql`insert into client_changes (client_id, changes, base_version, requested_by)
         values (${app.id}, ${JSON.stringify(changes)}, 1, ${jamie.id})`,
   )
+  const { id: api_secret_id } = await one<{ id: string }>(
+    stage.db,
+    sql`select id from client_secrets where client_id = ${stage.photos.id}`,
+  )
   const base64url = (text: string) => Buffer.from(text).toString('base64url')
+  const { token } = await createRegistrationToken(stage.db, { scopes: [], maxUses: 1, days: 1 }, SYSTEM)
   places = {
+    token_id: token.id,
     client_id: app.id,
     away_id: encodeURIComponent(away_id),
     secret_id,
+    api_secret_id,
     user_id: jamie.id,
     consent_id,
     job_id,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
 import { SYSTEM } from '../../src/audit/events.ts'
+import { createRegistrationToken } from '../../src/clients/registration-tokens.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { setRole } from '../../src/users/roles.ts'
 import { axe, screenshot } from '../support/browser.ts'
@@ -71,6 +72,21 @@ beforeAll(async () => {
     sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
         values (${away}, ${Buffer.alloc(32)}, now(), now())`,
   )
+  await createRegistrationToken(
+    stage.db,
+    { name: LONG, scopes: ['openid', 'photos.read'], maxUses: 3, days: 7 },
+    SYSTEM,
+  )
+  await run(
+    stage.db,
+    sql`insert into clients (id, name, type, redirect_uris, registered_by, created_at)
+        values ('c_old', ${LONG}, 'web', '{https://old.example/callback}', 'itself', now() - interval '90 days')`,
+  )
+  await run(
+    stage.db,
+    sql`insert into client_registrations (client_id, access_hash, grant_types, token_endpoint_auth_method)
+        values ('c_old', ${Buffer.alloc(32)}, '{authorization_code}', 'none')`,
+  )
   const api = Buffer.from('https://photos.example').toString('base64url')
   Object.assign(places, {
     app: app.id,
@@ -118,6 +134,10 @@ describe('every page is fine', () => {
     ['secret-new', '/apps/:app/secrets/new', 'Add a secret to Photo Printer'],
     ['secret-rotate', '/apps/:app/secrets/rotate', 'Give Photo Printer a new secret?'],
     ['secret-revoke', '/apps/:app/secrets/:secret/revoke', 'Revoke the secret'],
+    ['clean-up', '/apps/clean-up?days=7', 'Clean up'],
+    ['clean-up-wrong', '/apps/clean-up?days=0', 'Clean up'],
+    ['tokens', '/registration-tokens', 'Registration tokens'],
+    ['token-new', '/registration-tokens/new', 'Make a registration token'],
     ['users', '/users', 'Users'],
     ['user', '/users/:user', 'Jamie'],
     ['user-disable', '/users/:user/disable', 'Disable the account of Jamie?'],
@@ -130,9 +150,12 @@ describe('every page is fine', () => {
     ['apis', '/apis', 'APIs & scopes'],
     ['api', '/apis/:api', 'Photos'],
     ['api-new', '/apis/new', 'Register an API'],
+    ['api-tokens', '/apis/:api/tokens', 'Access tokens of Photos'],
+    ['api-secret-new', '/apis/:api/secrets/new', 'Add a secret to Photos'],
     ['scope-new', '/apis/:api/scopes/new', 'Add a scope to Photos'],
     ['keys', '/keys', 'Signing keys'],
     ['audit', '/audit', 'Audit log'],
+    ['audit-export', '/audit/export?type=client.created', 'Export the audit log'],
     ['audit-wrong', '/audit?since=yesterday', 'Audit log'],
   ])(
     '%s',

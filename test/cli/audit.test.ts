@@ -178,6 +178,12 @@ describe('list', () => {
     expect(await types('--since', '2020-01-01', '--until', tomorrow)).toHaveLength(3)
   })
 
+  test('a type that no event has is refused: it would look as if nothing had happened', async () => {
+    expect(await cli.run(['audit', 'list', '--type', 'sign_in.fialed'])).toEqual(
+      failure(2, /There is no such type; there are sign_in\.failed, sign_in\.limited, sign_in\.succeeded/),
+    )
+  })
+
   test.each([
     [['--actor', 'root'], /--actor .*user, client, cli or system/],
     [['--since', 'yesterday'], /--since .*a day or a time with its zone/],

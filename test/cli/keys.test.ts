@@ -28,6 +28,15 @@ test('rotate makes the next keys current; they are encrypted under the key of th
   expect((await cli.run(['keys', 'list', '--limit', '1'])).stderr).toMatch(/^more: --after /)
 })
 
+test('a second rotation within a minute wants --yes: not everybody knows the next key yet', async () => {
+  const before = await cli.json<object[]>(['keys', 'list'])
+
+  expect(await cli.run(['keys', 'rotate'])).toEqual(failure(1, /rotated at .* already; .* say --yes/))
+  expect(await cli.json(['keys', 'list'])).toEqual(before)
+
+  expect(await cli.json<object[]>(['keys', 'rotate', '--yes'])).toHaveLength(before.length + 2)
+})
+
 test('no private part is shown', async () => {
   const { stdout } = await cli.run(['keys', 'list', '--json'])
 

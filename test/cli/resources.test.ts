@@ -29,7 +29,11 @@ test('create --json', async () => {
   expect(await cli.json([...args, '--scope', 'mail.send=Send mail=spam for you'])).toEqual({
     identifier: 'https://mail.example',
     name: 'Mail',
-    scopes: [{ name: 'mail.send', sentence: 'Send mail=spam for you', detail: '', dangerous: false }],
+    scopes: [
+      { name: 'mail.send', sentence: 'Send mail=spam for you', detail: '', dangerous: false, kinds: null },
+    ],
+    token_format: 'opaque',
+    token_seconds: null,
     introspection_client_id: expect.stringMatching(/^c_/),
     introspection_client_secret: expect.stringMatching(/^vk_cs_/),
   })
@@ -40,28 +44,99 @@ test('list shows each scope and what people read, and pages by API', async () =>
   const [first] = await cli.json<{ identifier: string }[]>(['resources', 'list', '--limit', '1'])
   const rest = await cli.json<unknown[]>(['resources', 'list', '--after', first!.identifier])
 
-  expect(stdout).toMatch(/photos\.read +no +Look at your photos \| It cannot change or delete them/)
-  expect(stdout).toMatch(/prints\.order +yes +Order prints for you/)
+  expect(stdout).toMatch(/photos\.read +no +all +Look at your photos \| It cannot change or delete them/)
+  expect(stdout).toMatch(/prints\.order +yes +all +Order prints for you/)
   expect(stdout).not.toContain('vk_cs_')
   expect(first!.identifier).toBe('https://mail.example')
   expect(rest).toEqual([
     {
       identifier: 'https://photos.example',
       name: 'Photos',
+      token_format: 'opaque',
+      token_seconds: null,
       scopes: [
         {
           name: 'photos.read',
           sentence: 'Look at your photos',
           detail: 'It cannot change or delete them',
           dangerous: false,
+          kinds: null,
         },
-        { name: 'prints.order', sentence: 'Order prints for you', detail: '', dangerous: true },
+        { name: 'prints.order', sentence: 'Order prints for you', detail: '', dangerous: true, kinds: null },
       ],
     },
   ])
 })
 
+test('update changes what it names: name, tokens, scopes; all of it or nothing', async () => {
+  const update = ['resources', 'update', 'https://photos.example']
+
+  const changed = await cli.json<{ scopes: object[] }>([
+    ...update,
+    ...['--name', 'Pictures', '--token-format', 'jwt', '--token-seconds', '300'],
+    ...['--scope', 'photos.read[web,native]=Look at pictures', 'photos.tag=Tag pictures'],
+    ...['--remove-scope', 'prints.order'],
+  ])
+
+  expect(changed).toMatchObject({ name: 'Pictures', token_format: 'jwt', token_seconds: 300 })
+  expect(changed.scopes).toEqual([
+    {
+      name: 'photos.read',
+      sentence: 'Look at pictures',
+      detail: '',
+      dangerous: false,
+      kinds: ['web', 'native'],
+    },
+    { name: 'photos.tag', sentence: 'Tag pictures', detail: '', dangerous: false, kinds: null },
+  ])
+  const { introspection_client_id, ...shown } = await cli.json([
+    'resources',
+    'show',
+    'https://photos.example',
+  ])
+  expect(shown).toEqual(changed)
+  const events = await cli.json<{ type: string; data: object }[]>(['audit', 'list', '--limit', '4'])
+  expect(events.map(({ type }) => type)).toEqual([
+    'resource.scope_removed',
+    'resource.scope_added',
+    'resource.scope_changed',
+    'resource.changed',
+  ])
+
+  const ran = await cli.run([...update, '--name', 'Paintings', '--remove-scope', 'photos.burn'])
+  expect(ran).toEqual(failure(1, /Pictures has no scope "photos.burn"/))
+  expect(await cli.json(['resources', 'show', 'https://photos.example'])).toEqual({
+    ...changed,
+    introspection_client_id,
+  })
+  expect(await cli.json([...update, '--token-seconds', 'default'])).toMatchObject({ token_seconds: null })
+})
+
+test('the client that introspects has secrets with names', async () => {
+  const { introspection_client_id: id } = await cli.json<{ introspection_client_id: string }>([
+    ...['resources', 'show', 'https://photos.example'],
+  ])
+
+  await cli.json(['clients', 'secrets', 'add', id, '--name', 'server in Oslo'])
+
+  const secrets = await cli.json<{ name: string }[]>(['clients', 'secrets', 'list', id])
+  expect(secrets.map(({ name }) => name)).toEqual(['server in Oslo', ''])
+})
+
 test.each([
+  [
+    'a kind of app that there is not',
+    [...create, '--scope', 'x.y[web,phone]=Z'],
+    2,
+    /"phone" is no kind of app; they are web, spa, native, service/,
+  ],
+  ['a lifetime out of bounds', [...create, ...SCOPES, '--token-seconds', '5'], 1, /token_seconds: must be a/],
+  [
+    'an unknown API',
+    ['resources', 'update', 'https://x.example', '--name', 'X'],
+    1,
+    /no API has the identifier "https:\/\/x.example"/,
+  ],
   ['one that is registered', [...create, ...SCOPES], 1, /registered already/],
   [
     'a scope without a sentence',

@@ -34,6 +34,8 @@ const COMMANDS: Record<string, string[]> = {
       'delete',
       'readmit',
       'update',
+      'apply',
+      'export',
       'approve',
       'reject',
       'verify',
@@ -41,13 +43,20 @@ const COMMANDS: Record<string, string[]> = {
     ...['secrets list', 'secrets add', 'secrets revoke', 'rotate-secret'],
   ],
   'registration-tokens': ['create', 'list', 'revoke'],
-  resources: ['create', 'list'],
+  resources: ['create', 'update', 'show', 'list'],
   grants: ['list', 'revoke'],
   keys: ['list', 'rotate'],
   audit: ['list', 'verify', 'export'],
 }
 
 describe('help', () => {
+  test('marks what must be given', async () => {
+    const { stdout } = await valetkey(['clients', 'reject', '--help'])
+
+    expect(stdout).toMatch(/--reason <text> +why, in words for its owners \(required\)\n/)
+    expect(stdout).toMatch(/--json +print one JSON document\n/)
+  })
+
   test('goes to standard output and names every noun', async () => {
     const { code, stdout, stderr } = await valetkey(['--help'])
 

@@ -1,0 +1,85 @@
+// Cleaning up after apps that registered themselves: how many, which, and a typed confirmation.
+import type { Pool } from '../db/pool.ts'
+import { actingUser, type SignedIn } from '../guards.ts'
+import { sentText } from '../web/form.ts'
+import { seeOther, takeNotice } from '../web/notice.ts'
+import { queryText } from '../web/query.ts'
+import type { Render } from '../web/render.ts'
+import { when } from '../web/time.ts'
+import { checkDays, cleanUpApps, countUnused, MOST_UNUSED } from './clean-up.ts'
+import { InvalidMetadata } from './metadata.ts'
+import { unusedApps } from './registrations.ts'
+import { hostOf } from './view.ts'
+
+const SHOWN = 10
+const STANDARD_DAYS = '30'
+
+/** The form of /admin/apps/clean-up. The days travel in the form, too: after a new sign-in the address has lost them. */
+export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
+  const show = async (
+    ctx: SignedIn,
+    asked: string,
+    errors: Record<string, string> = {},
+    status = 200,
+  ): Promise<void> => {
+    const days = daysOf(asked, errors)
+    const [count, first] =
+      days === undefined
+        ? [0, []]
+        : await Promise.all([countUnused(db, days), unusedApps(db, { days, limit: SHOWN })])
+    render(
+      ctx,
+      'clients/admin-clean-up',
+      {
+        done: takeNotice(ctx),
+        days: asked,
+        is_usable: days !== undefined,
+        count,
+        count_text: counted(count),
+        apps: first.map((app) => ({
+          href: `/admin/apps/${app.id}`,
+          name: app.name,
+          host: hostOf(app.redirect_uris[0]),
+          unused: when(app.unused_since),
+        })),
+        more: count - first.length,
+        confirm: ctx.method === 'POST' ? sentText(ctx, 'confirm') : '',
+        errors,
+      },
+      days === undefined ? 422 : status,
+    )
+  }
+  return {
+    show: (ctx: SignedIn) => show(ctx, queryText(ctx, 'days', 10) || STANDARD_DAYS),
+
+    async send(ctx: SignedIn): Promise<void> {
+      const asked = sentText(ctx, 'days', 10)
+      const errors: Record<string, string> = {}
+      const days = daysOf(asked, errors)
+      if (days === undefined) return show(ctx, asked, errors, 422)
+      const count = await countUnused(db, days)
+      if (count === 0) return show(ctx, asked)
+      if (sentText(ctx, 'confirm').replace(/\D/g, '') !== String(count)) {
+        return show(ctx, asked, { confirm: `How many: type ${counted(count)}.` }, 422)
+      }
+      const job = await cleanUpApps(db, days, actingUser(ctx))
+      seeOther(ctx, `/admin/jobs/${job.id}`, { heading: 'It has begun.' })
+    },
+  }
+}
+
+function daysOf(text: string, errors: Record<string, string>): number | undefined {
+  const days = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
+  try {
+    checkDays(days)
+    return days
+  } catch (error) {
+    if (!(error instanceof InvalidMetadata)) throw error
+    errors.days = `Days: ${error.problem}.`
+    return undefined
+  }
+}
+
+function counted(count: number): string {
+  return `${count.toLocaleString('en')}${count === MOST_UNUSED ? ' or more' : ''}`
+}
