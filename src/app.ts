@@ -4,6 +4,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Koa, { type Context, type Middleware } from 'koa'
 import type { Provider } from 'oidc-provider'
+import { apiDocs } from './api/docs.ts'
+import { apiDocument } from './api/document.ts'
+import { apiRows } from './api/handle.ts'
+import { sweepAnswers } from './api/once.ts'
+import { apiOperations } from './api/table.ts'
 import { activityPages } from './audit/account.ts'
 import { auditAdmin } from './audit/admin.ts'
 import { countDays } from './audit/days.ts'
@@ -45,7 +50,7 @@ import { accessAdmin } from './grants/admin.ts'
 import { END_ACCESS, endAccessStep } from './grants/end.ts'
 import { sweepConsents, sweepGrants } from './grants/store.ts'
 import { useRecorder } from './grants/use.ts'
-import { adminGuard, developerGuard, signedInGuard } from './guards.ts'
+import { adminGuard, apiTokenGuard, developerGuard, signedInGuard } from './guards.ts'
 import { healthPages } from './health.ts'
 import { interactionPages } from './interaction/pages.ts'
 import { repeat } from './jobs/repeat.ts'
@@ -64,6 +69,7 @@ import { sweepTokens, tokenStore } from './oidc/tokens.ts'
 import { overviewAdmin } from './overview/admin.ts'
 import { resourceAdmin } from './resources/admin.ts'
 import { resourceAdminSecrets } from './resources/admin-secrets.ts'
+import { API_PATH, builtInApi } from './resources/built-in.ts'
 import { resourceDirectory } from './resources/directory.ts'
 import { routes } from './routes.ts'
 import type { Secrets } from './secrets.ts'
@@ -80,7 +86,7 @@ import { type FetchOutside, outsideFetch } from './web/fetch.ts'
 import { believedHeaders, securityHeaders } from './web/headers.ts'
 import type { Logger } from './web/log.ts'
 import { createRender } from './web/render.ts'
-import { sweepCounters } from './web/throttle.ts'
+import { sweepCounters, throttle } from './web/throttle.ts'
 
 // In the order in which one makes the next possible: tokens hang on grants, grants on consents and clients.
 const sweepsOf = ({ dynamicRegistration }: Config) => ({
@@ -99,6 +105,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   mails: sweepMails,
   client_usage_days: sweepUsageDays,
   client_refusals: sweepRefusals,
+  api_answers: sweepAnswers,
   // Looked at, most of them to stay.
   registrations: sweepUnused(dynamicRegistration.unusedDays),
 })
@@ -151,7 +158,7 @@ export async function createApp({
       })
     : undefined
   const clients = clientDirectory(db, () => listener.isConnected(), documents?.accepts)
-  const resources = resourceDirectory(db, () => listener.isConnected())
+  const resources = resourceDirectory(db, () => listener.isConnected(), builtInApi(issuer))
 
   const pages = providerPages({ render, log })
 
@@ -241,7 +248,7 @@ export async function createApp({
   app.on('error', (error) => log.debug({ err: error }, 'connection ended early'))
   app.use(requests(log))
   app.use(securityHeaders(config.issuerUrl.protocol === 'https:', isForPrograms))
-  app.use(errorAnswers({ render, log }))
+  app.use(errorAnswers({ render, log, isApi }))
   app.use(wellFormedAddress)
   app.use(assets(config).middleware)
   const refused = refusalNotes({
@@ -259,6 +266,23 @@ export async function createApp({
   const sendLogo = logoForm({ db, issuer })
   const insight = developerInsight({ db, render })
   const mayRegister = config.dynamicRegistration.mode !== 'off'
+  const operations = apiOperations({ issuer, secrets })
+  const perMinute = config.apiRequestsPerMinute
+  const apiToken = apiTokenGuard({
+    db,
+    tokens,
+    issuer,
+    audience: builtInApi(issuer).identifier,
+    use,
+    perMinute,
+    perClient: throttle(db, {
+      name: 'api',
+      attempts: perMinute,
+      seconds: 60,
+      message: 'Too many requests of this client.',
+    }),
+  })
+  const document = apiDocument(operations, { issuer, brand: config.brand.name })
   const router = routes({
     health: healthPages({ db }),
     interaction: interactionPages({ db, provider, secrets, render, clients, resources, refusals }),
@@ -302,6 +326,8 @@ export async function createApp({
       keys: keyAdmin({ db, secrets, rotationDays: config.signingKeyRotationDays, render }),
       audit: auditAdmin({ db, render }),
     },
+    api: apiRows(operations, { db, issuer, apiToken }),
+    apiDocs: apiDocs({ document, issuer, render }),
     signedIn: signedInGuard(guarded),
     ...adminGuard(guarded),
     ...developerGuard(guarded),
@@ -355,7 +381,8 @@ function requests(log: Logger): Middleware {
         status: ctx.status,
         ms: Math.round(performance.now() - started),
         ip: ctx.ip,
-        client_id: (ctx as { oidc?: { client?: { clientId: string } } }).oidc?.client?.clientId,
+        client_id:
+          (ctx as { oidc?: { client?: { clientId: string } } }).oidc?.client?.clientId ?? ctx.state.client_id,
       },
       'request',
     )
@@ -374,6 +401,11 @@ const wellFormedAddress: Middleware = (ctx, next) => {
   if (decoded.includes('\0') || !decoded.isWellFormed())
     throw new BadRequest('The address is not well-formed.')
   return next()
+}
+
+// Under it nobody looks at pages.
+function isApi(path: string): boolean {
+  return path === API_PATH || path.startsWith(`${API_PATH}/`)
 }
 
 const OWN_PAGE = /^\/(account|admin|developer)(\/[\w./%-]*)?(\?[\w.~%&=+*@-]*)?$/

@@ -48,6 +48,8 @@ export interface Config {
     /** Hosts whose documents are read; none: all. */
     hosts: string[]
   }
+  /** How often one client may ask the Admin API. */
+  apiRequestsPerMinute: number
   /** 0: this process sweeps nothing, and seals nothing. */
   sweepIntervalSeconds: number
   /** After how long the keys that sign ID tokens are replaced; 0: only when somebody says so. */
@@ -300,6 +302,12 @@ export const SETTINGS = {
     example: 'app.example,*.apps.example.com',
     parse: list().refine((hosts) => hosts.every(isHostPattern), 'must be names of hosts, in lower case'),
   },
+  API_REQUESTS_PER_MINUTE: {
+    meaning: 'How many requests a minute one client may send to the Admin API.',
+    fallback: '600',
+    example: '600',
+    parse: wholeNumber(1, 1_000_000),
+  },
   SWEEP_INTERVAL_SECONDS: {
     meaning:
       'How often dead rows are deleted in the background; 0 switches it off, and sealing the audit log, too.',
@@ -383,6 +391,7 @@ export function loadConfig(env: Environment = process.env): Config {
       on: read('CLIENT_ID_METADATA_DOCUMENTS'),
       hosts: read('CLIENT_ID_METADATA_HOSTS'),
     },
+    apiRequestsPerMinute: read('API_REQUESTS_PER_MINUTE'),
     sweepIntervalSeconds: read('SWEEP_INTERVAL_SECONDS'),
     signingKeyRotationDays: read('SIGNING_KEY_ROTATION_DAYS'),
     shutdownSeconds: read('SHUTDOWN_SECONDS'),

@@ -1,17 +1,21 @@
 // Who may come in: what each row of the URL table demands before its handler runs.
 import type { Context } from 'koa'
 import type { Provider, Session } from 'oidc-provider'
-import type { ActingUser } from './audit/events.ts'
+import type { ActingUser, Actor } from './audit/events.ts'
 import { countWaiting } from './clients/review.ts'
 import type { Db } from './db/pool.ts'
+import type { UseRecorder } from './grants/use.ts'
+import { type Access, type AccessParts, PROOF_ALGS, readAccess } from './oidc/access.ts'
 import { ACCOUNT_CLIENT_ID } from './oidc/grants.ts'
 import { currentSession } from './oidc/session.ts'
+import type { ApiScope } from './resources/built-in.ts'
 import type { Secrets } from './secrets.ts'
 import { findUser, type User } from './users/store.ts'
 import { actorOf } from './web/actor.ts'
 import { checkForm, csrfToken } from './web/csrf.ts'
-import { NotFound } from './web/errors.ts'
+import { HttpError, NotFound, TooManyRequests } from './web/errors.ts'
 import { leaveNotice } from './web/notice.ts'
+import type { Throttle } from './web/throttle.ts'
 
 /** A request of somebody who is signed in. */
 export type SignedIn = Context & { state: { user: User; sessionUid: string; csrf: string } }
@@ -70,6 +74,91 @@ export function adminGuard(parts: GuardParts): { admin: Guard; recentAdmin: Guar
 /** Who does what this request asks for, for the audit log. */
 export function actingUser(ctx: SignedIn): ActingUser {
   return { ...actorOf(ctx), id: ctx.state.user.id }
+}
+
+/** A request of a program that holds a token for the Admin API. */
+export type OfApi = Context & { state: { access: Access } }
+
+/** Runs a handler for tokens with a scope. */
+export type ApiGuard = (
+  scope: ApiScope,
+) => (handler: (ctx: OfApi) => unknown) => (ctx: Context) => Promise<void>
+
+/** 403: the token lives, and is not good for this (RFC 6750 §3.1). */
+export class InsufficientScope extends HttpError {
+  constructor(scopes: readonly string[], message = `This needs a token with ${scopes.join(' and ')}.`) {
+    super(403, 'insufficient_scope', message, {
+      'WWW-Authenticate': challenge(
+        `error="insufficient_scope", error_description="${message.replace(/[^\x20-\x7e]|["\\]/g, '')}", scope="${scopes.join(' ')}"`,
+      ),
+    })
+  }
+}
+
+/**
+ * Lets in tokens of this very server for the Admin API with that scope; no cookie counts. A person's token works while that
+ * person is an administrator, which is looked at each time.
+ */
+export function apiTokenGuard(
+  parts: AccessParts & { perClient: Throttle; perMinute: number; use: UseRecorder },
+): ApiGuard {
+  return (scope) => (handler) => async (ctx) => {
+    ctx.set('Cache-Control', 'no-store')
+    const access = await readAccess(parts, ctx)
+    if (access === 'absent') {
+      throw new HttpError(401, 'unauthorized', 'This needs a token for the Admin API.', {
+        'WWW-Authenticate': challenge(`scope="${scope}"`),
+      })
+    }
+    if (access === 'invalid') {
+      const message = 'The token is not, or no longer, good here.'
+      throw new HttpError(401, 'invalid_token', message, {
+        'WWW-Authenticate': challenge(`error="invalid_token", error_description="${message}"`),
+      })
+    }
+    ctx.state.client_id = access.client_id
+    await countRequest(parts, ctx, access.client_id)
+    if (access.user_id !== null && access.role !== 'admin') {
+      throw new HttpError(
+        403,
+        'not_administrator',
+        'Whoever this token acts for does not administer this server.',
+      )
+    }
+    if (!access.scopes.has(scope)) throw new InsufficientScope([scope])
+    if (access.grant_id) parts.use.note(access.grant_id)
+    ctx.state.access = access
+    await handler(ctx as OfApi)
+  }
+}
+
+/** Who does what a request to the Admin API asks for, for the audit log. */
+export function actingProgram(ctx: OfApi): Actor {
+  const { user_id, client_id } = ctx.state.access
+  const from = actorOf(ctx)
+  return user_id === null ? { ...from, type: 'client', id: client_id } : { ...from, id: user_id }
+}
+
+// The headers of draft-ietf-httpapi-ratelimit-headers.
+async function countRequest(
+  { perClient, perMinute }: { perClient: Throttle; perMinute: number },
+  ctx: Context,
+  client_id: string,
+): Promise<void> {
+  ctx.set('RateLimit-Policy', `"client";q=${perMinute};w=60`)
+  try {
+    const { attempts, seconds } = await perClient.count(client_id)
+    ctx.set('RateLimit', `"client";r=${attempts};t=${seconds}`)
+  } catch (error) {
+    if (error instanceof TooManyRequests) {
+      ctx.set('RateLimit', `"client";r=0;t=${error.retryAfterSeconds}`)
+    }
+    throw error
+  }
+}
+
+function challenge(parameters: string): string {
+  return `Bearer ${parameters}, DPoP algs="${PROOF_ALGS.join(' ')}"`
 }
 
 const NOTHING_CHANGED = {

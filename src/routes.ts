@@ -2,6 +2,8 @@
 import { METHODS } from 'node:http'
 import Router from '@koa/router'
 import type { Context } from 'koa'
+import type { apiDocs } from './api/docs.ts'
+import type { ApiRow } from './api/handle.ts'
 import type { activityPages } from './audit/account.ts'
 import type { auditAdmin } from './audit/admin.ts'
 import type { clientAdmin } from './clients/admin.ts'
@@ -80,6 +82,9 @@ export interface Handlers {
     | undefined
   /** Undefined: no app registers itself here. */
   registration: ReturnType<typeof registrationEndpoints> | undefined
+  /** The Admin API: its table of operations (api/table.ts), each behind apiToken. */
+  api: ApiRow[]
+  apiDocs: ReturnType<typeof apiDocs>
   signedIn: Guard
   admin: Guard
   recentAdmin: Guard
@@ -107,6 +112,8 @@ export function routes({
   administration,
   portal,
   registration,
+  api,
+  apiDocs,
   signedIn,
   admin,
   recentAdmin,
@@ -269,6 +276,11 @@ export function routes({
     form('/developer/apps/:client_id/owners/:user_id/remove', people.owners.remove, recentDeveloper)
     get('/developer/invitations/:secret', invitation.enter)
     form('/developer/invitation', { show: invitation.show, send: invitation.accept }, developer)
+  }
+  get('/api/docs', apiDocs.page)
+  get('/api/v1/openapi.json', apiDocs.document)
+  for (const { method, path, handle } of api) {
+    router.register(path, [method], (ctx) => handle(ctx as Context))
   }
   if (registration) {
     const json = jsonBody()

@@ -54,7 +54,7 @@ export function clientAdminForms({
         errors,
         kinds: KINDS,
         algs: ID_TOKEN_ALGS.map((alg) => ({ value: alg, label: alg })),
-        apis: await scopeChoices(resources, page.values.scopes),
+        apis: await scopeChoices(resources, page.values.scopes, page.app?.registered_by ?? 'admin'),
       },
       status,
     )
@@ -65,7 +65,7 @@ export function clientAdminForms({
     show(
       ctx,
       {
-        app: { name: app.name, type: app.type },
+        app: { name: app.name, type: app.type, registered_by: app.registered_by },
         // Not "version": every page knows the server's under that name.
         seen_version: app.version,
         values,
@@ -156,7 +156,7 @@ interface Values extends AppValues {
 }
 
 interface FormPage {
-  app?: { name: string; type: string }
+  app?: Pick<Client, 'name' | 'type' | 'registered_by'>
   seen_version?: number
   values: Values
   action: string

@@ -9,6 +9,7 @@ import { seeOther, takeNotice } from '../web/notice.ts'
 import { isUuid, pageOf, queryId, withQuery } from '../web/query.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
+import { scopeChoices } from './form.ts'
 import { InvalidMetadata, OPENID_SCOPES } from './metadata.ts'
 import {
   createRegistrationToken,
@@ -59,8 +60,6 @@ export function registrationTokenAdmin({
     return token
   }
   const showNew = async (ctx: SignedIn, values: Values, errors: Errors = {}, status = 200): Promise<void> => {
-    const ticked = new Set(values.scopes)
-    const apis = [{ name: 'OpenID', scopes: OPENID_SCOPES.map((name) => ({ name, sentence: '' })) }]
     render(
       ctx,
       'clients/admin-token-form',
@@ -69,10 +68,7 @@ export function registrationTokenAdmin({
         values,
         most: MOST,
         may_register: mayRegister,
-        apis: [...apis, ...(await resources.all())].map((api) => ({
-          name: api.name,
-          scopes: api.scopes.map(({ name, sentence }) => ({ name, sentence, checked: ticked.has(name) })),
-        })),
+        apis: await scopeChoices(resources, values.scopes, 'itself'),
         errors,
       },
       status,

@@ -133,7 +133,7 @@ async function planOne(
   const { metadata, changes } = found.result
   if (!client || changes.some(({ field }) => field === 'scopes')) {
     try {
-      await checkScopes(db, metadata.scopes, type)
+      await checkScopes(db, metadata.scopes, client?.registered_by ?? 'admin', type)
     } catch (error) {
       if (!(error instanceof InvalidMetadata)) throw error
       mistake(error.field, error.problem)

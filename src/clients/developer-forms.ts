@@ -50,7 +50,7 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
         errors,
         waits: reception.approval,
         kinds: KINDS,
-        apis: await scopeChoices(resources, page.values.scopes),
+        apis: await scopeChoices(resources, page.values.scopes, 'developer'),
       },
       status,
     )

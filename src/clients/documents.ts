@@ -68,7 +68,7 @@ export function keepDocument(
   return tx(db, async (t) => {
     // Several nodes may have read it at once, while there is no row yet that one of them could hold.
     await run(t, sql`select pg_advisory_xact_lock(hashtextextended(${client_id}, 0))`)
-    await checkScopes(t, m.scopes, m.type)
+    await checkScopes(t, m.scopes, 'itself', m.type)
     const stored = await findDocument(t, client_id)
     if (stored?.is_closed) return
     if (!stored) {

@@ -42,7 +42,9 @@ export function updateClient(
     if (version !== undefined && version !== client.version) throw new VersionConflict(client)
     const { metadata: m, changes } = planChange(client, change)
     if (changes.length === 0) return client
-    if (changes.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes, m.type)
+    if (changes.some(({ field }) => field === 'scopes')) {
+      await checkScopes(t, m.scopes, client.registered_by, m.type)
+    }
     const changed = await one<Client>(
       t,
       sql`update clients

@@ -2,6 +2,7 @@
 // Which fields a page takes, and who may send it, the page knows.
 import type { Context } from 'koa'
 import { z } from 'zod'
+import { isApiScope } from '../resources/built-in.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import type { ResourceScope } from '../resources/store.ts'
 import { sentText } from '../web/form.ts'
@@ -131,15 +132,21 @@ export function conflictText(stands: object, typed: ClientChange): string {
   return `Somebody else changed this app meanwhile. What you typed is kept below and was not saved; it differs from what stands now in: ${names || 'nothing'}. Send it again to overwrite that.`
 }
 
-/** The scopes to tick, by API. */
-export async function scopeChoices(resources: ResourceDirectory, chosen: string[]) {
+/** The scopes to tick, by API; those of the Admin API only where an administrator registers the app. */
+export async function scopeChoices(
+  resources: ResourceDirectory,
+  chosen: string[],
+  door: Client['registered_by'],
+) {
   const scopes = new Set(chosen)
   const apis = [
     {
       name: 'OpenID',
       scopes: OPENID_SCOPES.map((name) => ({ name, sentence: '', dangerous: false, kinds: null })),
     },
-    ...(await resources.all()),
+    ...(await resources.all()).filter(
+      ({ scopes }) => door === 'admin' || !scopes.some(({ name }) => isApiScope(name)),
+    ),
   ]
   return apis.map((api) => ({
     name: api.name,

@@ -50,7 +50,8 @@ const addresses = z
   .max(20, 'has more than 20 entries; one is enough for most, e.g. https://app.example/callback')
   .default([])
 
-const schema = z.object({
+/** The fields of a registration, one by one; what they mean together is {@link validMetadata}'s. */
+export const clientFields = {
   name: z
     .string()
     .trim()
@@ -79,7 +80,8 @@ const schema = z.object({
   id_token_signed_response_alg: z
     .enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}`)
     .default('RS256'),
-})
+}
+const schema = z.object(clientFields)
 
 /** What a caller hands in; everything but name and type may be left out. */
 export type ClientInput = z.input<typeof schema>

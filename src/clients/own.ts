@@ -43,7 +43,7 @@ export function createOwnApp(
   const m = validMetadata({ ...ownFields(input), name: input.name, type: input.type })
   const id = newClientId()
   return tx(db, async (t) => {
-    await checkScopes(t, m.scopes, m.type)
+    await checkScopes(t, m.scopes, 'developer', m.type)
     // Nobody is asked when a service acts: somebody has to decide about what it may do, once.
     const isUnasked = m.type === 'service' && m.scopes.length > 0
     const state = approval || isUnasked ? 'pending' : 'active'
@@ -75,7 +75,7 @@ export function changeOwnApp(
     const waiting = earlier && !earlier.rejected_at ? valuesOf(earlier.changes) : {}
     const wanted: ClientChange = { ...waiting, ...ownFields(change) }
     const { metadata: m, changes: asked } = planChange(client, wanted)
-    if (asked.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes, m.type)
+    if (asked.some(({ field }) => field === 'scopes')) await checkScopes(t, m.scopes, 'developer', m.type)
     const heldFields = new Set<string>(await fieldsToDecide(t, client, m, reception))
     const held = asked.filter(({ field }) => heldFields.has(field))
     const atOnce = asked.filter(({ field }) => !heldFields.has(field))

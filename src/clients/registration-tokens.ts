@@ -55,7 +55,7 @@ export function createRegistrationToken(
         'has more than 100 characters or control characters, e.g. "CI of team A"',
       )
     }
-    await checkScopes(t, scopes, undefined)
+    await checkScopes(t, scopes, 'itself', undefined)
     const token = await one<RegistrationToken>(
       t,
       sql`insert into registration_tokens (hash, prefix, name, scopes, client_credentials, max_uses, expires_at)

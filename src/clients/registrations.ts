@@ -62,7 +62,7 @@ export function registerItself(
     const may = await permission(t, token ?? { scopes: door.scopes, client_credentials: false })
     const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
     const m = validMetadata(input)
-    await checkScopes(t, m.scopes, m.type)
+    await checkScopes(t, m.scopes, 'itself', m.type)
     const state = token || !door.approval ? 'active' : 'pending'
     const { client, secret } = await insertApp(t, id, m, { registered_by: 'itself', state })
     await run(
@@ -148,7 +148,7 @@ export function changeItself(
       )
     }
     const metadata = validMetadata({ ...input, pkce_required: before.pkce_required })
-    await checkScopes(t, metadata.scopes, metadata.type)
+    await checkScopes(t, metadata.scopes, 'itself', metadata.type)
     const approval = door.approval && !withToken
     return putRegistration(
       t,
@@ -249,7 +249,7 @@ export async function permission(
   db: Db,
   { scopes, client_credentials }: { scopes: string[]; client_credentials: boolean },
 ): Promise<Permission> {
-  const known = await knownScopes(db, scopes)
+  const known = await knownScopes(db, scopes, 'itself')
   return {
     scopesFor: (type) => known.filter((scope) => isForKind(scope, type)).map(({ name }) => name),
     client_credentials,

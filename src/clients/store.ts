@@ -4,6 +4,7 @@ import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, fragment, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
+import { isApiScope } from '../resources/built-in.ts'
 import {
   type ClientInput,
   type ClientMetadata,
@@ -50,7 +51,7 @@ export function createClient(
   const m = validMetadata(rest)
   checkClientId(id)
   return tx(db, async (t) => {
-    await checkScopes(t, m.scopes, m.type)
+    await checkScopes(t, m.scopes, 'admin', m.type)
     const { client, secret } = await insertApp(t, id, m)
     // A loosening is explicit, per client, and on record.
     const loosened = [...(m.pkce_required ? [] : ['pkce']), ...(m.first_party ? ['consent'] : [])]
@@ -108,6 +109,14 @@ export function createResourceServerClient(
 /** A client by id, a suspended one too; a deleted one is gone. */
 export function findClient(db: Db, id: string): Promise<Client | undefined> {
   return maybe<Client>(db, sql`select ${CLIENT_COLUMNS} from clients where id = ${id} and deleted_at is null`)
+}
+
+/** As {@link findClient}, and nobody else changes it until this transaction is over. */
+export function lockClient(t: Db, id: string): Promise<Client | undefined> {
+  return maybe<Client>(
+    t,
+    sql`select ${CLIENT_COLUMNS} from clients where id = ${id} and deleted_at is null for update`,
+  )
 }
 
 /** Clients, oldest first. @param page.after the id of the last one already seen. */
@@ -205,8 +214,15 @@ export interface KnownScope {
   kinds: string[] | null
 }
 
-/** Those of the scopes that there are: OpenID's and the APIs', in the order given. */
-export async function knownScopes(db: Db, scopes: readonly string[]): Promise<KnownScope[]> {
+/**
+ * Those of the scopes that a client which came through this door may have, in the order given: OpenID's, the APIs', and the
+ * Admin API's where an administrator registers it.
+ */
+export async function knownScopes(
+  db: Db,
+  scopes: readonly string[],
+  door: Client['registered_by'],
+): Promise<KnownScope[]> {
   const rows = await many<KnownScope>(
     db,
     sql`select name, kinds from resource_scopes where name = any(${scopes}) and removed_at is null`,
@@ -215,7 +231,10 @@ export async function knownScopes(db: Db, scopes: readonly string[]): Promise<Kn
     ...OPENID_SCOPES.map((name): [string, KnownScope] => [name, { name, kinds: null }]),
     ...rows.map((scope): [string, KnownScope] => [scope.name, scope]),
   ])
-  return scopes.flatMap((scope) => known.get(scope) ?? [])
+  return scopes.flatMap((scope) => {
+    const isOurs = door === 'admin' && isApiScope(scope)
+    return known.get(scope) ?? (isOurs ? { name: scope, kinds: null } : [])
+  })
 }
 
 /** Whether a scope may be asked for by clients of a kind. */
@@ -239,16 +258,23 @@ async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Clie
 
 /**
  * The one rule of which scopes a registration may hold.
- * @param type the kind of client; undefined where it is not known yet
- * @throws InvalidMetadata for a scope that belongs to no API, or is not for this kind of client
+ * @param door which door the client came through. @param type its kind; undefined where it is not known yet
+ * @throws InvalidMetadata for a scope that belongs to no API, or that this client may not have
  */
-export async function checkScopes(db: Db, scopes: string[], type: ClientType | undefined): Promise<void> {
-  const known = await knownScopes(db, scopes)
+export async function checkScopes(
+  db: Db,
+  scopes: string[],
+  door: Client['registered_by'],
+  type: ClientType | undefined,
+): Promise<void> {
+  const known = await knownScopes(db, scopes, door)
   const unknown = scopes.find((scope) => !known.some(({ name }) => name === scope))
   if (unknown !== undefined) {
     throw new InvalidMetadata(
       'scopes',
-      `${JSON.stringify(unknown)} belongs to no API; e.g. openid, or a scope of a resource`,
+      isApiScope(unknown)
+        ? `${JSON.stringify(unknown)} administers this server and is for apps that an administrator registers; e.g. openid`
+        : `${JSON.stringify(unknown)} belongs to no API; e.g. openid, or a scope of a resource`,
     )
   }
   const refused = type && known.find((scope) => !isForKind(scope, type))

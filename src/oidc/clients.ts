@@ -2,6 +2,7 @@
 import type { Registration } from '../clients/directory.ts'
 import { OPENID_SCOPES } from '../clients/metadata.ts'
 import { isConfidential } from '../clients/store.ts'
+import { isApiScope } from '../resources/built-in.ts'
 
 /** Registration fields of ours that the provider carries along on its Client. */
 export const OWN_METADATA = [
@@ -60,7 +61,10 @@ export function providerMetadata(registration: Registration): Record<string, unk
     first_party: registration.first_party,
     pkce_required: registration.pkce_required,
     ...(registration.resource ? { resource: registration.resource } : {}),
-    resource_scopes: scopes.filter((scope) => !isOpenid(scope)),
+    // Whatever a row says: what administers this server is for apps of the administrators.
+    resource_scopes: scopes.filter(
+      (scope) => !isOpenid(scope) && (registration.registered_by === 'admin' || !isApiScope(scope)),
+    ),
     stranger: isStranger(registration),
     ...(registration.looks_changed_at ? { looks_changed_at: registration.looks_changed_at.getTime() } : {}),
   }

@@ -6,6 +6,7 @@ import { errors, type Provider } from 'oidc-provider'
 import type { ClientUseRecorder } from '../clients/use.ts'
 import { DatabaseUnavailable, type Db } from '../db/pool.ts'
 import type { UseRecorder } from '../grants/use.ts'
+import { API_PATH } from '../resources/built-in.ts'
 import { HttpError, MethodNotAllowed } from '../web/errors.ts'
 import { formBody } from '../web/form.ts'
 import { allowFormTo } from '../web/headers.ts'
@@ -31,7 +32,7 @@ export interface ProtocolParts {
 
 /** Whether only programs talk to this address: what it answers is never shown as a page. */
 export function isForPrograms(path: string): boolean {
-  return PROGRAMS.has(path) || path.startsWith('/register/')
+  return PROGRAMS.has(path) || path.startsWith('/register/') || path.startsWith(`${API_PATH}/`)
 }
 
 const PROGRAMS = new Set([

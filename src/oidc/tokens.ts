@@ -4,6 +4,7 @@ import { batched } from '../db/batch.ts'
 import { type Db, fragment, many, maybe, named, run, sql } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import type { GrantedScopes } from '../grants/store.ts'
+import type { User } from '../users/store.ts'
 
 /** What a row of tokens is. */
 export type TokenKind = 'authorization_code' | 'access_token' | 'refresh_token' | 'client_credentials'
@@ -36,6 +37,7 @@ export interface TokenRow {
   email: string | null
   email_verified: boolean | null
   name: string | null
+  role: User['role'] | null
 }
 
 /** Reads and writes of the tokens table. Tokens are named by SHA-256 of their value. */
@@ -99,7 +101,7 @@ async function readTokens(db: Db, hashes: Buffer[]): Promise<(TokenRow | undefin
                  t.grant_id, g.user_id, g.payload as grant_payload,
                  floor(extract(epoch from g.created_at))::int as grant_iat,
                  floor(extract(epoch from g.ends_at))::int as grant_exp,
-                 u.email, u.email_verified, u.name
+                 u.email, u.email_verified, u.name, u.role
           from tokens t
           join clients c on c.id = t.client_id
           left join grants g on g.id = t.grant_id

@@ -12,12 +12,18 @@ export interface ResourceDirectory {
   forget(): void
 }
 
-/** @param mayRemember false while announcements may be missed: every look-up then goes to the database. */
-export function resourceDirectory(db: Db, mayRemember: () => boolean): ResourceDirectory {
+/**
+ * @param mayRemember false while announcements may be missed: every look-up then goes to the database.
+ * @param builtIn the API that is there without being registered
+ */
+export function resourceDirectory(db: Db, mayRemember: () => boolean, builtIn: Resource): ResourceDirectory {
   let kept: Promise<Resource[]> | undefined
   const all = (): Promise<Resource[]> => {
     if (kept && mayRemember()) return kept
-    const loading = listResources(db)
+    const loading = listResources(db).then((stored) => [
+      builtIn,
+      ...stored.filter(({ identifier }) => identifier !== builtIn.identifier),
+    ])
     kept = loading
     loading.catch(() => {
       if (kept === loading) kept = undefined

@@ -20,6 +20,11 @@ export type ScopeWords = Omit<ResourceScope, 'name' | 'kinds'> & Partial<Pick<Re
 /** What may be changed of an API; its identifier may not: it is what tokens say they are for. */
 export type ResourceChange = Partial<TokenRules & { name: string }>
 
+/** Keeps others from changing an API until this transaction is over. */
+export async function lockResource(t: Db, identifier: string): Promise<void> {
+  await run(t, sql`select from resources where identifier = ${identifier} for update`)
+}
+
 /** Changes what an API is called. @returns undefined when there is no such API, else whether anything changed. */
 export function renameResource(
   db: Db,
@@ -133,7 +138,7 @@ export function removeScope(
 ): Promise<number | undefined> {
   return tx(db, async (t) => {
     // The API is locked, so that two who remove the last two scopes take turns.
-    await run(t, sql`select from resources where identifier = ${identifier} for update`)
+    await lockResource(t, identifier)
     const { left } = await one<{ left: number }>(
       t,
       sql`select count(*)::int as left from resource_scopes

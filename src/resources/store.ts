@@ -5,6 +5,7 @@ import { APP_TYPES, InvalidMetadata, OPENID_SCOPES } from '../clients/metadata.t
 import { type Client, createResourceServerClient } from '../clients/store.ts'
 import { type Db, isUniqueViolation, many, run, sql, tx } from '../db/pool.ts'
 import { isPlainName } from '../names.ts'
+import { isApiScope } from './built-in.ts'
 
 /** A scope of an API, with what the consent page says about it. */
 export interface ResourceScope {
@@ -172,6 +173,12 @@ export function checkScope(scope: NewScope): void {
     throw new InvalidMetadata(
       'scopes',
       `${scope.name} belongs to OpenID Connect; choose another, e.g. photos.read`,
+    )
+  }
+  if (isApiScope(scope.name)) {
+    throw new InvalidMetadata(
+      'scopes',
+      `${scope.name} belongs to the Admin API of this server; choose another, e.g. photos.read`,
     )
   }
   // RFC 6749 §3.3: scope-token

@@ -15,6 +15,8 @@ export class HttpError extends Error {
   heading: string | undefined
   /** For those who made the program that sent the request. */
   technical: string | undefined
+  /** What is wrong with which field, for programs. */
+  errors: Record<string, string> | undefined
 
   constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
     super(message)
@@ -69,7 +71,16 @@ export class TooManyRequests extends HttpError {
 const RETRY_SECONDS = 5
 
 /** Answers what the handlers below throw, and what nobody answered. */
-export function errorAnswers({ render, log }: { render: Render; log: Logger }): Middleware {
+export function errorAnswers({
+  render,
+  log,
+  isApi = () => false,
+}: {
+  render: Render
+  log: Logger
+  /** Whether what is at this path answers in JSON, whatever is asked for. */
+  isApi?: (path: string) => boolean
+}): Middleware {
   return async (ctx, next) => {
     try {
       await next()
@@ -77,18 +88,18 @@ export function errorAnswers({ render, log }: { render: Render; log: Logger }): 
       // The router names the methods that would do, and leaves the words to us.
       if (ctx.status === 405 && !ctx.body) throw new MethodNotAllowed(ctx.response.get('Allow'))
     } catch (error) {
-      answer(ctx, render, asRefusal(ctx, error, log))
+      answer(ctx, isApi(ctx.path) ? undefined : render, asRefusal(ctx, error, log))
     }
     if (ctx.status === 503) ctx.set('Retry-After', String(RETRY_SECONDS))
   }
 }
 
-/** Shows a refusal as a page, or as problem+json to a program. */
-export function answer(ctx: Context, render: Render, refusal: HttpError): void {
-  const { status, code, message, headers, technical } = refusal
+/** Shows a refusal as a page, or as problem+json to a program and where there are no pages. */
+export function answer(ctx: Context, render: Render | undefined, refusal: HttpError): void {
+  const { status, code, message, headers, technical, errors } = refusal
   ctx.set(headers)
   const request_id = ctx.state.requestId as string
-  if (ctx.accepts('json', 'html') === 'html') {
+  if (render && ctx.accepts('json', 'html') === 'html') {
     const heading = refusal.heading ?? HEADINGS[status] ?? HEADINGS[500]
     render(ctx, 'error', { status, heading, text: message, code, technical, request_id }, status)
     return
@@ -101,6 +112,7 @@ export function answer(ctx: Context, render: Render, refusal: HttpError): void {
     detail: technical ?? message,
     code,
     request_id,
+    errors,
   })
   ctx.type = 'application/problem+json'
   ctx.set('Cache-Control', 'no-store')

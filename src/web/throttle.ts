@@ -19,10 +19,17 @@ export function placeOf(ip: string): string {
     .join(':')}::/64`
 }
 
+/** What is left of a window. */
+export interface Left {
+  attempts: number
+  /** Until the window is over. */
+  seconds: number
+}
+
 /** Counts attempts under a key. */
 export interface Throttle {
-  /** Counts one attempt. @throws TooManyRequests when there were too many. */
-  count(key: string): Promise<void>
+  /** Counts one attempt. @returns what is left. @throws TooManyRequests when there were too many. */
+  count(key: string): Promise<Left>
   /** Takes one attempt back that turned out to be rightful. */
   forgive(key: string): Promise<void>
   /** Forgets the attempts of a key. */
@@ -51,7 +58,8 @@ export function throttle(
   return {
     async count(key) {
       try {
-        await limiter.consume(key)
+        const { remainingPoints, msBeforeNext } = await limiter.consume(key)
+        return { attempts: remainingPoints, seconds: Math.ceil(msBeforeNext / 1000) }
       } catch (refusal) {
         if (!(refusal instanceof RateLimiterRes)) throw asDatabaseError(refusal)
         const wait = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000))

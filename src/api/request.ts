@@ -1,0 +1,131 @@
+// Reading a request of the Admin API: its path, query, body and If-Match, each checked and refused with what is wrong.
+import { bodyParser } from '@koa/bodyparser'
+import type { Context } from 'koa'
+import type { z } from 'zod'
+import { BadRequest, HttpError, NotFound } from '../web/errors.ts'
+import type { Operation } from './operation.ts'
+
+/** What names what an operation is about. @throws NotFound for what cannot be a name */
+export function readParams(ctx: Context, { params }: Operation): unknown {
+  if (!params) return {}
+  const parsed = params.safeParse({ ...ctx.params })
+  if (!parsed.success) throw new NotFound('There is no such thing.')
+  return parsed.data
+}
+
+/** The query. @throws HttpError 400 with what is wrong with which parameter */
+export function readQuery(ctx: Context, { query }: Operation): unknown {
+  const given = Object.fromEntries(
+    Object.entries(ctx.query).map(([name, value]) => [name, Array.isArray(value) ? value.at(-1) : value]),
+  )
+  if (!query) {
+    const [name] = Object.keys(given)
+    if (name === undefined) return {}
+    throw invalid(400, 'This address takes no parameters.', { [shown(name)]: 'is not known here' })
+  }
+  return read(query, given, 400)
+}
+
+const parse = bodyParser({
+  enableTypes: ['json'],
+  // The type was looked at before.
+  detectJSON: () => true,
+  jsonLimit: '56kb',
+  encoding: 'utf-8',
+})
+
+/** The body. @throws HttpError 400, 413, 415, or 422 with what is wrong with which member */
+export async function readBody(ctx: Context, { body, method }: Operation): Promise<unknown> {
+  if (!body) return {}
+  const types =
+    method === 'PATCH' ? ['application/merge-patch+json', 'application/json'] : ['application/json']
+  const isPlain = ['', 'identity'].includes(ctx.get('content-encoding'))
+  if (!isPlain || !ctx.is(types)) {
+    throw new HttpError(415, 'unsupported_media_type', `Send ${types.join(' or ')}.`, {
+      [method === 'PATCH' ? 'Accept-Patch' : 'Accept']: types.join(', '),
+    })
+  }
+  try {
+    await parse(ctx as Parameters<typeof parse>[0], async () => {})
+  } catch (error) {
+    const { status } = error as { status?: number }
+    if (status === 413) throw new HttpError(413, 'too_large', 'The body has more than 56 kB.')
+    if (status && status < 500) throw new HttpError(400, 'malformed', 'The body is not JSON in UTF-8.')
+    throw error
+  }
+  const sent: unknown = (ctx.request as { body?: unknown }).body
+  const bad = unstorable(sent)
+  if (bad !== undefined) {
+    throw invalid(422, 'The body holds text that cannot be kept.', {
+      [shown(bad)]: 'holds a character that is not allowed',
+    })
+  }
+  return read(body, sent, 422)
+}
+
+/** Holds If-Match against what stands (RFC 9110 §13.1.1). @throws HttpError 412; 428 where it has to be there and is not */
+export function matcher(ctx: Context, { ifMatch }: Operation): (etag: string) => void {
+  const header = ctx.get('if-match').trim()
+  if (ifMatch === 'required' && !header) {
+    throw new HttpError(
+      428,
+      'precondition_required',
+      'Send If-Match with the ETag of what you have seen, so that nobody overwrites what they have not.',
+    )
+  }
+  return (etag) => {
+    if (!ifMatch || !header || header === '*') return
+    if (header.split(',').some((each) => each.trim() === etag)) return
+    throw new HttpError(412, 'changed_meanwhile', 'It was changed since. Read it again, and decide anew.', {
+      ETag: etag,
+    })
+  }
+}
+
+/** A refusal that names what is wrong with which member. */
+export function invalid(status: number, message: string, errors: Record<string, string>): HttpError {
+  const refusal = new HttpError(status, 'invalid', message)
+  refusal.errors = errors
+  return refusal
+}
+
+function read<T extends z.ZodType>(schema: T, given: unknown, status: number): z.output<T> {
+  const parsed = schema.safeParse(given)
+  if (parsed.success) return parsed.data
+  const errors: Record<string, string> = {}
+  for (const issue of parsed.error.issues) {
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys.slice(0, 20))
+        errors[shown([...issue.path, key].join('.'))] = 'is not known here'
+      continue
+    }
+    errors[shown(issue.path.join('.')) || 'body'] ??= issue.message
+  }
+  throw invalid(status, 'Something is missing, wrong or not known: see errors.', errors)
+}
+
+// Postgres keeps neither NUL nor half a character. @returns the member that holds one
+function unstorable(value: unknown, name = 'body'): string | undefined {
+  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed() ? name : undefined
+  if (typeof value !== 'object' || value === null) return undefined
+  for (const [key, inner] of Object.entries(value)) {
+    if (key.includes('\0') || !key.isWellFormed()) return name
+    const found = unstorable(inner, name === 'body' ? key : name)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function shown(name: string): string {
+  return name.slice(0, 100)
+}
+
+/** The Idempotency-Key of a request. @throws BadRequest for one that nobody could tell from others */
+export function idempotencyKey(ctx: Context): string | undefined {
+  const key = ctx.get('idempotency-key')
+  if (!key) return undefined
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new BadRequest('Idempotency-Key has 1 to 255 visible characters, e.g. a UUID.')
+  }
+  return key
+}

@@ -1,0 +1,117 @@
+// Schemas that several nouns share: ids, moments, pages, jobs, problems. They check requests, make the document, and tests
+// hold the answers against them.
+import { z } from 'zod'
+import type { Job } from '../db/jobs.ts'
+
+/** The schemas that stand under a name in the document. */
+export const NAMED = z.registry<{ id: string }>()
+
+/** Gives a schema a name in the document. */
+export function named<T extends z.ZodType>(id: string, schema: T): T {
+  NAMED.add(schema, { id })
+  return schema
+}
+
+/** The id of a row. */
+export const uuid = z.guid().meta({ examples: ['0b6cbb9e-9b1c-4a55-8a6d-5a3d5f7c2f10'] })
+
+/** The id of an app: one of ours, or the address of its document. */
+export const clientId = z
+  .string()
+  .regex(/^([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,490})$/)
+  .meta({ examples: ['c_q8fHnDfXsVvCgk3y'] })
+
+/** A moment in an answer. */
+export const moment = z.iso.datetime().meta({ examples: ['2026-11-22T12:00:00.000Z'] })
+
+/** A moment in a request. */
+export const given = z.iso
+  .datetime({ offset: true, error: 'must be a moment, e.g. 2026-11-22T12:00:00Z' })
+  .transform((text) => new Date(text))
+
+const MOST = 200
+
+/** The query of a list: what is looked for, and which page. @param after names the last row that was already seen */
+export function listQuery<F extends z.core.$ZodLooseShape>(filter: F, after: z.ZodType<string | undefined>) {
+  return z.strictObject({
+    ...filter,
+    limit: z
+      .string()
+      .regex(/^[1-9]\d{0,2}$/, `must be a number from 1 to ${MOST}`)
+      .transform(Number)
+      .refine((limit) => limit <= MOST, `must be a number from 1 to ${MOST}`)
+      .default(50)
+      .meta({ description: `How many at most, from 1 to ${MOST}.`, examples: ['50'] }),
+    after: after.meta({ description: 'Where the page begins: `next` of the page before.' }),
+  })
+}
+
+/** A page of a list, in the document. */
+export function listOf(id: string, item: z.ZodType) {
+  return named(
+    id,
+    z.strictObject({
+      items: z.array(item),
+      next: z.url().nullable().meta({ description: 'The address of the next page; null on the last one.' }),
+    }),
+  )
+}
+
+/** Cuts what was found, one more than was asked for, into a page. */
+export function pageOf<Row>(found: Row[], limit: number, idOf: (row: Row) => string) {
+  const rows = found.slice(0, limit)
+  return { rows, next: found.length > limit ? idOf(rows.at(-1)!) : undefined }
+}
+
+/** Words to look for. */
+export const words = z
+  .string()
+  .trim()
+  .refine((text) => [...text].length >= 3, 'must have at least 3 characters')
+  .refine((text) => text.length <= 200, 'must have at most 200 characters')
+  .meta({ description: 'Part of it, at least 3 characters.' })
+
+/** Work in the background. */
+export const job = named(
+  'Job',
+  z.strictObject({
+    id: uuid,
+    kind: z.string(),
+    state: z.enum(['waiting', 'running', 'done', 'failed']),
+    done: z.int(),
+    total: z.int().nullable().meta({ description: 'Known once it has begun.' }),
+    problem: z.string().nullable(),
+    user_id: uuid.nullable(),
+    client_id: clientId.nullable(),
+    created_at: moment,
+    finished_at: moment.nullable(),
+  }),
+)
+
+/** A job as it is answered. */
+export function jobView({ id, kind, state, done, total, problem, params, created_at, finished_at }: Job) {
+  const { user_id = null, client_id = null } = params
+  return { id, kind, state, done, total, problem, user_id, client_id, created_at, finished_at }
+}
+
+/** 202: where the job is that was begun. */
+export function begun(started: Job) {
+  return { body: jobView(started), location: `/jobs/${started.id}` }
+}
+
+/** What is refused (RFC 9457). */
+export const problem = named(
+  'Problem',
+  z.object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string().meta({ description: 'Stable: programs may rely on it.', examples: ['not_found'] }),
+    request_id: z.string().meta({ description: 'For whoever looks into the log.' }),
+    errors: z
+      .record(z.string(), z.string())
+      .optional()
+      .meta({ description: 'What is wrong with which member.' }),
+  }),
+)

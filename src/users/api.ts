@@ -1,0 +1,178 @@
+// People over the Admin API: finding them, their role, disabling them, ending their sign-ins and the access of their apps.
+import { z } from 'zod'
+import { type Operation, operation } from '../api/operation.ts'
+import { mustReachAll } from '../api/reach.ts'
+import { begun, job, listOf, listQuery, moment, named, pageOf, uuid, words } from '../api/schemas.ts'
+import type { Db } from '../db/pool.ts'
+import { endAllAccess } from '../grants/end.ts'
+import { NotFound } from '../web/errors.ts'
+import { ROLES, setRole } from './roles.ts'
+import { endSessions, listSessions, searchUsers } from './search.ts'
+import { disableUser, enableUser, findUser, type User } from './store.ts'
+
+const user = named(
+  'User',
+  z.strictObject({
+    id: uuid,
+    email: z.string(),
+    email_verified: z.boolean(),
+    name: z.string(),
+    role: z.enum(ROLES),
+    created_at: moment,
+    last_sign_in_at: moment.nullable(),
+    disabled_at: moment.nullable().meta({ description: 'Set: every token and sign-in of theirs is dead.' }),
+  }),
+)
+const session = named('Session', z.strictObject({ created_at: moment, expires_at: moment }))
+const ended = named('Ended', z.strictObject({ ended: z.int() }))
+const one = z.object({ user_id: uuid })
+const SHOWN = { status: 200, description: 'The account as it stands now.', schema: user } as const
+const LAST = 'It is the last administrator who can sign in.'
+
+/** Operations on people. */
+export function userOperations(): Operation[] {
+  return [
+    operation({
+      id: 'listUsers',
+      method: 'GET',
+      path: '/users',
+      tag: 'Users',
+      scope: 'users:read',
+      summary: 'Find accounts, newest first',
+      query: listQuery(
+        {
+          q: words.optional().meta({ description: 'Part of a name or email address.' }),
+          role: z.enum(ROLES).optional(),
+          disabled: z.enum(['true', 'false']).optional(),
+        },
+        uuid.optional(),
+      ),
+      success: { status: 200, description: 'A page of accounts.', schema: listOf('UserList', user) },
+      async run({ db, query: { q: text, role, disabled, limit, after } }) {
+        const isDisabled = disabled === undefined ? undefined : disabled === 'true'
+        const found = await searchUsers(db, { text, role, disabled: isDisabled, after, limit: limit + 1 })
+        const { rows, next } = pageOf(found, limit, ({ id }) => id)
+        return { body: rows.map(userView), next }
+      },
+    }),
+    operation({
+      id: 'getUser',
+      method: 'GET',
+      path: '/users/{user_id}',
+      tag: 'Users',
+      scope: 'users:read',
+      summary: 'Read an account',
+      params: one,
+      success: { ...SHOWN, description: 'The account.' },
+      run: async ({ db, params }) => ({ body: userView(await getUser(db, params.user_id)) }),
+    }),
+    operation({
+      id: 'setRole',
+      method: 'PUT',
+      path: '/users/{user_id}/role',
+      tag: 'Users',
+      scope: 'users:write',
+      summary: 'Say who administers',
+      description: 'Making an administrator needs a token with every scope: they may do all of it.',
+      params: one,
+      body: z.strictObject({ role: z.enum(ROLES) }),
+      success: SHOWN,
+      conflict: LAST,
+      async run({ db, params, body, by, access }) {
+        const { id, role } = await getUser(db, params.user_id)
+        if (body.role === 'admin' && role !== 'admin') mustReachAll(access)
+        await setRole(db, id, body.role, by)
+        return { body: userView(await getUser(db, id)) }
+      },
+    }),
+    operation({
+      id: 'disableUser',
+      method: 'PUT',
+      path: '/users/{user_id}/disablement',
+      tag: 'Users',
+      scope: 'users:write',
+      summary: 'Disable an account: every token and sign-in of it is dead at once',
+      params: one,
+      success: SHOWN,
+      conflict: LAST,
+      async run({ db, params, by }) {
+        const { id } = await getUser(db, params.user_id)
+        await disableUser(db, id, by)
+        return { body: userView(await getUser(db, id)) }
+      },
+    }),
+    operation({
+      id: 'enableUser',
+      method: 'DELETE',
+      path: '/users/{user_id}/disablement',
+      tag: 'Users',
+      scope: 'users:write',
+      summary: 'Enable an account again',
+      description: 'Tokens from before stay dead. Enabling an administrator needs a token with every scope.',
+      params: one,
+      success: SHOWN,
+      async run({ db, params, by, access }) {
+        const { id, role, disabled_at } = await getUser(db, params.user_id)
+        if (role === 'admin' && disabled_at) mustReachAll(access)
+        await enableUser(db, id, by)
+        return { body: userView(await getUser(db, id)) }
+      },
+    }),
+    operation({
+      id: 'listSessions',
+      method: 'GET',
+      path: '/users/{user_id}/sessions',
+      tag: 'Users',
+      scope: 'users:read',
+      summary: 'List where an account is signed in, newest first',
+      params: one,
+      success: { status: 200, description: 'At most 100 sign-ins.', schema: listOf('SessionList', session) },
+      async run({ db, params }) {
+        const { id } = await getUser(db, params.user_id)
+        const sessions = await listSessions(db, id)
+        return { body: sessions.map(({ created_at, expires_at }) => ({ created_at, expires_at })) }
+      },
+    }),
+    operation({
+      id: 'endSessions',
+      method: 'DELETE',
+      path: '/users/{user_id}/sessions',
+      tag: 'Users',
+      scope: 'users:write',
+      summary: 'Sign an account out everywhere',
+      description: 'Apps keep their access.',
+      params: one,
+      success: { status: 200, description: 'How many sign-ins have ended.', schema: ended },
+      async run({ db, params, by }) {
+        const count = await endSessions(db, params.user_id, by)
+        if (count === undefined) throw new NotFound('There is no such account.')
+        return { body: { ended: count } }
+      },
+    }),
+    operation({
+      id: 'endUserAccess',
+      method: 'DELETE',
+      path: '/users/{user_id}/access',
+      tag: 'Users',
+      scope: 'grants:write',
+      summary: 'End the access of all apps to an account',
+      description: 'In the background: each app has to ask again.',
+      params: one,
+      success: { status: 202, description: 'It has begun.', schema: job, location: true },
+      async run({ db, params, by }) {
+        const { id } = await getUser(db, params.user_id)
+        return begun(await endAllAccess(db, { user_id: id }, by))
+      },
+    }),
+  ]
+}
+
+async function getUser(db: Db, id: string): Promise<User> {
+  const found = await findUser(db, id)
+  if (!found) throw new NotFound('There is no such account.')
+  return found
+}
+
+function userView({ id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at }: User) {
+  return { id, email, email_verified, name, role, created_at, last_sign_in_at, disabled_at }
+}

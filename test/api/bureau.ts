@@ -1,0 +1,122 @@
+// What the tests of the Admin API share: programs with tokens, and calls whose answers are held against the table's schemas.
+import { expect } from '@jest/globals'
+import { z } from 'zod'
+import type { Operation } from '../../src/api/operation.ts'
+import { problem } from '../../src/api/schemas.ts'
+import { apiOperations } from '../../src/api/table.ts'
+import { API_SCOPES, type ApiScope } from '../../src/resources/built-in.ts'
+import { administrator } from '../admin/office.ts'
+import { type Api, type App, type Person, type Stage, startStage } from '../support/flow.ts'
+
+/** Every scope of the API. */
+export const ALL: ApiScope[] = API_SCOPES.map(({ name }) => name)
+
+/** What a request carries besides its address. */
+export interface Sent {
+  token?: string
+  body?: unknown
+  headers?: Record<string, string>
+  /** Another node than the stage's own. */
+  origin?: string
+}
+
+/** An answer, whose body was held against the schema of its status. */
+export interface Told {
+  status: number
+  // biome-ignore lint/suspicious/noExplicitAny: a test asserts what it expects of it
+  body: any
+  text: string
+  headers: Headers
+}
+
+/** A server with an administrator and a service that may do everything. */
+export interface Bureau {
+  stage: Stage & { photos: Api }
+  ada: Person
+  service: App
+  /** A token of the service, with every scope. */
+  token: string
+  operations: Operation[]
+  /** Asks the API. The path is under it. */
+  call(method: string, path: string, sent?: Sent): Promise<Told>
+  stop(): Promise<void>
+}
+
+/** Opens the bureau. */
+export async function openBureau(env: Record<string, string> = {}): Promise<Bureau> {
+  const stage = await startStage({ LOG_LEVEL: 'error', ...env })
+  const ada = await administrator(stage, 'Ada')
+  const service = await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })
+  const operations = apiOperations({ issuer: stage.origin, secrets: stage.secrets })
+  const token = await tokenOf(service)
+  return {
+    stage,
+    ada,
+    service,
+    token,
+    operations,
+    stop: () => stage.stop(),
+    call: (method, path, sent = {}) => call(stage.origin, operations, method, path, { token, ...sent }),
+  }
+}
+
+/** A token of a service, with all the scopes it may have or with these. */
+export async function tokenOf(service: App, scopes: readonly string[] = ALL): Promise<string> {
+  const { status, body } = await service.post('/token', {
+    grant_type: 'client_credentials',
+    scope: scopes.join(' '),
+  })
+  if (status !== 200) throw new Error(`no token: ${JSON.stringify(body)}`)
+  return body.access_token
+}
+
+/** A token that an app got for a person who ticked every box. */
+export async function tokenFor(app: App, person: Person, scopes: readonly string[] = ALL): Promise<string> {
+  const asked = await app.connect(person, { scope: ['openid', ...scopes].join(' ') }, { scope: [...scopes] })
+  return asked.access_token
+}
+
+/** The operation that an address stands for. */
+function operationAt(operations: Operation[], method: string, path: string): Operation | undefined {
+  const bare = path.split('?')[0]!
+  const fits = operations.filter(
+    (each) => each.method === method && new RegExp(`^${each.path.replace(/\{\w+\}/g, '[^/]+')}$`).test(bare),
+  )
+  return fits.find((each) => !each.path.includes('{')) ?? fits[0]
+}
+
+async function call(
+  issuer: string,
+  operations: Operation[],
+  method: string,
+  path: string,
+  { token, body, headers = {}, origin = issuer }: Sent,
+): Promise<Told> {
+  const answer = await fetch(`${origin}/api/v1${path}`, {
+    method,
+    headers: {
+      ...(token && { Authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      ...headers,
+    },
+    body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+  })
+  const text = await answer.text()
+  const type = answer.headers.get('content-type') ?? ''
+  const json = type.includes('json') && !type.includes('jsonl') ? JSON.parse(text) : undefined
+  const operation = operationAt(operations, method, path)
+  const where = `${method} ${path} → ${answer.status} ${text.slice(0, 500)}`
+  if (answer.status >= 400) {
+    expect([where, type]).toEqual([where, 'application/problem+json'])
+    expect([where, problem.safeParse(json).error]).toEqual([where, undefined])
+    expect(json.status).toBe(answer.status)
+  } else if (operation) {
+    const { success } = operation
+    expect([where, answer.status]).toEqual([where, success.status])
+    if (success.schema) {
+      const parsed = (success.schema as z.ZodType).safeParse(json)
+      expect([where, parsed.error && z.prettifyError(parsed.error)]).toEqual([where, undefined])
+    }
+  }
+  return { status: answer.status, body: json, text, headers: answer.headers }
+}
