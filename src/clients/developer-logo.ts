@@ -31,7 +31,7 @@ export function developerLogo({ db, render, mode, send }: DeveloperParts & { sen
       const by = actingUser(ctx)
       const reception = { approval: mode === 'approval' }
       const problem = await send(ctx, app, {
-        back: `/developer/apps/${app.id}`,
+        back: `/developer/apps/${app.id}/logo`,
         by,
         change: async (t, logo_uri) => {
           const changed = await changeOwnLogo(t, app.id, logo_uri, reception, by)

@@ -230,7 +230,7 @@ test('an administrator finds, approves and edits an app without a script', async
   await page.getByRole('link', { name: /^Apps/ }).click()
   await page.getByLabel('Name, client ID, owner or redirect URI').fill('postcards')
   await press(page, 'Search')
-  await page.getByRole('link', { name: LONG }).click()
+  await page.getByRole('link', { name: LONG }).first().click()
   await page.getByRole('link', { name: 'Approve' }).click()
   await press(page, 'Approve')
   expect(await read(page)).toContain('is approved. Everybody can use it.')

@@ -63,11 +63,11 @@ afterAll(async () => {
 })
 
 test.each([
-  ['errors', () => `/developer/apps/${app.id}/errors`, 'Errors of Photo Printer'],
-  ['errors-none', () => `/developer/apps/${quiet.id}/errors`, 'Errors of Quiet'],
+  ['errors', () => `/developer/apps/${app.id}/errors`, 'Errors: Photo Printer'],
+  ['errors-none', () => `/developer/apps/${quiet.id}/errors`, 'Errors: Quiet'],
   ['errors-admin', () => `/admin/apps/${app.id}/errors`, 'Errors of Photo Printer'],
-  ['usage', () => `/developer/apps/${app.id}/usage`, 'Usage of Photo Printer'],
-  ['usage-none', () => `/developer/apps/${quiet.id}/usage`, 'Usage of Quiet'],
+  ['usage', () => `/developer/apps/${app.id}/usage`, 'Usage: Photo Printer'],
+  ['usage-none', () => `/developer/apps/${quiet.id}/usage`, 'Usage: Quiet'],
   ['usage-admin', () => `/admin/apps/${app.id}/usage`, 'Usage of Photo Printer'],
 ])(
   '%s is fine',
@@ -85,7 +85,7 @@ test('without a script: from the list of errors to usage, and its numbers opened
   const { page } = plain
   await page.goto(`${theatre.stage.origin}/developer/apps/${app.id}/errors`)
   await signIn(page, jamie)
-  expect(await heading(page)).toBe('Errors of Photo Printer')
+  expect(await heading(page)).toBe('Errors: Photo Printer')
   const text = await read(page)
   expect(text).toContain('http://printer.example/oauth/callback/')
   expect(text).toContain('How to mend it:')
@@ -93,7 +93,7 @@ test('without a script: from the list of errors to usage, and its numbers opened
   expect(await page.locator('main b').count()).toBe(0)
 
   await page.getByRole('link', { name: 'Usage' }).click()
-  expect(await heading(page)).toBe('Usage of Photo Printer')
+  expect(await heading(page)).toBe('Usage: Photo Printer')
   const picture = page.getByRole('img', { name: 'Times it was given tokens, a bar a day' })
   expect(await picture.count()).toBe(1)
   expect(await page.getByRole('rowheader').first().isVisible()).toBe(false)

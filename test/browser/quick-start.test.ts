@@ -29,7 +29,7 @@ let spa: App
 let spaOrigin: string
 
 beforeAll(async () => {
-  theatre = await openTheatre()
+  theatre = await openTheatre(undefined, { DEVELOPER_REGISTRATION: 'open' })
   jamie = await theatre.stage.person('Jamie')
   await setRole(theatre.stage.db, jamie.id, 'admin', SYSTEM)
   spaOrigin = `http://localhost:${await freePort()}`
@@ -64,10 +64,10 @@ afterAll(async () => {
 
 describe('every page is fine', () => {
   test.each<[string, () => string, string]>([
-    ['quick-start', () => `/developer/apps/${web.id}/quick-start`, 'Quick start for Photo Printer'],
-    ['quick-start-service', () => `/developer/apps/${service.id}/quick-start`, 'Quick start for Nightly'],
-    ['quick-start-spa', () => `/developer/apps/${spa.id}/quick-start`, 'Quick start for Album'],
-    ['logo', () => `/developer/apps/${service.id}/logo`, 'Logo of Nightly'],
+    ['quick-start', () => `/developer/apps/${web.id}/quick-start`, 'Quick start: Photo Printer'],
+    ['quick-start-service', () => `/developer/apps/${service.id}/quick-start`, 'Quick start: Nightly'],
+    ['quick-start-spa', () => `/developer/apps/${spa.id}/quick-start`, 'Quick start: Album'],
+    ['logo', () => `/developer/apps/${service.id}/logo`, 'Logo: Nightly'],
     ['logo-admin', () => `/admin/apps/${service.id}/logo`, 'Logo of Nightly'],
   ])(
     '%s',
@@ -99,9 +99,9 @@ test('a logo is sent, shown and removed without a script', async () => {
   await choose(page, await picture('tomato'))
 
   expect(await read(page)).toContain('Album has a new logo.')
-  const shown = page.locator('img.logo')
+  const shown = page.locator('form img.logo')
   expect(await shown.getAttribute('src')).toMatch(/\/logos\/[0-9a-f]{64}\.png$/)
-  expect(await page.evaluate('document.querySelector("img.logo").naturalWidth')).toBe(256)
+  expect(await page.evaluate('document.querySelector("form img.logo").naturalWidth')).toBe(256)
 
   await press(page, 'Remove the logo')
   expect(await read(page)).toContain('Album has no logo any more.')

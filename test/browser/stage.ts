@@ -22,8 +22,9 @@ export interface Theatre {
 /** Opens the theatre. @param page what `site` answers under a path, where it is not its usual page. */
 export async function openTheatre(
   page: (url: URL) => Answer | undefined = () => undefined,
+  env?: Record<string, string>,
 ): Promise<Theatre> {
-  const [stage, browser, site] = await Promise.all([startStage(), openBrowser(), serveSite(page)])
+  const [stage, browser, site] = await Promise.all([startStage(env), openBrowser(), serveSite(page)])
   return {
     stage,
     browser,

@@ -112,6 +112,7 @@ describe('with the keyboard alone', () => {
       'Profile',
       'Apps with access',
       'Activity',
+      'Developer',
       'Remove access',
       expect.stringMatching(/^1 device/),
     ])

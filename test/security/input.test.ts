@@ -457,7 +457,8 @@ async function rowCounts(): Promise<Record<string, number>> {
   const tables = await many<{ name: string }>(
     database.db,
     sql`select tablename as name from pg_tables
-        where schemaname = 'public' and tablename not in ('rate_limits', 'audit_events', 'usage_hours')`,
+        where schemaname = 'public' and tablename not in (
+            'rate_limits', 'audit_events', 'usage_hours', 'client_usage_days', 'client_refusals')`,
   )
   const counts = await Promise.all(
     tables.map(async ({ name }) => {
