@@ -35,7 +35,7 @@ import { clientDirectory } from './clients/directory.ts'
 import { documentReader } from './clients/document-reader.ts'
 import { invitationLinkForMail, sweepInvitations } from './clients/invitations.ts'
 import { logoFiles } from './clients/logo-files.ts'
-import { logoForm } from './clients/logo-form.ts'
+import { limitedLogos, logoForm } from './clients/logo-form.ts'
 import { sweepLogos } from './clients/logos.ts'
 import { refusalRecorder, sweepRefusals } from './clients/refusals.ts'
 import { registrationEndpoints } from './clients/register.ts'
@@ -263,10 +263,11 @@ export async function createApp({
   const mode = config.developerRegistration
   const guarded = { db, provider, secrets, issuer, hasPortal: mode !== 'off' }
   const own = { db, resources, render, mode }
-  const sendLogo = logoForm({ db, issuer })
+  const makeLogo = limitedLogos(db)
+  const sendLogo = logoForm({ db, issuer, makeLogo })
   const insight = developerInsight({ db, render })
   const mayRegister = config.dynamicRegistration.mode !== 'off'
-  const operations = apiOperations({ issuer, secrets })
+  const operations = apiOperations({ issuer, secrets, mailIsOn, makeLogo })
   const perMinute = config.apiRequestsPerMinute
   const apiToken = apiTokenGuard({
     db,

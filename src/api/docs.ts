@@ -98,7 +98,7 @@ function operationView(document: ApiDocument, method: string, path: string, oper
       }
       return { name, where, required: required ?? false, kind: kindOf(schema ?? {}), description }
     }),
-    body: requestBody && schemaView(document, Object.values(requestBody.content)[0]!.schema as Schema),
+    body: requestBody && bodyView(document, requestBody.content as Record<string, { schema: Schema }>),
     answers: Object.entries(responses).map(([status, response]) => {
       const { description, content } = resolve(response)
       const schema = (content?.['application/json']?.schema ?? undefined) as Schema | undefined
@@ -114,9 +114,11 @@ function operationView(document: ApiDocument, method: string, path: string, oper
   }
 }
 
-function schemaView(document: ApiDocument, schema: Schema) {
-  if (schema.$ref) return { ref: nameOf(schema.$ref), members: [] }
-  return { ref: undefined, members: membersOf(document, schema) }
+function bodyView(document: ApiDocument, content: Record<string, { schema: Schema }>) {
+  const { schema } = Object.values(content)[0]!
+  if (schema.$ref) return { ref: nameOf(schema.$ref), members: [], file: [] }
+  if (schema.format === 'binary') return { ref: undefined, members: [], file: Object.keys(content) }
+  return { ref: undefined, members: membersOf(document, schema), file: [] }
 }
 
 function membersOf(_document: ApiDocument, schema: Schema) {

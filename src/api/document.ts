@@ -154,7 +154,7 @@ const REFUSALS: [status: number, description: string, headers?: string[]][] = [
   [404, 'There is no such thing.'],
   [412, 'It was changed since.', ['ETag']],
   [413, 'The body is too large.'],
-  [415, 'The body is not JSON.'],
+  [415, 'The body is of another kind.'],
   [422, 'A member is wrong or not known.'],
   [428, 'If-Match is missing.'],
   [429, 'Too many requests.', ['Retry-After']],
@@ -162,7 +162,8 @@ const REFUSALS: [status: number, description: string, headers?: string[]][] = [
 ]
 
 function operationObject(operation: Operation, schemas: Record<string, Json>): DocumentedOperation {
-  const { id, tag, scope, summary, description, params, query, body, method, ifMatch, success } = operation
+  const { id, tag, scope, summary, description, params, query, body, upload, method, ifMatch, success } =
+    operation
   const creates = method === 'POST'
   const parameters = [
     ...parametersOf(params, 'path'),
@@ -174,14 +175,15 @@ function operationObject(operation: Operation, schemas: Record<string, Json>): D
   ] as DocumentedOperation['parameters']
   const types =
     method === 'PATCH' ? ['application/merge-patch+json', 'application/json'] : ['application/json']
+  const takes = body !== undefined || upload !== undefined
   const refused = [
     400,
     401,
     403,
-    ...(params || method === 'DELETE' || body ? [404] : []),
+    ...(params || method === 'DELETE' || takes ? [404] : []),
     ...(ifMatch ? [412] : []),
-    ...(body ? [413, 415] : []),
-    ...(body || creates ? [422] : []),
+    ...(takes ? [413, 415] : []),
+    ...(takes || creates ? [422] : []),
     ...(ifMatch === 'required' ? [428] : []),
     429,
     503,
@@ -200,6 +202,16 @@ function operationObject(operation: Operation, schemas: Record<string, Json>): D
             required: true,
             content: Object.fromEntries(
               types.map((type) => [type, { schema: schemaOf(body, 'input', schemas) }]),
+            ),
+          },
+        }
+      : {}),
+    ...(upload
+      ? {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(
+              upload.types.map((type) => [type, { schema: { type: 'string', format: 'binary' } }]),
             ),
           },
         }

@@ -9,7 +9,7 @@ import { LastAdministrator } from '../users/roles.ts'
 import { HttpError } from '../web/errors.ts'
 import { createOnce } from './once.ts'
 import type { Answer, Operation } from './operation.ts'
-import { idempotencyKey, invalid, matcher, readBody, readParams, readQuery } from './request.ts'
+import { idempotencyKey, invalid, matcher, readBody, readParams, readQuery, readUpload } from './request.ts'
 
 /** What the API stands on. */
 export interface ApiParts {
@@ -38,9 +38,10 @@ async function handle(ctx: OfApi, operation: Operation, { db, issuer }: ApiParts
   const params = readParams(ctx, operation)
   const query = readQuery(ctx, operation)
   const body = await readBody(ctx, operation)
+  const file = await readUpload(ctx, operation)
   const mustMatch = matcher(ctx, operation)
   const { access } = ctx.state
-  const input = { params, query, body, by: actingProgram(ctx), access, mustMatch }
+  const input = { params, query, body, file, by: actingProgram(ctx), access, mustMatch }
   const key = operation.method === 'POST' ? idempotencyKey(ctx) : undefined
   try {
     if (key === undefined) return answer(ctx, operation, issuer, await operation.run({ ...input, db }))

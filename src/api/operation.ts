@@ -14,6 +14,8 @@ export interface Input<Params, Query, Body> {
   params: Params
   query: Query
   body: Body
+  /** What was uploaded; empty where nothing is. */
+  file: Buffer
   by: Actor
   access: Access
   /** Throws unless what If-Match names is this version; without If-Match every version will do. */
@@ -73,6 +75,8 @@ export interface OperationOf<P extends z.ZodObject, Q extends z.ZodObject, B ext
   params?: P
   query?: Q
   body?: B
+  /** Instead of a body of JSON: a file of one of these media types. */
+  upload?: { types: readonly string[]; mostBytes: number }
   ifMatch?: 'required' | 'optional'
   success: Success
   /** Why it may be refused with 409. */

@@ -3,6 +3,7 @@ import { bodyParser } from '@koa/bodyparser'
 import type { Context } from 'koa'
 import type { z } from 'zod'
 import { BadRequest, HttpError, NotFound } from '../web/errors.ts'
+import { wholeBody } from '../web/upload.ts'
 import type { Operation } from './operation.ts'
 
 /** What names what an operation is about. @throws NotFound for what cannot be a name */
@@ -39,12 +40,7 @@ export async function readBody(ctx: Context, { body, method }: Operation): Promi
   if (!body) return {}
   const types =
     method === 'PATCH' ? ['application/merge-patch+json', 'application/json'] : ['application/json']
-  const isPlain = ['', 'identity'].includes(ctx.get('content-encoding'))
-  if (!isPlain || !ctx.is(types)) {
-    throw new HttpError(415, 'unsupported_media_type', `Send ${types.join(' or ')}.`, {
-      [method === 'PATCH' ? 'Accept-Patch' : 'Accept']: types.join(', '),
-    })
-  }
+  checkType(ctx, types, method === 'PATCH' ? 'Accept-Patch' : 'Accept')
   try {
     await parse(ctx as Parameters<typeof parse>[0], async () => {})
   } catch (error) {
@@ -61,6 +57,24 @@ export async function readBody(ctx: Context, { body, method }: Operation): Promi
     })
   }
   return read(body, sent, 422)
+}
+
+/** The file that was uploaded; what is in it, its noun looks at. @throws HttpError 400, 413, 415 */
+export async function readUpload(ctx: Context, { upload }: Operation): Promise<Buffer> {
+  if (!upload) return NOTHING
+  checkType(ctx, upload.types, 'Accept')
+  return wholeBody(ctx, upload.mostBytes)
+}
+
+const NOTHING = Buffer.alloc(0)
+
+// Unpacking is work that a stranger could make us do.
+function checkType(ctx: Context, types: readonly string[], header: string): void {
+  const isPlain = ['', 'identity'].includes(ctx.get('content-encoding'))
+  if (isPlain && ctx.is([...types])) return
+  throw new HttpError(415, 'unsupported_media_type', `Send ${types.join(' or ')}.`, {
+    [header]: types.join(', '),
+  })
 }
 
 /** Holds If-Match against what stands (RFC 9110 §13.1.1). @throws HttpError 412; 428 where it has to be there and is not */

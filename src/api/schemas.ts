@@ -21,6 +21,11 @@ export const clientId = z
   .regex(/^([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,490})$/)
   .meta({ examples: ['c_q8fHnDfXsVvCgk3y'] })
 
+/** Where a page begins whose rows stand in the order of a moment (db/cursor.ts). */
+export const cursor = z
+  .string()
+  .regex(/^\d{1,16}\.[!-~]{1,500}$/, 'must be as `next` of the page before has it')
+
 /** A moment in an answer. */
 export const moment = z.iso.datetime().meta({ examples: ['2026-11-22T12:00:00.000Z'] })
 

@@ -256,10 +256,11 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
 
     /** Apps that would come back by themselves, and may not. */
     async listAway(ctx: SignedIn): Promise<void> {
-      const after = queryText(ctx, 'after') || undefined
+      // An id that is an address has up to 500 characters.
+      const after = queryText(ctx, 'after', 520)
       const found = await listRefusedDocuments(db, { limit: PAGE + 1, after })
-      const { rows, next_href } = pageOfRows(found, PAGE, ({ client_id }) =>
-        withQuery('/admin/apps/away', { after: client_id }),
+      const { rows, next_href } = pageOfRows(found, PAGE, ({ cursor }) =>
+        withQuery('/admin/apps/away', { after: cursor }),
       )
       const apps = rows.map(({ client_id, name, refused_at }) => ({
         id: client_id,

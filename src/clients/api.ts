@@ -2,13 +2,13 @@
 import { z } from 'zod'
 import { type Answer, type Input, type Operation, operation } from '../api/operation.ts'
 import { mustReach } from '../api/reach.ts'
-import { begun, clientId, job, listQuery, pageOf, uuid } from '../api/schemas.ts'
-import { type Db, tx } from '../db/pool.ts'
+import { begun, job, listQuery, pageOf, uuid } from '../api/schemas.ts'
+import type { Db } from '../db/pool.ts'
 import { endAllAccess } from '../grants/end.ts'
 import { NotFound } from '../web/errors.ts'
 import { updateClient } from './edit.ts'
 import * as json from './json.ts'
-import { findOwners } from './owners.ts'
+import { change, getClient, locked, type OfClient, oneApp as one, reason, SHOWN, shown } from './one-app.ts'
 import {
   createRegistrationToken,
   findRegistrationToken,
@@ -19,33 +19,11 @@ import {
 import { approveClient, rejectClient, unverifyClient, verifyClient } from './review.ts'
 import { searchClients } from './search.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from './secrets.ts'
-import {
-  type Client,
-  createClient,
-  deleteClient,
-  findClient,
-  isConfidential,
-  lockClient,
-  resumeClient,
-  suspendClient,
-} from './store.ts'
+import { createClient, deleteClient, isConfidential, resumeClient, suspendClient } from './store.ts'
 
-const one = z.object({ client_id: clientId })
 const oneSecret = one.extend({ secret_id: uuid })
 const oneToken = z.object({ token_id: uuid })
-const reason = z.strictObject({
-  reason: z.string().min(1).max(1000).meta({ description: 'In words for its owners.' }),
-})
-const secretName = z.strictObject({
-  name: z.string().max(100).meta({ description: 'Where it is used, e.g. web server 2.' }),
-})
 const DAY_MS = 86_400_000
-const SHOWN = {
-  status: 200,
-  description: 'The app as it stands now.',
-  schema: json.client,
-  etag: true,
-} as const
 const MADE_SECRET = {
   status: 201,
   description: 'Made; the secret is shown this once.',
@@ -225,7 +203,7 @@ export function clientOperations(): Operation[] {
       summary: 'Give an app one more secret',
       description: 'Those it has go on.',
       params: one,
-      body: secretName,
+      body: json.secretName,
       success: MADE_SECRET,
       run: (input) => newSecret(input, (t, id) => addNamedSecret(t, id, input.body.name, input.by)),
     }),
@@ -334,8 +312,6 @@ export function clientOperations(): Operation[] {
   ]
 }
 
-type OfClient = Pick<Input<{ client_id: string }, unknown, unknown>, 'db' | 'params' | 'access' | 'mustMatch'>
-
 /** Something that is decided without a word, and stands afterwards whether it stood before or not. */
 function decision(
   method: 'PUT' | 'DELETE',
@@ -355,34 +331,6 @@ function decision(
     ifMatch: 'optional',
     success: SHOWN,
     run: (input) => change(input, (t, client) => decide(t, client.id, input.by)),
-  })
-}
-
-/** The app that an address names. @throws NotFound for an API's credentials, too */
-async function getClient(db: Db, id: string, find = findClient): Promise<Client> {
-  const client = await find(db, id)
-  if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
-  return client
-}
-
-async function shown(db: Db, client: Client) {
-  return { body: json.clientView(client, await findOwners(db, client.id)), etag: `"${client.version}"` }
-}
-
-// What was seen is held against what stands while nobody else can change it. Whoever takes over an app has its power.
-function locked(input: OfClient, work: (t: Db, client: Client) => Promise<Answer>): Promise<Answer> {
-  return tx(input.db, async (t) => {
-    const client = await getClient(t, input.params.client_id, lockClient)
-    mustReach(input.access, client.scopes)
-    input.mustMatch(`"${client.version}"`)
-    return work(t, client)
-  })
-}
-
-function change(input: OfClient, work: (t: Db, client: Client) => Promise<unknown>): Promise<Answer> {
-  return locked(input, async (t, client) => {
-    await work(t, client)
-    return shown(t, await getClient(t, client.id))
   })
 }
 

@@ -1,6 +1,7 @@
 // Changes of approved apps that wait for a decision: the app serves on as it is until an administrator approves them.
 import type { ActingUser, Actor, Change } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
+import { type Place, placeAt } from '../db/cursor.ts'
 import { type Db, many, maybe, run, sql, tx } from '../db/pool.ts'
 import { type ClientChange, updateClient } from './edit.ts'
 import { lockOwnApp } from './owners.ts'
@@ -42,17 +43,31 @@ export function findChange(db: Db, client_id: string): Promise<WaitingChange | u
   )
 }
 
-/** Apps with a change that waits, the longest first. */
+/** A change that waits, in a list. */
+export interface ListedChange
+  extends Pick<WaitingChange, 'id' | 'client_id' | 'requested_by' | 'created_at'> {
+  /** Of the app, as it is called now. */
+  name: string
+  /** Where the list goes on after it. */
+  cursor: string
+}
+
+/** Changes that wait, the longest first. @param page.after a cursor */
 export function listWaitingChanges(
   db: Db,
-  limit: number,
-): Promise<{ client_id: string; name: string; requested_by: string | null; created_at: Date }[]> {
-  return many(
+  { limit, after }: { limit: number; after?: string | undefined },
+): Promise<ListedChange[]> {
+  const { micros = null, id = null }: Partial<Record<keyof Place, string | null>> = placeAt(after) ?? {}
+  return many<ListedChange>(
     db,
-    sql`select ch.client_id, c.name, u.email as requested_by, ch.created_at
+    sql`select ch.id, ch.client_id, c.name, u.email as requested_by, ch.created_at,
+               (extract(epoch from ch.created_at) * 1000000)::bigint || '.' || ch.client_id as cursor
         from client_changes ch join clients c on c.id = ch.client_id left join users u on u.id = ch.requested_by
         where ch.rejected_at is null and c.deleted_at is null
-        order by ch.created_at
+          and (${micros}::bigint is null
+               or (ch.created_at, ch.client_id) >
+                  (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${id}))
+        order by ch.created_at, ch.client_id
         limit ${limit}`,
   )
 }

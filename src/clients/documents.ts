@@ -2,6 +2,7 @@
 // it may be read (again). Reading it is document-reader.ts's; the rules stand in metadata.ts.
 import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
+import { type Place, placeAt } from '../db/cursor.ts'
 import { type Db, many, maybe, run, sql, tx } from '../db/pool.ts'
 import { endAllAccess } from '../grants/end.ts'
 import { validMetadata } from './metadata.ts'
@@ -124,19 +125,21 @@ export async function putOffDocument(db: Db, client_id: string, seconds: number)
   )
 }
 
-/** Apps that were deleted and do not come back by themselves, the last one first. */
+/** Apps that were deleted and do not come back by themselves, the last one first. @param page.after a cursor */
 export function listRefusedDocuments(
   db: Db,
-  page: { limit?: number; after?: string } = {},
-): Promise<RefusedDocument[]> {
-  return many<RefusedDocument>(
+  page: { limit?: number; after?: string | undefined } = {},
+): Promise<(RefusedDocument & { cursor: string })[]> {
+  const { micros = null, id = null }: Partial<Record<keyof Place, string | null>> = placeAt(page.after) ?? {}
+  return many<RefusedDocument & { cursor: string }>(
     db,
-    sql`select d.client_id, c.name, d.refused_at
+    sql`select d.client_id, c.name, d.refused_at,
+               (extract(epoch from d.refused_at) * 1000000)::bigint || '.' || d.client_id as cursor
         from client_documents d join clients c on c.id = d.client_id
         where d.refused_at is not null and c.deleted_at is not null
-          and (${page.after ?? null}::text is null
+          and (${micros}::bigint is null
                or (d.refused_at, d.client_id) <
-                  (select refused_at, client_id from client_documents where client_id = ${page.after ?? null}))
+                  (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${id}))
         order by d.refused_at desc, d.client_id desc
         limit ${page.limit ?? 100}`,
   )

@@ -2,6 +2,8 @@
 // goes neither in nor out.
 import { z } from 'zod'
 import { clientId, listOf, listQuery, moment, named, uuid, words } from '../api/schemas.ts'
+import type { WaitingChange } from './changes.ts'
+import type { StoredDocument } from './documents.ts'
 import { APP_TYPES, clientFields, ID_TOKEN_ALGS } from './metadata.ts'
 import type { Owner } from './owners.ts'
 import { MOST, type RegistrationToken, tokenState } from './registration-tokens.ts'
@@ -31,7 +33,10 @@ export const clientQuery = listQuery(
     q: words
       .optional()
       .meta({ description: 'Part of a name, id or redirect URI, or how an owner’s address begins.' }),
-    state: z.enum([...STATES, 'suspended']).optional(),
+    state: z
+      .enum([...STATES, 'suspended', 'changed'])
+      .optional()
+      .meta({ description: 'changed: a change of it waits for a decision.' }),
     type: z.enum(APP_TYPES).optional(),
     registered_by: z.enum(DOORS).optional(),
     unused_days: z
@@ -84,6 +89,12 @@ const whole = {
   pkce_required: z.boolean(),
   id_token_signed_response_alg: z.enum(ID_TOKEN_ALGS),
   version: z.int().meta({ description: 'Grows with every change; ETag says it, too.' }),
+  waiting_change_id: uuid
+    .nullable()
+    .meta({ description: 'A change of it waits for a decision; until then it goes on as it is.' }),
+  document_read_at: moment
+    .nullable()
+    .meta({ description: 'When the document was read whose address is its id; null for other apps.' }),
   owners: z.array(z.strictObject({ id: uuid, name: z.string(), email: z.string() })),
 }
 
@@ -114,6 +125,11 @@ const secret = named(
 
 /** The secrets of an app. */
 export const secretList = listOf('SecretList', secret)
+
+/** What tells one secret from another. */
+export const secretName = z.strictObject({
+  name: z.string().max(100).meta({ description: 'Where it is used, e.g. web server 2.' }),
+})
 
 /** A value that is shown this once. */
 export const madeSecret = named(
@@ -178,10 +194,19 @@ export function summaryView(app: ClientSummary) {
   return { ...pick(app, Object.keys(told)), owners: app.owners, users: app.users }
 }
 
+/** What an app's own row does not say. */
+export interface Around {
+  owners: Owner[]
+  change: WaitingChange | undefined
+  document: StoredDocument | undefined
+}
+
 /** An app as a whole. */
-export function clientView(app: Client, owners: Owner[]) {
+export function clientView(app: Client, { owners, change, document }: Around) {
   return {
     ...pick(app, Object.keys(whole)),
+    waiting_change_id: change && !change.rejected_at ? change.id : null,
+    document_read_at: document?.fetched_at ?? null,
     owners: owners.map(({ id, name, email }) => ({ id, name, email })),
   }
 }

@@ -25,8 +25,11 @@ export type LogoForm = (
   form: { back: string; by: Actor; change: ChangeLogo },
 ) => Promise<string | undefined>
 
-/** One for all pages of this process: they share the limits. */
-export function logoForm({ db, issuer }: { db: Pool; issuer: string }): LogoForm {
+/** Makes a logo of a picture that somebody sent. @param who counts against a limit. @throws InvalidMetadata, TooManyRequests */
+export type MakeLogo = (picture: Buffer, who: string) => Promise<Buffer>
+
+/** One for all doors of this process: they share the limits. */
+export function limitedLogos(db: Pool): MakeLogo {
   const make = logoMaker()
   const uploads = throttle(db, {
     name: 'logo',
@@ -34,14 +37,22 @@ export function logoForm({ db, issuer }: { db: Pool; issuer: string }): LogoForm
     seconds: UPLOAD_SECONDS,
     message: 'That were many pictures in a short time.',
   })
+  return async (picture, who) => {
+    await uploads.count(who)
+    return make(picture)
+  }
+}
+
+/** One for all pages. */
+export function logoForm(parts: { db: Pool; issuer: string; makeLogo: MakeLogo }): LogoForm {
+  const { db, issuer, makeLogo } = parts
   return async (ctx, app, { back, by, change }) => {
     const isRemoval = (ctx.request.body as { remove?: unknown }).remove !== undefined
     try {
       let changed: { waits: boolean } | undefined
       if (isRemoval) changed = await change(db, '')
       else {
-        await uploads.count(by.id ?? ctx.ip)
-        const png = await make(uploadedFile(ctx, 'logo'))
+        const png = await makeLogo(uploadedFile(ctx, 'logo'), by.id ?? ctx.ip)
         changed = await setLogo(db, { png, issuer }, change)
       }
       if (!changed) throw new NotFound('There is no such app.')

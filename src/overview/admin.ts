@@ -19,7 +19,7 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
       const [{ day, month }, waiting, changes, jobs] = await Promise.all([
         countAll(db),
         searchClients(db, { state: 'pending', limit: MOST_WAITING }),
-        listWaitingChanges(db, MOST_WAITING),
+        listWaitingChanges(db, { limit: MOST_WAITING }),
         listJobs(db, 5),
       ])
       render(ctx, 'overview/admin', {

@@ -1,10 +1,10 @@
 // APIs, their scopes and their introspection credentials over the Admin API, which is one of them and cannot be changed.
 import { z } from 'zod'
 import { type Answer, type Input, type Operation, operation } from '../api/operation.ts'
-import { listOf, named } from '../api/schemas.ts'
+import { listOf, named, uuid } from '../api/schemas.ts'
 import * as credentials from '../clients/json.ts'
 import { APP_TYPES, InvalidMetadata } from '../clients/metadata.ts'
-import { listSecrets, rotateSecret } from '../clients/secrets.ts'
+import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../clients/secrets.ts'
 import { digest } from '../credentials.ts'
 import { type Db, tx } from '../db/pool.ts'
 import { HttpError, NotFound } from '../web/errors.ts'
@@ -31,6 +31,8 @@ const detail = z.string().meta({ description: 'What it means, or does not mean.'
 const dangerous = z.boolean().meta({ description: 'Not ticked in advance.' })
 const kinds = z
   .array(z.enum(APP_TYPES))
+  // Whoever sends none does not mean all.
+  .min(1, 'must name a kind, e.g. ["web"]; null is all')
   .nullable()
   .meta({ description: 'Which kinds of app may ask for it; null: all.' })
 const name = z.string().meta({ examples: ['Photos'] })
@@ -88,8 +90,16 @@ const madeResource = named(
   z.strictObject({ ...resource.shape, ...credentials.madeSecret.shape }),
 )
 const one = z.object({ resource_id: pathId })
+const oneSecret = one.extend({ secret_id: uuid })
 const oneScope = one.extend({ scope_id: pathId })
 const SHOWN = { status: 200, description: 'The API as it stands now.', schema: resource, etag: true } as const
+const MADE_SECRET = {
+  status: 201,
+  description: 'Made; the secret is shown this once.',
+  schema: credentials.madeSecret,
+  once: ['client_secret'],
+} as const
+const NO_CREDENTIALS = 'This API has no credentials.'
 const BUILT_IN = 'It is built in and cannot be changed.'
 
 /** Operations on APIs. @param issuer where this server is */
@@ -103,6 +113,13 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
     const found = (await all(db)).find(({ identifier }) => idOf(identifier) === id)
     if (!found) throw new NotFound('There is no such API.')
     return found
+  }
+  /** The client with which an API introspects. */
+  const credentialsOf = async (db: Db, id: string): Promise<string> => {
+    const { identifier } = await find(db, id)
+    const client_id = await introspectionClient(db, identifier)
+    if (!client_id) throw new NotFound(NO_CREDENTIALS)
+    return client_id
   }
   const view = (api: Resource) => resourceView(api, api.identifier === builtIn.identifier)
   const shown = (api: Resource) => ({ body: view(api), etag: etagOf(api) })
@@ -262,6 +279,40 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
       },
     }),
     operation({
+      id: 'addResourceSecret',
+      method: 'POST',
+      path: '/resources/{resource_id}/secrets',
+      tag: 'APIs',
+      scope: 'resources:write',
+      summary: 'Give an API one more secret to introspect with',
+      description: 'Those it has go on.',
+      params: one,
+      body: credentials.secretName,
+      success: MADE_SECRET,
+      async run({ db, params, body, by }) {
+        const client_id = await credentialsOf(db, params.resource_id)
+        const secret = await addNamedSecret(db, client_id, body.name, by)
+        if (secret === undefined) throw new NotFound(NO_CREDENTIALS)
+        return { body: { client_id, client_secret: secret } }
+      },
+    }),
+    operation({
+      id: 'revokeResourceSecret',
+      method: 'DELETE',
+      path: '/resources/{resource_id}/secrets/{secret_id}',
+      tag: 'APIs',
+      scope: 'resources:write',
+      summary: 'Revoke one secret of an API',
+      params: oneSecret,
+      success: { status: 204, description: 'Revoked.' },
+      async run({ db, params, by }) {
+        const client_id = await credentialsOf(db, params.resource_id)
+        const revoked = await revokeSecret(db, client_id, params.secret_id, by)
+        if (!revoked) throw new NotFound('There is no such secret, or it has ended.')
+        return {}
+      },
+    }),
+    operation({
       id: 'rotateResourceSecret',
       method: 'POST',
       path: '/resources/{resource_id}/secret-rotation',
@@ -270,18 +321,11 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
       summary: 'Give an API a new secret to introspect with',
       params: one,
       body: credentials.rotation,
-      success: {
-        status: 201,
-        description: 'Made; the secret is shown this once.',
-        schema: credentials.madeSecret,
-        once: ['client_secret'],
-      },
+      success: MADE_SECRET,
       async run({ db, params, body, by }) {
-        const { identifier } = await find(db, params.resource_id)
-        const client_id = await introspectionClient(db, identifier)
-        const overlap = { overlapSeconds: body.overlap_seconds }
-        const secret = client_id && (await rotateSecret(db, client_id, by, overlap))
-        if (!client_id || !secret) throw new NotFound('This API has no credentials.')
+        const client_id = await credentialsOf(db, params.resource_id)
+        const secret = await rotateSecret(db, client_id, by, { overlapSeconds: body.overlap_seconds })
+        if (secret === undefined) throw new NotFound(NO_CREDENTIALS)
         return { body: { client_id, client_secret: secret } }
       },
     }),

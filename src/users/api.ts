@@ -3,9 +3,10 @@ import { z } from 'zod'
 import { type Operation, operation } from '../api/operation.ts'
 import { mustReachAll } from '../api/reach.ts'
 import { begun, job, listOf, listQuery, moment, named, pageOf, uuid, words } from '../api/schemas.ts'
-import type { Db } from '../db/pool.ts'
+import { type Db, tx } from '../db/pool.ts'
 import { endAllAccess } from '../grants/end.ts'
-import { NotFound } from '../web/errors.ts'
+import { HttpError, NotFound } from '../web/errors.ts'
+import { sendReset } from './reset-links.ts'
 import { ROLES, setRole } from './roles.ts'
 import { endSessions, listSessions, searchUsers } from './search.ts'
 import { disableUser, enableUser, findUser, type User } from './store.ts'
@@ -25,12 +26,22 @@ const user = named(
 )
 const session = named('Session', z.strictObject({ created_at: moment, expires_at: moment }))
 const ended = named('Ended', z.strictObject({ ended: z.int() }))
+const reset = named(
+  'PasswordReset',
+  z.strictObject({
+    mailed: z.boolean(),
+    link: z.url().nullable().meta({
+      description:
+        'Secret: whoever has it can choose the password. Shown this once; null when it is mailed, or the request was repeated.',
+    }),
+  }),
+)
 const one = z.object({ user_id: uuid })
 const SHOWN = { status: 200, description: 'The account as it stands now.', schema: user } as const
 const LAST = 'It is the last administrator who can sign in.'
 
-/** Operations on people. */
-export function userOperations(): Operation[] {
+/** Operations on people. @param mailIsOn whether links are mailed; else they are handed over */
+export function userOperations({ issuer, mailIsOn }: { issuer: string; mailIsOn: boolean }): Operation[] {
   return [
     operation({
       id: 'listUsers',
@@ -148,6 +159,32 @@ export function userOperations(): Operation[] {
         if (count === undefined) throw new NotFound('There is no such account.')
         return { body: { ended: count } }
       },
+    }),
+    operation({
+      id: 'sendPasswordReset',
+      method: 'POST',
+      path: '/users/{user_id}/password-reset',
+      tag: 'Users',
+      scope: 'users:write',
+      summary: 'Let somebody choose a new password, with a link that works once, for an hour',
+      description: mailIsOn
+        ? 'The link is mailed to them. One of before ends.'
+        : 'Mail is off here: the answer holds the link, for you to hand over. One of before ends. For an administrator it needs a token with every scope.',
+      params: one,
+      success: mailIsOn
+        ? { status: 202, description: 'A mail is on its way.', schema: reset, once: ['link'] }
+        : { status: 201, description: 'Made; the link is shown this once.', schema: reset, once: ['link'] },
+      conflict: 'The account is disabled, or a request with this Idempotency-Key is under way.',
+      run: ({ db, params, by, access }) =>
+        tx(db, async (t) => {
+          await getUser(t, params.user_id)
+          const sent = await sendReset(t, params.user_id, mailIsOn ? 'mail' : 'hand', by)
+          if (!sent) throw new HttpError(409, 'disabled', 'The account is disabled. Enable it first.')
+          // Whoever holds the link can sign in as them. Looked at while nobody else can change their role.
+          if (sent.path !== undefined && (await getUser(t, params.user_id)).role === 'admin')
+            mustReachAll(access)
+          return { body: { mailed: mailIsOn, link: sent.path === undefined ? null : issuer + sent.path } }
+        }),
     }),
     operation({
       id: 'endUserAccess',

@@ -41,7 +41,8 @@ export function uploadedFile(ctx: Context, field: string): Buffer {
   return (ctx.state.files as Map<string, Buffer> | undefined)?.get(field) ?? Buffer.alloc(0)
 }
 
-async function wholeBody(ctx: Context, mostBytes: number): Promise<Buffer> {
+/** The body as it came. @throws HttpError 413, BadRequest */
+export async function wholeBody(ctx: Context, mostBytes: number): Promise<Buffer> {
   const { req } = ctx
   if (Number(ctx.get('content-length') || 0) > DRAINED_BYTES) throw tooLarge(ctx)
   const timer = setTimeout(() => req.destroy(), READ_SECONDS * 1000)
@@ -55,7 +56,7 @@ async function wholeBody(ctx: Context, mostBytes: number): Promise<Buffer> {
       else chunks.length = 0
     }
   } catch {
-    throw new BadRequest('The form ended in the middle.')
+    throw new BadRequest('The request ended in the middle.')
   } finally {
     clearTimeout(timer)
   }
@@ -66,7 +67,7 @@ async function wholeBody(ctx: Context, mostBytes: number): Promise<Buffer> {
 function tooLarge(ctx: Context): HttpError {
   // The rest of the body is not read: nothing else can come over this connection.
   ctx.set('Connection', 'close')
-  return new HttpError(413, 'too_large', 'The file is too large. Go back and choose a smaller one.')
+  return new HttpError(413, 'too_large', 'The file is too large: choose a smaller one.')
 }
 
 async function parsed(body: Buffer, type: string): Promise<FormData> {

@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { apiOperations } from '../../src/api/table.ts'
 import { SYSTEM } from '../../src/audit/events.ts'
 import { deleteClient, suspendClient } from '../../src/clients/store.ts'
 import { digest } from '../../src/credentials.ts'
@@ -12,9 +11,9 @@ import { setRole } from '../../src/users/roles.ts'
 import { disableUser } from '../../src/users/store.ts'
 import { administrator, everything } from '../admin/office.ts'
 import type { App } from '../support/flow.ts'
-import { ALL, type Bureau, openBureau, tokenFor, tokenOf } from './bureau.ts'
+import { ALL, type Bureau, openBureau, operationsAt, tokenFor, tokenOf } from './bureau.ts'
 
-const operations = apiOperations({ issuer: 'https://id.example', secrets: {} as never })
+const operations = operationsAt()
 
 let bureau: Bureau
 let office: App
@@ -73,6 +72,7 @@ beforeAll(async () => {
     token_id: randomUUID(),
     grant_id: randomUUID(),
     job_id: randomUUID(),
+    change_id: randomUUID(),
   }
 })
 afterAll(() => bureau.stop())

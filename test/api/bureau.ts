@@ -11,6 +11,25 @@ import { type Api, type App, type Person, type Stage, startStage } from '../supp
 /** Every scope of the API. */
 export const ALL: ApiScope[] = API_SCOPES.map(({ name }) => name)
 
+/** The operations that more-operations.test.ts calls; operations.test.ts calls the others. */
+export const TOLD_APART = [
+  'listChanges',
+  'getChange',
+  'approveChange',
+  'rejectChange',
+  'setClientLogo',
+  'removeClientLogo',
+  'getClientUsage',
+  'listRefusedRequests',
+  'getUnusedClients',
+  'deleteUnusedClients',
+  'listBarredClients',
+  'readmitClient',
+  'sendPasswordReset',
+  'addResourceSecret',
+  'revokeResourceSecret',
+]
+
 /** What a request carries besides its address. */
 export interface Sent {
   token?: string
@@ -47,7 +66,7 @@ export async function openBureau(env: Record<string, string> = {}): Promise<Bure
   const stage = await startStage({ LOG_LEVEL: 'error', ...env })
   const ada = await administrator(stage, 'Ada')
   const service = await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })
-  const operations = apiOperations({ issuer: stage.origin, secrets: stage.secrets })
+  const operations = operationsAt(stage.origin, 'SMTP_URL' in env)
   const token = await tokenOf(service)
   return {
     stage,
@@ -58,6 +77,11 @@ export async function openBureau(env: Record<string, string> = {}): Promise<Bure
     stop: () => stage.stop(),
     call: (method, path, sent = {}) => call(stage.origin, operations, method, path, { token, ...sent }),
   }
+}
+
+/** The table, to be read: none of these is run. */
+export function operationsAt(issuer = 'https://id.example', mailIsOn = false): Operation[] {
+  return apiOperations({ issuer, secrets: {} as never, mailIsOn, makeLogo: async (picture) => picture })
 }
 
 /** A token of a service, with all the scopes it may have or with these. */
@@ -74,6 +98,21 @@ export async function tokenOf(service: App, scopes: readonly string[] = ALL): Pr
 export async function tokenFor(app: App, person: Person, scopes: readonly string[] = ALL): Promise<string> {
   const asked = await app.connect(person, { scope: ['openid', ...scopes].join(' ') }, { scope: [...scopes] })
   return asked.access_token
+}
+
+function isText(body: unknown): body is string | Uint8Array<ArrayBuffer> {
+  return typeof body === 'string' || body instanceof Uint8Array
+}
+
+/** Those of the operations that were not called. @param called as `METHOD /path` */
+export function uncalled(operations: Operation[], called: Iterable<string>): string[] {
+  const all = [...called]
+  return operations
+    .filter(
+      ({ method, path }) =>
+        !all.some((each) => new RegExp(`^${method} ${path.replace(/\{\w+\}/g, '[^/]+')}$`).test(each)),
+    )
+    .map(({ id }) => id)
 }
 
 /** The operation that an address stands for. */
@@ -99,7 +138,7 @@ async function call(
       ...(body !== undefined && { 'Content-Type': 'application/json' }),
       ...headers,
     },
-    body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+    body: isText(body) || body === undefined ? body : JSON.stringify(body),
   })
   const text = await answer.text()
   const type = answer.headers.get('content-type') ?? ''

@@ -374,6 +374,11 @@ test('no list and no answer but the first holds a secret', async () => {
       '/audit-events/export',
       '/jobs',
       '/grants?limit=200',
+      '/changes',
+      '/barred-clients',
+      '/unused-clients?days=1',
+      `/clients/${made.body.id}/usage`,
+      `/clients/${made.body.id}/refused-requests`,
       '/users?limit=200',
     ].map((path) => call('GET', path)),
   )

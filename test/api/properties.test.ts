@@ -4,10 +4,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { z } from 'zod'
 import type { Operation } from '../../src/api/operation.ts'
-import { apiOperations } from '../../src/api/table.ts'
-import { type Bureau, openBureau } from './bureau.ts'
+import { type Bureau, openBureau, operationsAt } from './bureau.ts'
 
-const operations = apiOperations({ issuer: 'https://id.example', secrets: {} as never })
+const operations = operationsAt()
 
 let bureau: Bureau
 let document: { paths: Record<string, Record<string, { responses: object }>> }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { one, sql } from '../../src/db/pool.ts'
 import { pythonPrograms } from '../support/python.ts'
 import { type Bureau, openBureau } from './bureau.ts'
 
@@ -95,7 +96,13 @@ async function settings(): Promise<string> {
   const grants = await call('GET', '/grants')
   const job = await call('DELETE', `/grants?client_id=${app.id}`)
   const tokens = await call('POST', '/registration-tokens', { body: { scopes: ['openid'] } })
+  const { id: change_id } = await one<{ id: string }>(
+    stage.db,
+    sql`insert into client_changes (client_id, changes, base_version)
+        values (${app.id}, '[{"field": "name", "from": "Photo Printer", "to": "Printer"}]', 1) returning id`,
+  )
   const places = {
+    change_id,
     client_id: app.id,
     user_id: jamie.id,
     grant_id: grants.body.items[0].id,

@@ -1,0 +1,51 @@
+// The logo of an app over the Admin API: a picture comes in as it is, and becomes one of ours.
+import { type Operation, operation } from '../api/operation.ts'
+import { mustReach } from '../api/reach.ts'
+import { updateClient } from './edit.ts'
+import type { MakeLogo } from './logo-form.ts'
+import { MOST_BYTES } from './logo-image.ts'
+import { setLogo } from './logos.ts'
+import { change, getClient, oneApp, SHOWN } from './one-app.ts'
+
+const KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif']
+
+/** Operations on logos. @param issuer under whose address they are served */
+export function logoOperations({ issuer, makeLogo }: { issuer: string; makeLogo: MakeLogo }): Operation[] {
+  return [
+    operation({
+      id: 'setClientLogo',
+      method: 'PUT',
+      path: '/clients/{client_id}/logo',
+      tag: 'Apps',
+      scope: 'clients:write',
+      summary: 'Give an app a logo',
+      description: 'The body is the picture, at most 1 MB. It becomes a square PNG that this server serves.',
+      params: oneApp,
+      upload: { types: KINDS, mostBytes: MOST_BYTES },
+      ifMatch: 'optional',
+      success: SHOWN,
+      async run(input) {
+        const { db, params, access, file, by } = input
+        // Nobody who may not change it has a picture decoded.
+        mustReach(access, (await getClient(db, params.client_id)).scopes)
+        const png = await makeLogo(file, by.id!)
+        return change(input, (t, { id }) =>
+          setLogo(t, { png, issuer }, (t, logo_uri) => updateClient(t, id, { logo_uri }, by)),
+        )
+      },
+    }),
+    operation({
+      id: 'removeClientLogo',
+      method: 'DELETE',
+      path: '/clients/{client_id}/logo',
+      tag: 'Apps',
+      scope: 'clients:write',
+      summary: 'Take the logo of an app away',
+      description: 'Its initial is shown. One that stands elsewhere is no longer shown either.',
+      params: oneApp,
+      ifMatch: 'optional',
+      success: SHOWN,
+      run: (input) => change(input, (t, { id }) => updateClient(t, id, { logo_uri: '' }, input.by)),
+    }),
+  ]
+}

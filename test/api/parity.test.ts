@@ -1,0 +1,110 @@
+// Whatever the console can do, the Admin API can do: each row of the URL table below /admin beside its operation.
+import { expect, test } from '@jest/globals'
+import { type Handlers, routes } from '../../src/routes.ts'
+import { operationsAt } from './bureau.ts'
+
+// Page or form → operations that show or do the same.
+const COUNTERPARTS: Record<string, string[]> = {
+  'GET /admin': ['getOverview', 'listClients', 'listChanges', 'listJobs'],
+  'GET /admin/apps': ['listClients'],
+  'POST /admin/apps/new': ['createClient'],
+  'GET /admin/apps/away': ['listBarredClients'],
+  'GET /admin/apps/clean-up': ['getUnusedClients'],
+  'POST /admin/apps/clean-up': ['deleteUnusedClients'],
+  'GET /admin/apps/:client_id': ['getClient', 'listSecrets', 'getChange', 'getClientUsage'],
+  'POST /admin/apps/:client_id/edit': ['changeClient'],
+  'GET /admin/apps/:client_id/errors': ['listRefusedRequests'],
+  'GET /admin/apps/:client_id/usage': ['getClientUsage'],
+  'POST /admin/apps/:client_id/logo': ['setClientLogo', 'removeClientLogo'],
+  'POST /admin/apps/:client_id/approve': ['approveClient'],
+  'POST /admin/apps/:client_id/reject': ['rejectClient'],
+  'GET /admin/apps/:client_id/change/approve': ['getChange'],
+  'POST /admin/apps/:client_id/change/approve': ['approveChange'],
+  'GET /admin/apps/:client_id/change/reject': ['getChange'],
+  'POST /admin/apps/:client_id/change/reject': ['rejectChange'],
+  'POST /admin/apps/:client_id/verify': ['verifyClient'],
+  'POST /admin/apps/:client_id/unverify': ['unverifyClient'],
+  'POST /admin/apps/:client_id/suspend': ['suspendClient'],
+  'POST /admin/apps/:client_id/resume': ['resumeClient'],
+  'POST /admin/apps/:client_id/end-access': ['endClientAccess'],
+  'POST /admin/apps/:client_id/delete': ['deleteClient'],
+  'POST /admin/apps/:away_id/readmit': ['readmitClient'],
+  'POST /admin/apps/:client_id/secrets/new': ['addSecret'],
+  'POST /admin/apps/:client_id/secrets/rotate': ['rotateSecret'],
+  'POST /admin/apps/:client_id/secrets/:secret_id/revoke': ['revokeSecret'],
+  'GET /admin/registration-tokens': ['listRegistrationTokens', 'getRegistrationToken'],
+  'POST /admin/registration-tokens/new': ['createRegistrationToken'],
+  'POST /admin/registration-tokens/:token_id/revoke': ['revokeRegistrationToken'],
+  'GET /admin/users': ['listUsers'],
+  'GET /admin/users/:user_id': ['getUser', 'listSessions', 'listGrants'],
+  'POST /admin/users/:user_id/make-admin': ['setRole'],
+  'POST /admin/users/:user_id/make-user': ['setRole'],
+  'POST /admin/users/:user_id/disable': ['disableUser'],
+  'POST /admin/users/:user_id/enable': ['enableUser'],
+  'POST /admin/users/:user_id/end-sessions': ['endSessions'],
+  'POST /admin/users/:user_id/send-reset': ['sendPasswordReset'],
+  'POST /admin/users/:user_id/end-access': ['endUserAccess'],
+  'GET /admin/access': ['listGrants', 'getGrant'],
+  'POST /admin/access/end': ['endGrants'],
+  'POST /admin/access/:consent_id/end': ['endGrant'],
+  'GET /admin/jobs': ['listJobs'],
+  'GET /admin/jobs/:job_id': ['getJob'],
+  'GET /admin/apis': ['listResources'],
+  'POST /admin/apis/new': ['createResource'],
+  'GET /admin/apis/:api': ['getResource', 'listResourceSecrets'],
+  'POST /admin/apis/:api/rename': ['changeResource'],
+  'POST /admin/apis/:api/tokens': ['changeResource'],
+  'POST /admin/apis/:api/secret': ['rotateResourceSecret'],
+  'POST /admin/apis/:api/secrets/new': ['addResourceSecret'],
+  'POST /admin/apis/:api/secrets/:api_secret_id/revoke': ['revokeResourceSecret'],
+  'POST /admin/apis/:api/scopes/new': ['addScope'],
+  'POST /admin/apis/:api/scopes/:scope': ['changeScope'],
+  'POST /admin/apis/:api/scopes/:scope/remove': ['removeScope'],
+  'GET /admin/keys': ['listKeys'],
+  'POST /admin/keys/rotate': ['rotateKeys'],
+  'GET /admin/audit': ['listAuditEvents'],
+  'POST /admin/audit/export': ['exportAuditEvents'],
+}
+
+// Rows that need none, and why.
+const EXCEPTIONS: Record<string, string> = {}
+
+// A handler for every name that the table asks for, so that the table can be read without a server.
+const anything: unknown = new Proxy(() => anything, { get: () => anything })
+const rows = routes(anything as Handlers)
+  .stack.filter(({ path }) => /^\/admin(\/|$)/.test(String(path)))
+  .flatMap(({ methods, path }) =>
+    methods.filter((method) => method !== 'HEAD').map((method) => `${method} ${path}`),
+  )
+// The page of a form shows nothing of its own, unless it is named above.
+const meant = rows.filter(
+  (row) => row in COUNTERPARTS || row.startsWith('POST ') || !rows.includes(row.replace('GET ', 'POST ')),
+)
+
+test('every row of the console has its operation', () => {
+  expect(meant.length).toBeGreaterThan(50)
+  expect(meant.filter((row) => !(row in COUNTERPARTS || row in EXCEPTIONS))).toEqual([])
+})
+
+test('the table names only rows and operations that there are', () => {
+  const operations = new Map(operationsAt().map((each) => [each.id, each]))
+
+  expect(Object.keys({ ...COUNTERPARTS, ...EXCEPTIONS }).filter((row) => !rows.includes(row))).toEqual([])
+  for (const [row, ids] of Object.entries(COUNTERPARTS)) {
+    expect([row, ids.filter((id) => !operations.has(id))]).toEqual([row, []])
+    // What changes something is not answered by what only reads, but for an export.
+    if (row.startsWith('POST ') && row !== 'POST /admin/audit/export') {
+      expect([row, ids.filter((id) => operations.get(id)!.method === 'GET')]).toEqual([row, []])
+    }
+  }
+})
+
+test('every operation stands beside something of the console', () => {
+  const named = new Set(Object.values(COUNTERPARTS).flat())
+
+  expect(
+    operationsAt()
+      .map(({ id }) => id)
+      .filter((id) => !named.has(id)),
+  ).toEqual([])
+})
