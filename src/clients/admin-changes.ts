@@ -32,7 +32,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         done: takeNotice(ctx),
         app: appView(app),
         action: ctx.path,
-        cancel_href: `/admin/apps/${app.id}`,
+        cancel_href: `/admin/apps/${encodeURIComponent(app.id)}`,
         differences: differenceView(change.changes),
         hidden: { change: change.id },
         will: [],
@@ -58,7 +58,9 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         try {
           const changed = await approveChange(db, app.id, seen(ctx), actingUser(ctx))
           if (!changed) return show(ctx, APPROVE, { form: MOVED_ON }, 409)
-          seeOther(ctx, `/admin/apps/${app.id}`, { heading: `The change of ${changed.name} holds now.` })
+          seeOther(ctx, `/admin/apps/${encodeURIComponent(app.id)}`, {
+            heading: `The change of ${changed.name} holds now.`,
+          })
         } catch (error) {
           if (error instanceof ChangeOutdated) return show(ctx, APPROVE, { form: outdated(error) }, 409)
           if (!(error instanceof InvalidMetadata)) throw error
@@ -77,7 +79,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         try {
           const rejected = await rejectChange(db, app.id, seen(ctx), reason, actingUser(ctx))
           if (!rejected) return show(ctx, rejectPage(reason), { form: MOVED_ON }, 409)
-          seeOther(ctx, `/admin/apps/${app.id}`, {
+          seeOther(ctx, `/admin/apps/${encodeURIComponent(app.id)}`, {
             heading: 'The change is rejected.',
             lines: [`${app.name} goes on as it is, and its owners read why.`],
           })

@@ -37,7 +37,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
         count,
         count_text: counted(count),
         apps: first.map((app) => ({
-          href: `/admin/apps/${app.id}`,
+          href: `/admin/apps/${encodeURIComponent(app.id)}`,
           name: app.name,
           host: hostOf(app.redirect_uris[0]),
           unused: when(app.unused_since),

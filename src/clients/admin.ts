@@ -18,6 +18,8 @@ import { type Client, findClient, isConfidential } from './store.ts'
 import { appView, hostOf } from './view.ts'
 import { differenceView, KIND_WORDS, STATE_WORDS, secretView, stateOf } from './words.ts'
 
+// The address of a document, where that is the id of an app.
+const LONGEST_ID = 500
 const PAGE = 25
 const STATES = ['pending', 'changed', 'active', 'suspended', 'rejected'] as const
 const DOORS = ['admin', 'developer', 'itself'] as const
@@ -63,7 +65,7 @@ export function clientAdmin({
             type,
             registered_by,
             unused_since,
-            after: queryText(ctx, 'after') || undefined,
+            after: queryText(ctx, 'after', LONGEST_ID) || undefined,
             limit: PAGE + 1,
           })
       const { rows, next_href } = pageOf(found, PAGE, ({ id }) =>

@@ -38,7 +38,7 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
 
   return {
     async list(ctx: SignedIn): Promise<void> {
-      const asked = { user: queryText(ctx, 'user', 320), app: queryText(ctx, 'app', 100) }
+      const asked = { user: queryText(ctx, 'user', 320), app: queryText(ctx, 'app', 500) }
       const { person, client, errors, isUsable } = await found(asked.user, asked.app)
       const accesses = isUsable
         ? await searchAccess(db, {
@@ -102,7 +102,10 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
     /** All that a filter names. The filter travels in the form: after a new sign-in the address has lost it. */
     endAll: {
       async show(ctx: SignedIn): Promise<void> {
-        const { person, client, isUsable } = await found(queryText(ctx, 'user'), queryText(ctx, 'app'))
+        const { person, client, isUsable } = await found(
+          queryText(ctx, 'user', 320),
+          queryText(ctx, 'app', 500),
+        )
         if (!isUsable || !(person || client)) return seeOther(ctx, '/admin/access', takeNotice(ctx))
         const whose = person ? `to the account of ${person.email}` : 'to every account'
         render(ctx, 'admin/confirm', {

@@ -32,7 +32,7 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
           since: when(app.created_at),
         })),
         changes: changes.map((change) => ({
-          href: `/admin/apps/${change.client_id}`,
+          href: `/admin/apps/${encodeURIComponent(change.client_id)}`,
           name: change.name,
           by: change.requested_by,
           since: when(change.created_at),

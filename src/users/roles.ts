@@ -28,6 +28,8 @@ export function setRole(db: Db, id: string, role: Role, by: Actor): Promise<bool
     )
     if (!before) return false
     await run(t, sql`update users set role = ${role} where id = ${id}`)
+    // A link for a new password was handed out for an account that could do less.
+    await run(t, sql`delete from user_links where user_id = ${id}`)
     await record(t, { type: 'user.role_changed', user_id: id, from: before.role, to: role }, by)
     return true
   })

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { redeemResetLink, sendReset } from '../../src/users/reset-links.ts'
+import { setRole } from '../../src/users/roles.ts'
 import { disableUser, enableUser } from '../../src/users/store.ts'
 import { administrator, age } from '../admin/office.ts'
 import { against } from '../cli/run.ts'
@@ -217,6 +218,15 @@ test('a second one takes back the first, if that was not sent yet', async () => 
   await send()
 
   await until(async () => (await states()).join() === 'withdrawn,sent')
+})
+
+test('a link that was sent to somebody with another role is over', async () => {
+  await send()
+  const link = await mailed()
+
+  await setRole(stage.db, jamie.id, 'admin', ADMIN)
+
+  expect((await jamie.elsewhere().open(link)).text).toContain(OVER)
 })
 
 describe('without a mail server', () => {
