@@ -47,7 +47,8 @@ async function handle(ctx: OfApi, operation: Operation, { db, issuer }: ApiParts
     if (key === undefined) return answer(ctx, operation, issuer, await operation.run({ ...input, db }))
     const asked = {
       who: `${access.client_id} ${access.user_id ?? ''}`,
-      where: `${ctx.method} ${ctx.path}`,
+      // Not the address as it was written: it can be written in many ways.
+      where: `${operation.id} ${JSON.stringify(params)}`,
       key,
       what: body,
     }

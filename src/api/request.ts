@@ -118,16 +118,24 @@ function read<T extends z.ZodType>(schema: T, given: unknown, status: number): z
   throw invalid(status, 'Something is missing, wrong or not known: see errors.', errors)
 }
 
-// Postgres keeps neither NUL nor half a character. @returns the member that holds one
-function unstorable(value: unknown, name = 'body'): string | undefined {
-  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed() ? name : undefined
-  if (typeof value !== 'object' || value === null) return undefined
-  for (const [key, inner] of Object.entries(value)) {
-    if (key.includes('\0') || !key.isWellFormed()) return name
-    const found = unstorable(inner, name === 'body' ? key : name)
-    if (found !== undefined) return found
+// Postgres keeps neither NUL nor half a character. Without recursion: whoever asks decides how deep a body is.
+// @returns the member that holds one
+function unstorable(body: unknown): string | undefined {
+  const left: { value: unknown; name: string }[] = [{ value: body, name: 'body' }]
+  for (let next = left.pop(); next; next = left.pop()) {
+    const { value, name } = next
+    if (typeof value === 'string' && !isStorable(value)) return name
+    if (typeof value !== 'object' || value === null) continue
+    for (const [key, inner] of Object.entries(value)) {
+      if (!isStorable(key)) return name
+      left.push({ value: inner, name: name === 'body' ? key : name })
+    }
   }
   return undefined
+}
+
+function isStorable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed()
 }
 
 function shown(name: string): string {

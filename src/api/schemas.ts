@@ -18,7 +18,7 @@ export const uuid = z.guid().meta({ examples: ['0b6cbb9e-9b1c-4a55-8a6d-5a3d5f7c
 /** The id of an app: one of ours, or the address of its document. */
 export const clientId = z
   .string()
-  .regex(/^([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,490})$/)
+  .regex(/^([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,492})$/)
   .meta({ examples: ['c_q8fHnDfXsVvCgk3y'] })
 
 /** Where a page begins whose rows stand in the order of a moment (db/cursor.ts). */

@@ -1,13 +1,12 @@
 // The addresses where apps register themselves (RFC 7591) and look after their registration (RFC 7592). They answer programs,
 // pages of other origins too: nothing here rests on a cookie.
-import { isIPv6 } from 'node:net'
 import type { Context, Middleware } from 'koa'
 import type { Config } from '../config.ts'
 import { DatabaseUnavailable, type Pool } from '../db/pool.ts'
 import { actorOf } from '../web/actor.ts'
 import { HttpError } from '../web/errors.ts'
 import type { Logger } from '../web/log.ts'
-import { throttle } from '../web/throttle.ts'
+import { placeOf, throttle } from '../web/throttle.ts'
 import { InvalidMetadata } from './metadata.ts'
 import { isRegistrationToken } from './registration-tokens.ts'
 import {
@@ -47,6 +46,13 @@ export function registrationEndpoints({ db, config, log, issuer }: RegistrationP
     attempts: 60,
     seconds: HOUR,
     message: 'Too many changes of this registration.',
+  })
+  // Each change is on record for good, and whoever may register may register many.
+  const changesPerAddress = throttle(db, {
+    name: 'register-changes',
+    attempts: 120,
+    seconds: HOUR,
+    message: 'Too many changes of registrations from this address.',
   })
 
   /** Answers what is refused in the form of RFC 7591 §3.2.2, to whatever the client says it accepts. */
@@ -95,7 +101,7 @@ export function registrationEndpoints({ db, config, log, issuer }: RegistrationP
       // Before the body is read: a stranger's is not worth reading.
       if (initial !== undefined && !(await isRegistrationToken(db, initial))) return challenge(ctx, initial)
       if (initial === undefined && mode === 'token') return challenge(ctx, undefined)
-      if (initial === undefined) await perAddress.count(networkOf(ctx.ip))
+      if (initial === undefined) await perAddress.count(placeOf(ctx.ip))
       const registered = await registerItself(db, await read(ctx, body), door, initial, actorOf(ctx))
       if (!registered) return challenge(ctx, initial)
       const { client, access_token, secret } = registered
@@ -110,6 +116,7 @@ export function registrationEndpoints({ db, config, log, issuer }: RegistrationP
     change: asOwner(async (ctx, { client, access_token }, body) => {
       if (!mayChangeItself(client)) return forbid(ctx)
       await perClient.count(client.id)
+      if (client.allowed_scopes === null) await changesPerAddress.count(placeOf(ctx.ip))
       const changed = await changeItself(db, client.id, await read(ctx, body), door, actorOf(ctx))
       if (!changed) return forbid(ctx)
       ctx.body = tell(changed, access_token)
@@ -195,17 +202,4 @@ function refuse(ctx: Context, error: unknown, log: Logger): void {
     "send client metadata as application/json, at most 56 kB, e.g. {'client_name': 'Photo Printer'}"
   ctx.status = status
   ctx.body = { error: 'invalid_client_metadata', error_description: `the request cannot be read; ${example}` }
-}
-
-/** What one subscriber has: an IPv4 address, or a /64 of IPv6. */
-function networkOf(ip: string): string {
-  if (!isIPv6(ip)) return ip
-  const [head = '', tail] = ip.split('::')
-  const [left, right] = [head, tail ?? ''].map((part) => part.split(':').filter(Boolean))
-  const zeros = tail === undefined ? 0 : 8 - left!.length - right!.length
-  const groups = [...left!, ...Array<string>(Math.max(0, zeros)).fill('0'), ...right!]
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`
 }

@@ -4,6 +4,7 @@ import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest, kindOf, newCredential } from '../credentials.ts'
 import { type Db, fragment, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { isPlainName } from '../names.ts'
 import { InvalidMetadata } from './metadata.ts'
 import { checkScopes } from './store.ts'
 
@@ -49,10 +50,10 @@ export function createRegistrationToken(
 ): Promise<{ token: RegistrationToken; value: string }> {
   const value = newCredential('initial_access')
   return tx(db, async (t) => {
-    if (name.length > 100 || /\p{Cc}/u.test(name)) {
+    if (name.length > 100 || (name !== '' && !isPlainName(name))) {
       throw new InvalidMetadata(
         'name',
-        'has more than 100 characters or control characters, e.g. "CI of team A"',
+        'has more than 100 characters, or some that cannot be seen, e.g. "CI of team A"',
       )
     }
     await checkScopes(t, scopes, 'itself', undefined)

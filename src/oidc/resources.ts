@@ -37,6 +37,10 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
           throw new errors.InvalidScope('requested scope is not allowed', scope)
       }
       const allowed = resource.scopes.filter((scope) => maySee(client, scope)).map(({ name }) => name)
+      // No person is asked: whoever may ask for nothing of an API gets no token that names it (RFC 8707 §2).
+      if (allowed.length === 0 && ctx.oidc.params?.grant_type === 'client_credentials') {
+        throw new errors.InvalidTarget()
+      }
       return {
         scope: allowed.join(' '),
         audience: identifier,

@@ -27,6 +27,8 @@ export function issueStructured(provider: Provider): void {
     const { generateTokenId, getValueAndPayload } = prototype
     prototype.generateTokenId = function () {
       if (this.resourceServer?.accessTokenFormat !== 'jwt') return generateTokenId.call(this)
+      // Nothing of this API was allowed by the person: an API that looks at audience and subject alone must not take it.
+      if (this.accountId !== undefined && !this.scope) return generateTokenId.call(this)
       this.format = 'jwt'
       // Without a prefix of ours: whoever reads it in a token, or in a log, must not be able to use it as one.
       return randomBytes(32).toString('base64url')
@@ -56,6 +58,8 @@ export function answerForStructured(provider: Provider, parts: StructuredParts):
   provider.use(async (ctx, next) => {
     await next()
     if (!ctx.state.structured) return
+    // Answered after all: nothing that the app did wrong.
+    ctx.state.refusal = undefined
     const found = await throughStorage(() => find(ctx as unknown as Context, provider.issuer, keys, parts))
     ctx.status = 200
     if (ctx.path === '/introspect') {
@@ -72,6 +76,8 @@ export function answerForStructured(provider: Provider, parts: StructuredParts):
 
 interface Issued {
   format?: string
+  accountId?: string
+  scope?: string
   resourceServer?: ResourceServer
   generateTokenId(): string
   getValueAndPayload(): Promise<{ value: string; payload?: { iat: number; exp: number } }>

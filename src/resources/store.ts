@@ -127,7 +127,7 @@ export function listResources(db: Db): Promise<Resource[]> {
 
 function checkResource({ identifier, name, scopes, token_format, token_seconds }: NewResource): void {
   const url = URL.parse(identifier)
-  if (!url || identifier.includes('#') || /\s/.test(identifier)) {
+  if (!url || identifier.includes('#') || /[\s\p{C}]/u.test(identifier)) {
     throw new InvalidMetadata(
       'identifier',
       'must be an absolute URI without a fragment (RFC 8707), e.g. https://photos.example',
@@ -196,6 +196,12 @@ export function checkScope(scope: NewScope): void {
     throw new InvalidMetadata(
       'scopes',
       `${scope.name} says too much: a sentence has at most 200 characters, its detail 400`,
+    )
+  }
+  if (scope.detail && !isPlainName(scope.detail)) {
+    throw new InvalidMetadata(
+      'scopes',
+      `${scope.name} has a detail that cannot be seen, e.g. "This spends your money"`,
     )
   }
   if (!isPlainName(scope.sentence)) {

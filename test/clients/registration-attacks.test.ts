@@ -90,6 +90,22 @@ test('an address may register so often an hour, at all nodes together; a network
   })
 })
 
+test('an address may change so much an hour, however many registrations it has', async () => {
+  const headers = { 'content-type': 'application/json', 'x-forwarded-for': '198.51.100.20' }
+  const made = await atOnce(3, both(), (node) => register(node, MEMBERS, { ip: '198.51.100.20' }))
+  const apps = made.map(({ text }) => JSON.parse(text))
+  const change = (node: string, i: number) => {
+    const { client_id, registration_access_token } = apps[i % 3]
+    const body = JSON.stringify({ ...MEMBERS, client_id, client_name: `Printer ${i}` })
+    const authorization = `Bearer ${registration_access_token}`
+    return send('PUT', node, `/register/${client_id}`, { headers: { ...headers, authorization }, body })
+  }
+
+  const replies = await atOnce(130, both(), change)
+
+  expect(tally(replies)).toEqual({ 200: 120, 429: 10 })
+})
+
 test('what is refused counts as well', async () => {
   const replies = await atOnce(25, both(), (node) => register(node, {}, { ip: '198.51.100.9' }))
 

@@ -1,0 +1,218 @@
+// What an attacker tried at the doors for programs: the Admin API, tokens that APIs read themselves, ids that are addresses.
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { decodeJwt } from 'jose'
+import { SYSTEM } from '../../src/audit/events.ts'
+import { listRefusals } from '../../src/clients/refusals.ts'
+import { run, sql } from '../../src/db/pool.ts'
+import { setRole } from '../../src/users/roles.ts'
+import { disableUser, enableUser, findUser } from '../../src/users/store.ts'
+import { administrator } from '../admin/office.ts'
+import { type Bureau, openBureau, tokenOf } from '../api/bureau.ts'
+import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../support/documents.ts'
+import { type Api, App, startStage } from '../support/flow.ts'
+
+const NOTES = {
+  identifier: 'https://notes.example',
+  name: 'Notes',
+  scopes: [{ name: 'notes.read', sentence: 'Read your notes' }],
+  token_format: 'jwt' as const,
+}
+
+let bureau: Bureau
+let notes: Api
+beforeAll(async () => {
+  bureau = await openBureau({ API_REQUESTS_PER_MINUTE: '6000' })
+  notes = await bureau.stage.api({ ...NOTES, scopes: [...NOTES.scopes] })
+})
+afterAll(() => bureau.stop())
+
+describe('a body of the Admin API', () => {
+  test.each([
+    ['lists', '[', ']'],
+    ['objects', '{"a":', '}'],
+  ])('that is thousands of %s deep is refused like any other', async (_, open, close) => {
+    const depth = 9_000
+    const body = `{"name":${open.repeat(depth)}${open === '[' ? '' : '1'}${close.repeat(depth)}}`
+
+    const { status, body: told } = await bureau.call('POST', '/clients', { body })
+
+    expect([status, told.code]).toEqual([422, 'invalid'])
+  })
+})
+
+test('a key for a creation holds however the address is written', async () => {
+  const headers = { 'Idempotency-Key': randomUUID() }
+  const body = { name: 'web server 2' }
+  const { id } = bureau.service
+  const path = `/clients/${id}/secrets`
+
+  const first = await bureau.call('POST', path, { body, headers })
+  const others = await Promise.all(
+    [`${path}/`, `/clients/${id.replace('_', '%5F')}/secrets`].map((each) =>
+      bureau.call('POST', each, { body, headers }),
+    ),
+  )
+
+  expect(first.body.client_secret).toMatch(/^vk_cs_/)
+  expect(others.map((told) => told.headers.get('idempotency-replayed'))).toEqual(['true', 'true'])
+  expect(others.map((told) => told.body.client_secret)).toEqual([null, null])
+})
+
+test.each([
+  [
+    '/resources',
+    { identifier: 'https://a.example/\u202e', name: 'A', scopes: [{ name: 'a.b', sentence: 'A' }] },
+  ],
+  [
+    '/resources',
+    {
+      identifier: 'https://a.example',
+      name: 'A',
+      scopes: [{ name: 'a.b', sentence: 'A', detail: 'not \u202eeb' }],
+    },
+  ],
+  ['/registration-tokens', { name: 'CI \u202e', scopes: ['openid'] }],
+])('what turns text around is no part of %s %j', async (path, body) => {
+  const { status, body: told } = await bureau.call('POST', path, { body })
+
+  expect([status, told.code]).toEqual([422, 'invalid'])
+})
+
+test.each(['role', 'disablement'])(
+  'a token that makes no administrators does not undo, by asking all the time, what is decided of one: %s',
+  async (what) => {
+    const { db } = bureau.stage
+    const weak = await bureau.stage.app({ type: 'service', name: 'Weak', scopes: ['users:write'] })
+    const token = await tokenOf(weak, ['users:write'])
+    const mallory = await administrator(bureau.stage, 'Mallory')
+    const ask = () =>
+      what === 'role'
+        ? bureau.call('PUT', `/users/${mallory.id}/role`, { token, body: { role: 'admin' } })
+        : bureau.call('DELETE', `/users/${mallory.id}/disablement`, { token })
+
+    for (let round = 0; round < 25; round++) {
+      const asked = Promise.all(Array.from({ length: 12 }, ask))
+      await new Promise((resolve) => setTimeout(resolve, round % 12))
+      if (what === 'role') await setRole(db, mallory.id, 'user', SYSTEM)
+      else await disableUser(db, mallory.id, SYSTEM)
+      await asked
+      const { role, disabled_at } = (await findUser(db, mallory.id))!
+      expect([role, disabled_at !== null]).toEqual(what === 'role' ? ['user', false] : ['admin', true])
+      if (what === 'role') await setRole(db, mallory.id, 'admin', SYSTEM)
+      else await enableUser(db, mallory.id, SYSTEM)
+    }
+  },
+)
+
+describe('a JWT for an API', () => {
+  test('is not had by an app that asked the person for nothing of that API', async () => {
+    const app = await bureau.stage.app({ name: 'Curious', scopes: ['openid'] })
+
+    const { access_token } = await app.connect(bureau.ada, { scope: 'openid', resource: NOTES.identifier })
+    const { code, form } = await app.code(bureau.ada, { scope: 'openid', resource: NOTES.identifier })
+    const named = await app.post('/token', { ...form, code, resource: NOTES.identifier })
+
+    for (const token of [access_token, named.body.access_token]) {
+      expect(token).toMatch(/^vk_at_/)
+      expect(await notes.introspect(token)).toEqual({ active: false })
+    }
+  })
+
+  test('is not had where the person allowed nothing of that API', async () => {
+    const app = await bureau.stage.app({ name: 'Declined', scopes: ['openid', 'notes.read'] })
+    const pending = await app.begin({ scope: 'openid notes.read', resource: NOTES.identifier })
+    const back = await bureau.ada.authorize(pending.url, { scope: [] })
+
+    const answer = await app.post('/token', {
+      grant_type: 'authorization_code',
+      code: back.searchParams.get('code')!,
+      redirect_uri: app.redirectUri,
+      code_verifier: pending.verifier,
+      resource: NOTES.identifier,
+    })
+
+    expect(answer.body).toMatchObject({ access_token: expect.stringMatching(/^vk_at_/) })
+    expect(await notes.introspect(answer.body.access_token)).toEqual({ active: false })
+  })
+
+  test.each([NOTES.identifier, 'https://photos.example'])(
+    'nor any token for %s, by a program that may ask for nothing of it',
+    async (resource) => {
+      const service = await bureau.stage.app({ type: 'service', name: 'Bystander', scopes: ['prints.order'] })
+      const nobody = await bureau.stage.app({ type: 'service', name: 'Nobody', scopes: [] })
+      const asking = { grant_type: 'client_credentials', resource }
+
+      const answers = await Promise.all([nobody.post('/token', asking), service.post('/token', asking)])
+
+      const [none, some] = answers.map(({ status, body }) => [status, body.error])
+      expect(none).toEqual([400, 'invalid_target'])
+      expect(some![0]).toBe(resource === NOTES.identifier ? 400 : 200)
+    },
+  )
+
+  test('that is asked about or revoked is no mistake that an app made', async () => {
+    const app = await bureau.stage.app({ name: 'Orderly', scopes: ['openid', 'notes.read'] })
+    const { access_token } = await app.connect(bureau.ada, { scope: 'openid notes.read' })
+    expect(decodeJwt(access_token).aud).toBe(NOTES.identifier)
+
+    await app.introspect(access_token)
+    await app.post('/revoke', { token: access_token })
+    // Written in the order in which it happened: when this one is there, the others would be.
+    await app.post('/token', {
+      grant_type: 'authorization_code',
+      code: 'none',
+      redirect_uri: app.redirectUri,
+    })
+
+    const errors = async () => (await listRefusals(bureau.stage.db, app.id)).map(({ endpoint }) => endpoint)
+    for (let tries = 0; tries < 100 && (await errors()).length === 0; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    expect(await errors()).toEqual(['/token'])
+    expect(await app.introspect(access_token)).toEqual({ active: false })
+  })
+})
+
+describe('an app at the longest address that is a client id', () => {
+  let host: DocumentHost
+  beforeAll(async () => {
+    host = await startDocumentHost()
+  })
+  afterAll(() => host.stop())
+
+  test('is seen and stopped over the Admin API', async () => {
+    const stage = await startStage(
+      { CLIENT_ID_METADATA_DOCUMENTS: 'on' },
+      { fetchOutside: host.fetchOutside },
+    )
+    try {
+      const path = `/${'a'.repeat(500 - `https://${HOST}/`.length)}`
+      const id = host.put(path, PRINTER)
+      expect(id).toHaveLength(500)
+      const alice = await stage.person('Alice')
+      const app = new App(stage.origin, id, undefined, PRINTER.redirect_uris[0]!)
+      await alice.open((await app.begin({ scope: 'openid' })).url)
+
+      const service = await stage.app({ type: 'service', scopes: ['clients:read', 'clients:write'] })
+      const { body } = await service.post('/token', {
+        grant_type: 'client_credentials',
+        scope: 'clients:write',
+      })
+      const address = `${stage.origin}/api/v1/clients/${encodeURIComponent(id)}/suspension`
+      const { status } = await fetch(address, {
+        method: 'PUT',
+        headers: { Authorization: `Bearer ${body.access_token}` },
+      })
+
+      expect(status).toBe(200)
+      const suspended = await run(
+        stage.db,
+        sql`select from clients where id = ${id} and suspended_at is not null`,
+      )
+      expect(suspended).toBe(1)
+    } finally {
+      await stage.stop()
+    }
+  })
+})
