@@ -63,7 +63,7 @@ export function adminGuard(parts: GuardParts): { admin: Guard; recentAdmin: Guar
       const isPost = ctx.method === 'POST'
       if (!user) return sendToSignIn(ctx, parts.issuer, isPost ? ctx.path : ctx.url)
       if (user.role !== 'admin') throw new NotFound()
-      enter(parts, ctx, session, user)
+      await enter(parts, ctx, session, user)
       if ((recent || isPost) && isOlderThan(session, RECENT_SECONDS)) return askAgain(ctx, parts.issuer, user)
       ctx.state.locals = { waiting: await countWaiting(parts.db) }
       await handler(ctx as SignedIn)
@@ -175,7 +175,7 @@ function guardOf(parts: GuardParts, home: string, recent = false): Guard {
   return (handler) => async (ctx) => {
     const { session, user } = await whoIs(parts, ctx)
     if (!user) return sendToSignIn(ctx, parts.issuer, ctx.method === 'GET' ? ctx.path : home)
-    enter(parts, ctx, session, user)
+    await enter(parts, ctx, session, user)
     if (recent && isOlderThan(session, RECENT_SECONDS)) return askAgain(ctx, parts.issuer, user)
     ctx.state.locals = { has_portal: parts.hasPortal }
     await handler(ctx as SignedIn)
@@ -199,8 +199,12 @@ async function whoIs(parts: GuardParts, ctx: Context): Promise<{ session: Sessio
   return { session, user: user && !user.disabled_at ? user : undefined }
 }
 
-function enter(parts: GuardParts, ctx: Context, session: Session, user: User): void {
-  if (ctx.method === 'POST') checkForm(ctx, parts.secrets, session.uid)
+async function enter(parts: GuardParts, ctx: Context, session: Session, user: User): Promise<void> {
+  if (ctx.method === 'POST') {
+    // What is large is read of those only whom the page is for.
+    await (ctx.state.readBody as (() => Promise<unknown>) | undefined)?.()
+    checkForm(ctx, parts.secrets, session.uid)
+  }
   ctx.state.user = user
   ctx.state.sessionUid = session.uid
   ctx.state.csrf = csrfToken(parts.secrets, session.uid)

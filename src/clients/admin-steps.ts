@@ -11,6 +11,7 @@ import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
 import { isDocumentId } from './document-url.ts'
 import { findRefusedDocument, listRefusedDocuments, readmitDocument } from './documents.ts'
+import { VersionConflict } from './edit.ts'
 import { InvalidMetadata } from './metadata.ts'
 import { approveClient, rejectClient, unverifyClient, verifyClient } from './review.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from './secrets.ts'
@@ -23,6 +24,7 @@ import {
   suspendClient,
 } from './store.ts'
 import { appView } from './view.ts'
+import { LABELS } from './words.ts'
 
 /** What a step says before, does, and says afterwards. */
 interface Step {
@@ -33,8 +35,10 @@ interface Step {
   danger?: boolean
   /** Something to be typed: a reason, a name; or chosen. */
   field?(app: Client): Field
-  /** @throws InvalidMetadata with the field's name */
-  run(app: Client, typed: string, by: Actor): Promise<{ notice: Notice; to?: string }>
+  /** What it vouches for is shown, and is what it is done to. */
+  vouches?: boolean
+  /** @param version what was seen. @throws InvalidMetadata with the field's name, VersionConflict */
+  run(app: Client, typed: string, by: Actor, version: number): Promise<{ notice: Notice; to?: string }>
 }
 
 interface Field {
@@ -97,6 +101,7 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       confirm_label: step.label,
       danger: step.danger ?? false,
       field: field && { ...field, value: typed ?? field.value },
+      ...(step.vouches && { hidden: { version: String(app.version) }, facts: factsOf(app) }),
     }
   }
   const form = (step: Step) => ({
@@ -113,9 +118,13 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
           app,
           typed,
           actingUser(ctx),
+          seenVersion(ctx),
         )
         seeOther(ctx, to, notice)
       } catch (error) {
+        if (error instanceof VersionConflict) {
+          return confirm(ctx, error.client, pageOf(step, error.client), { form: MOVED_ON }, 409)
+        }
         if (!(error instanceof InvalidMetadata) || error.field !== field?.name) throw error
         const errors = { [field.name]: `${field.label}: ${error.problem}.` }
         confirm(ctx, app, pageOf(step, app, typed), errors, 422)
@@ -153,8 +162,9 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       will: ({ name }) => [`Everybody can use ${name}, from the moment you press the button.`, ...tells.will],
       will_not: () => ['It is not marked as verified: that is a decision of its own.', ...tells.will_not],
       label: 'Approve',
-      run: async (app, _, by) =>
-        told(await approveClient(db, app.id, by), `${app.name} is approved. Everybody can use it.`),
+      vouches: true,
+      run: async (app, _, by, version) =>
+        told(await approveClient(db, app.id, by, version), `${app.name} is approved. Everybody can use it.`),
     }),
 
     reject: form({
@@ -181,7 +191,9 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       heading: ({ name }) => `Mark ${name} as verified?`,
       will: () => ['The consent page says “Verified”: that you know who is behind it.'],
       label: 'Mark as verified',
-      run: async (app, _, by) => told(await verifyClient(db, app.id, by), `${app.name} is verified.`),
+      vouches: true,
+      run: async (app, _, by, version) =>
+        told(await verifyClient(db, app.id, by, version), `${app.name} is verified.`),
     }),
 
     unverify: form({
@@ -327,11 +339,15 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
         const overlap = OVERLAPS.find(({ value }) => value === sentText(ctx, 'overlap'))
         if (!overlap)
           return confirm(ctx, app, rotatePage(app), { overlap: 'Choose when the old ones end.' }, 422)
-        const secret = await rotateSecret(db, app.id, actingUser(ctx), {
-          overlapSeconds: Number(overlap.value),
-        })
-        if (secret === undefined) throw new NotFound('There is no such app.')
-        showSecret(ctx, app, secret, `The secrets it had end ${overlap.label}.`)
+        const overlapSeconds = Number(overlap.value)
+        try {
+          const secret = await rotateSecret(db, app.id, actingUser(ctx), { overlapSeconds })
+          if (secret === undefined) throw new NotFound('There is no such app.')
+          showSecret(ctx, app, secret, `The secrets it had end ${overlap.label}.`)
+        } catch (error) {
+          if (!(error instanceof InvalidMetadata)) throw error
+          confirm(ctx, app, rotatePage(app), { overlap: `The old secrets: ${error.problem}.` }, 422)
+        }
       },
     },
 
@@ -366,6 +382,31 @@ interface Confirmation {
   confirm_label: string
   danger: boolean
   field?: Field
+  hidden?: Record<string, string>
+  facts?: { label: string; lines: string[] }[]
+}
+
+const MOVED_ON = 'It was changed since you looked at it. This is how it stands now.'
+
+// A form that does not say what was seen has seen nothing.
+function seenVersion(ctx: SignedIn): number {
+  const text = sentText(ctx, 'version', 10)
+  return /^\d{1,9}$/.test(text) ? Number(text) : 0
+}
+
+function factsOf(app: Client) {
+  const fields = [
+    'description',
+    'homepage_uri',
+    'policy_uri',
+    'tos_uri',
+    'redirect_uris',
+    'post_logout_redirect_uris',
+    'scopes',
+  ] as const
+  return fields
+    .map((field) => ({ label: LABELS[field] ?? field, lines: [app[field] ?? []].flat().filter(Boolean) }))
+    .filter(({ lines }) => lines.length > 0)
 }
 
 function newSecretPage(app: Client, typed = ''): Confirmation {

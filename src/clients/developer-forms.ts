@@ -67,7 +67,7 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
     const about = {
       name: app.name,
       type: app.type,
-      decided: app.state === 'active' && (reception.approval || app.verified_at !== null || app.first_party),
+      decided: (app.state === 'active' && reception.approval) || app.verified_at !== null || app.first_party,
     }
     const { values, version } = page
     return show(

@@ -1,5 +1,7 @@
 // The people around a developer's app: its owners, who is invited to be one, and who may try it out while it waits.
+import { digest } from '../credentials.ts'
 import { actingUser, type SignedIn } from '../guards.ts'
+import { normalEmail } from '../users/store.ts'
 import { NotFound } from '../web/errors.ts'
 import { sentText } from '../web/form.ts'
 import { seeOther, takeNotice } from '../web/notice.ts'
@@ -28,6 +30,13 @@ export function developerPeople({
     attempts: 30,
     seconds: 60 * 60,
     message: 'You have invited many people within an hour.',
+  })
+  // A mailbox of somebody who may want to hear nothing of it.
+  const toOneAddress = throttle(db, {
+    name: 'invite-address',
+    attempts: 5,
+    seconds: 24 * 60 * 60,
+    message: 'You have invited this address often today.',
   })
   const pathOf = (app: Client, part: string): string => `/developer/apps/${app.id}/${part}`
   const confirm = (ctx: SignedIn, app: Client, page: object, errors: Errors = {}): void =>
@@ -129,6 +138,7 @@ export function developerPeople({
           const typed = sentText(ctx, 'email')
           const by = actingUser(ctx)
           await invitations.count(by.id)
+          if (mailIsOn) await toOneAddress.count(digest(`${by.id} ${normalEmail(typed)}`).toString('hex'))
           try {
             const invitation = await createInvitation(db, app.id, typed, { mailed: mailIsOn }, by)
             if (!invitation) throw new NotFound('There is no such app, or it is not yours.')

@@ -93,9 +93,14 @@ export function developerSecrets({ db, render }: DeveloperParts) {
         const overlap = OVERLAPS.find(({ value }) => value === sentText(ctx, 'overlap'))
         if (!overlap) return confirm(ctx, app, rotatePage(app), { overlap: 'Choose when the old ones end.' })
         const overlapSeconds = Number(overlap.value)
-        const secret = await rotateSecret(db, app.id, actingUser(ctx), { overlapSeconds })
-        if (secret === undefined) throw new NotFound('There is no such app.')
-        showSecret(ctx, app, secret, `The secrets it had end ${overlap.label}.`)
+        try {
+          const secret = await rotateSecret(db, app.id, actingUser(ctx), { overlapSeconds })
+          if (secret === undefined) throw new NotFound('There is no such app.')
+          showSecret(ctx, app, secret, `The secrets it had end ${overlap.label}.`)
+        } catch (error) {
+          if (!(error instanceof InvalidMetadata)) throw error
+          confirm(ctx, app, rotatePage(app), { overlap: `The old secrets: ${error.problem}.` })
+        }
       },
     },
 

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { ActingUser } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
-import { type Db, many, maybe, one, run, sql, tx } from '../db/pool.ts'
+import { type Db, fragment, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { queueMail } from '../mail/outbox.ts'
 import { findUser, normalEmail, type User } from '../users/store.ts'
@@ -25,6 +25,11 @@ export interface Invitation {
 export const INVITATION_DAYS = 7
 
 const MOST_OPEN = 20
+
+// What somebody hands on who has no say any more is worth nothing: an invitation lives as long as its sender looks after the app.
+const IS_OPEN = fragment`i.accepted_at is null and i.withdrawn_at is null and i.expires_at > now()
+  and exists (select from client_owners o join users sender on sender.id = o.user_id
+              where o.client_id = i.client_id and o.user_id = i.invited_by and sender.disabled_at is null)`
 
 /** An e-mail address as it is stored and compared. @throws InvalidMetadata */
 export function emailAddress(text: string): string {
@@ -97,8 +102,7 @@ export async function invitationLinkForMail(
   const secret = randomBytes(32).toString('base64url')
   const renewed = await run(
     t,
-    sql`update client_invitations set hash = ${digest(secret)}
-        where id = ${invitation_id} and accepted_at is null and withdrawn_at is null and expires_at > now()`,
+    sql`update client_invitations i set hash = ${digest(secret)} where i.id = ${invitation_id} and ${IS_OPEN}`,
   )
   return renewed ? `/developer/invitations/${secret}` : undefined
 }
@@ -107,8 +111,8 @@ export async function invitationLinkForMail(
 export function listInvitations(db: Db, client_id: string): Promise<Invitation[]> {
   return many<Invitation>(
     db,
-    sql`select id, client_id, email, created_at, expires_at from client_invitations
-        where client_id = ${client_id} and accepted_at is null and withdrawn_at is null and expires_at > now()
+    sql`select id, client_id, email, created_at, expires_at from client_invitations i
+        where i.client_id = ${client_id} and ${IS_OPEN}
         order by created_at, id`,
   )
 }
@@ -119,9 +123,8 @@ export function withdrawInvitation(db: Db, client_id: string, id: string, by: Ac
     if (!(await lockOwnApp(t, client_id, by.id))) return false
     const withdrawn = await run(
       t,
-      sql`update client_invitations set withdrawn_at = now()
-          where id = ${id} and client_id = ${client_id} and accepted_at is null and withdrawn_at is null
-            and expires_at > now()`,
+      sql`update client_invitations i set withdrawn_at = now()
+          where i.id = ${id} and i.client_id = ${client_id} and ${IS_OPEN}`,
     )
     if (!withdrawn) return false
     await record(t, { type: 'client.invitation_withdrawn', client_id, invitation_id: id }, by)
@@ -137,8 +140,8 @@ export async function findInvitation(
 ): Promise<{ client: Client; is_theirs: boolean } | undefined> {
   const invitation = await maybe<Invitation>(
     db,
-    sql`select id, client_id, email, created_at, expires_at from client_invitations
-        where hash = ${digest(secret)} and accepted_at is null and withdrawn_at is null and expires_at > now()`,
+    sql`select id, client_id, email, created_at, expires_at from client_invitations i
+        where i.hash = ${digest(secret)} and ${IS_OPEN}`,
   )
   const client = invitation && (await findClient(db, invitation.client_id))
   if (!client) return undefined
@@ -155,7 +158,7 @@ export function acceptInvitation(db: Db, secret: string, by: ActingUser): Promis
       t,
       sql`update client_invitations i set accepted_at = now()
           from users u
-          where i.hash = ${digest(secret)} and i.accepted_at is null and i.withdrawn_at is null and i.expires_at > now()
+          where i.hash = ${digest(secret)} and ${IS_OPEN}
             and u.id = ${by.id} and u.email = i.email and u.email_verified and u.disabled_at is null
           returning i.id, i.client_id`,
     )

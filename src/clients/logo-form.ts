@@ -13,7 +13,8 @@ import type { Client } from './store.ts'
 import { appView } from './view.ts'
 
 const UPLOADS = 20
-const UPLOAD_SECONDS = 10 * 60
+// Each is kept for a week at least.
+const UPLOAD_SECONDS = 60 * 60
 
 /** Changes the logo of an app; '' takes it away. @returns whether that waits for a decision; undefined: there is no such app. */
 export type ChangeLogo = (db: Db, logo_uri: string) => Promise<{ waits: boolean } | undefined>

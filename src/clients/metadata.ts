@@ -126,8 +126,9 @@ export function validMetadata(input: ClientInput): ClientMetadata {
 
 const WEB_ADDRESSES = ['homepage_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const
 
-// Matching and showing must never see what a parser drops or forgives: tabs, line feeds, backslashes, half a surrogate.
-const NO_ADDRESS = /[\s\p{Cc}\p{Cs}\\]/u
+// Matching and showing must never see what a parser drops or forgives: tabs, line feeds, backslashes, half a surrogate; nor what
+// turns an address round for whoever decides about it.
+const NO_ADDRESS = /[\s\p{Cc}\p{Cf}\p{Cs}\\]/u
 
 const EXAMPLE = {
   web: 'https://app.example/callback',
@@ -148,9 +149,13 @@ function redirectUriProblem(uri: string, type: (typeof APP_TYPES)[number]): stri
   if (!url) return 'is not an absolute URI'
   if (uri.length > 1000) return 'has more than 1000 characters'
   if (NO_ADDRESS.test(uri)) return 'holds white space, control characters or a backslash'
+  // RFC 3986 §2: libraries send no others, and letters of other alphabets look like those of somebody else's host.
+  if (/[^\x21-\x7e]/.test(uri))
+    return 'has letters beyond ASCII; write its host as xn--… and the rest percent-encoded'
   if (uri.includes('#')) return 'has a fragment'
   if (uri.includes('*')) return 'has a wildcard; redirect URIs are compared exactly'
-  if (/^[^/?]*:\/\/[^/?]*@/.test(uri)) return 'has user information'
+  if (url.username || url.password || /^[^/?]*:\/\/[^/?]*@/.test(uri)) return 'has user information'
+  if (isForgiven(url, uri)) return 'does not have exactly two slashes before its host'
   if (url.protocol === 'https:') return undefined
   if (url.protocol === 'http:') {
     return isLoopback(url.hostname) ? undefined : 'is not https; plain http is for loopback only'
@@ -164,12 +169,19 @@ function redirectUriProblem(uri: string, type: (typeof APP_TYPES)[number]): stri
 function checkWebAddress(field: string, uri: string): void {
   const url = URL.parse(uri)
   const web = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
-  if (!url || !web || url.username || url.password || uri.length > 1000 || NO_ADDRESS.test(uri)) {
+  const isPlain = url && !url.username && !url.password && !isForgiven(url, uri)
+  if (!web || !isPlain || uri.length > 1000 || NO_ADDRESS.test(uri)) {
     throw new InvalidMetadata(
       field,
       `${JSON.stringify(uri.slice(0, 200))} is not an https address, e.g. https://app.example/`,
     )
   }
+}
+
+// A parser takes `https:host` and `https:///host` for an address with a host; on a page of ours a browser takes the first for a
+// path of ours, and a person who reads the second may take the path for the host.
+function isForgiven({ protocol }: URL, uri: string): boolean {
+  return (protocol === 'https:' || protocol === 'http:') && !/^https?:\/\/[^/?]/i.test(uri)
 }
 
 function isLoopback(hostname: string): boolean {

@@ -123,8 +123,9 @@ async function fieldsToDecide(
   m: ClientMetadata,
   { approval }: Reception,
 ): Promise<(keyof ClientMetadata)[]> {
-  if (client.state !== 'active') return []
-  const isDecided = approval || client.verified_at !== null || client.first_party
+  const isVouchedFor = client.verified_at !== null || client.first_party
+  if (client.state !== 'active' && !isVouchedFor) return []
+  const isDecided = approval || isVouchedFor
   const added = m.scopes.filter((scope) => !client.scopes.includes(scope))
   // Where no person is asked, nobody else decides about a scope.
   const asksNobody = client.first_party || client.type === 'service'

@@ -135,9 +135,9 @@ export function removeOwner(
   })
 }
 
-/** Ends what somebody tried out with an app that waits, unless they still may use it. */
+/** Ends what somebody tried out with an app that waits, or will again, unless they still may use it. */
 export async function endTrial(t: Db, client: Client, user_id: string, by: ActingUser): Promise<void> {
-  if (client.state !== 'pending' || (await mayUse(t, client, user_id))) return
+  if (await mayUse(t, client, user_id)) return
   const consent = await findConsent(t, user_id, client.id)
   if (consent) await endAccess(t, consent.id, by)
 }

@@ -2,12 +2,18 @@
 import type { Actor, AuditEvent } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { type Db, one, type Query, run, sql, tx } from '../db/pool.ts'
+import { endAllAccess } from '../grants/end.ts'
 import { type Mail, type MailParams, queueMail } from '../mail/outbox.ts'
+import { VersionConflict } from './edit.ts'
 import { InvalidMetadata } from './metadata.ts'
 import { findOwners } from './owners.ts'
+import { type Client, lockClient } from './store.ts'
 
-/** Lets everybody use an app that waits, or that was rejected, and tells its owners by mail. @returns whether anything changed. */
-export function approveClient(db: Db, id: string, by: Actor): Promise<boolean> {
+/**
+ * Lets everybody use an app that waits, or that was rejected, and tells its owners by mail.
+ * @param version what was looked at; absent: whatever stands now. @returns whether anything changed. @throws VersionConflict
+ */
+export function approveClient(db: Db, id: string, by: Actor, version?: number): Promise<boolean> {
   return decide(
     db,
     sql`update clients set state = 'active', state_reason = '', version = version + 1
@@ -15,6 +21,7 @@ export function approveClient(db: Db, id: string, by: Actor): Promise<boolean> {
     { type: 'client.approved', client_id: id },
     by,
     (t) => tellOwners(t, id, (to, params) => ({ to, kind: 'app_approved', params })),
+    (t) => mustBeAsSeen(t, id, version, ({ state }) => state === 'active'),
   )
 }
 
@@ -30,19 +37,31 @@ export async function rejectClient(db: Db, id: string, reason: string, by: Actor
         where id = ${id} and state = 'pending' and deleted_at is null`,
     { type: 'client.rejected', client_id: id, reason: text },
     by,
-    (t) =>
-      tellOwners(t, id, (to, params) => ({ to, kind: 'app_rejected', params: { ...params, reason: text } })),
+    async (t) => {
+      await tellOwners(t, id, (to, params) => ({
+        to,
+        kind: 'app_rejected',
+        params: { ...params, reason: text },
+      }))
+      // Its state kills its tokens at once; this keeps them dead when its owners ask again.
+      await endAllAccess(t, { client_id: id }, by)
+    },
   )
 }
 
-/** Says on the consent page that somebody has checked who is behind an app. @returns whether anything changed. */
-export function verifyClient(db: Db, id: string, by: Actor): Promise<boolean> {
+/**
+ * Says on the consent page that somebody has checked who is behind an app.
+ * @param version what was looked at; absent: whatever stands now. @returns whether anything changed. @throws VersionConflict
+ */
+export function verifyClient(db: Db, id: string, by: Actor, version?: number): Promise<boolean> {
   return decide(
     db,
     sql`update clients set verified_at = now(), version = version + 1
         where id = ${id} and verified_at is null and deleted_at is null and type <> 'resource_server'`,
     { type: 'client.verified', client_id: id },
     by,
+    undefined,
+    (t) => mustBeAsSeen(t, id, version, ({ verified_at }) => verified_at !== null),
   )
 }
 
@@ -87,13 +106,26 @@ function decide(
   event: AuditEvent,
   by: Actor,
   tell: (t: Db) => Promise<void> = async () => {},
+  look: (t: Db) => Promise<void> = async () => {},
 ): Promise<boolean> {
   return tx(db, async (t) => {
+    await look(t)
     if (!(await run(t, update))) return false
     await record(t, event, by)
     await tell(t)
     return true
   })
+}
+
+// The owners of an undecided app may change all of it: nobody vouches for what they have not seen.
+async function mustBeAsSeen(
+  t: Db,
+  id: string,
+  version: number | undefined,
+  isDecided: (client: Client) => boolean,
+): Promise<void> {
+  const client = version === undefined ? undefined : await lockClient(t, id)
+  if (client && client.version !== version && !isDecided(client)) throw new VersionConflict(client)
 }
 
 async function tellOwners(

@@ -67,14 +67,7 @@ export function addNamedSecret(
   if (/\p{Cc}/u.test(text)) throw new InvalidMetadata('name', 'holds control characters')
   return tx(db, async (t) => {
     if (!(await lockConfidential(t, client_id))) return undefined
-    const { live } = await one<{ live: number }>(
-      t,
-      sql`select count(*)::int as live from client_secrets
-          where client_id = ${client_id} and revoked_at is null and (expires_at is null or expires_at > now())`,
-    )
-    if (live >= MOST_LIVE) {
-      throw new InvalidMetadata('name', `there are ${live} secrets already; revoke one that is not used`)
-    }
+    await checkRoom(t, client_id, 'name')
     const secret = await addSecret(t, client_id, text)
     await record(
       t,
@@ -105,6 +98,7 @@ export function revokeSecret(db: Db, client_id: string, id: string, by: Actor): 
 /**
  * Gives a confidential client a new secret; those it had stay valid for the overlap, then end.
  * @param overlapSeconds 0 ends them at once. @returns the new value, or undefined when there is no such confidential client.
+ * @throws InvalidMetadata when as many as there may be would go on
  */
 export function rotateSecret(
   db: Db,
@@ -114,6 +108,7 @@ export function rotateSecret(
 ): Promise<string | undefined> {
   return tx(db, async (t) => {
     if (!(await lockConfidential(t, client_id))) return undefined
+    if (overlapSeconds > 0) await checkRoom(t, client_id, 'overlap_seconds')
     await run(
       t,
       sql`update client_secrets
@@ -135,6 +130,17 @@ export function matchingSecret(stored: readonly StoredSecret[], presented: strin
       timingSafeEqual(secret.hash, hash) && (!secret.expires_at || secret.expires_at.getTime() > now),
   )
   return stored[fits.indexOf(true)]
+}
+
+// Whoever authenticates is compared with each of them.
+async function checkRoom(t: Db, client_id: string, field: string): Promise<void> {
+  const { live } = await one<{ live: number }>(
+    t,
+    sql`select count(*)::int as live from client_secrets
+        where client_id = ${client_id} and revoked_at is null and (expires_at is null or expires_at > now())`,
+  )
+  if (live < MOST_LIVE) return
+  throw new InvalidMetadata(field, `there are ${live} secrets already; revoke one that is not used`)
 }
 
 function prefixOf(secret: string): string {

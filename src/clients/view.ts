@@ -31,26 +31,27 @@ export interface AppFacts {
 const TINTS = 12
 
 /**
- * Makes the view of an app. One that registered itself is believed nothing that could be somebody else's: it goes by the host
- * that people are sent to, and its logo is shown once it is verified. One whose id is the address of a document goes by the host
+ * Makes the view of an app. Unless an administrator vouches for it, it is not believed a web page that could be somebody else's:
+ * it goes by the host that people are sent to. The logo of one that registered itself is shown once it is verified. One whose id is the address of a document goes by the host
  * of that: it is the only thing that is certain about it.
  * @param redirectUri where people are sent back to now; its host is what they must see.
  * @param seenHost the host they were sent back to when they allowed it.
  */
 export function appView(app: AppFacts, redirectUri?: string, seenHost?: string): AppView {
   const [chip, chip_text] = chipOf(app)
-  const isBelieved = app.registered_by !== 'itself' || app.verified_at !== null || app.first_party
+  const isVouchedFor = app.registered_by === 'admin' || app.verified_at !== null || app.first_party
+  const isBelieved = isVouchedFor || app.registered_by !== 'itself'
   const isDocument = isDocumentId(app.id)
   const host = isDocument
     ? hostOf(app.id)
-    : hostOf(redirectUri ?? (isBelieved ? app.homepage_uri : undefined) ?? app.redirect_uris[0])
+    : hostOf(redirectUri ?? (isVouchedFor ? app.homepage_uri : undefined) ?? app.redirect_uris[0])
   return {
     id: app.id,
     name: app.name,
     initial: [...app.name.trim()][0]?.toUpperCase() ?? '?',
     tint: createHash('sha256').update(app.id).digest()[0]! % TINTS,
     logo_uri: (isBelieved && app.logo_uri) || undefined,
-    host: (!isBelieved && !redirectUri && !isDocument && seenHost) || host,
+    host: (!isVouchedFor && !redirectUri && !isDocument && seenHost) || host,
     chip,
     chip_text,
   }

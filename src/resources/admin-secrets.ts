@@ -80,9 +80,14 @@ export function resourceAdminSecrets({ db, render }: { db: Pool; render: Render 
         if (!overlap)
           return confirm(ctx, api, rotatePage(api), { overlap: 'Choose when the old ones end.' }, 422)
         const overlapSeconds = Number(overlap.value)
-        const secret = await rotateSecret(db, client_id, actingUser(ctx), { overlapSeconds })
-        if (secret === undefined) throw new NotFound('This API has no credentials.')
-        showSecret(ctx, keeper, secret, `The secrets it had end ${overlap.label}.`)
+        try {
+          const secret = await rotateSecret(db, client_id, actingUser(ctx), { overlapSeconds })
+          if (secret === undefined) throw new NotFound('This API has no credentials.')
+          showSecret(ctx, keeper, secret, `The secrets it had end ${overlap.label}.`)
+        } catch (error) {
+          if (!(error instanceof InvalidMetadata)) throw error
+          confirm(ctx, api, rotatePage(api), { overlap: `The old secrets: ${error.problem}.` }, 422)
+        }
       },
     },
 

@@ -5,8 +5,8 @@ import type { Actor } from '../audit/events.ts'
 import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
 import { type Db, maybe, one, run, sql, tx } from '../db/pool.ts'
-import { queueMail, withdrawMails } from '../mail/outbox.ts'
-import { setPassword } from './store.ts'
+import { queueMail } from '../mail/outbox.ts'
+import { endResets, setPassword } from './store.ts'
 
 /** How a person gets the link: by mail, or from the hands of an administrator because no mail is sent. */
 export type ResetBy = 'mail' | 'hand'
@@ -26,8 +26,7 @@ export function sendReset(
   return tx(db, async (t) => {
     const user = await lockEnabled(t, user_id)
     if (!user) return undefined
-    await withdrawMails(t, 'password_reset', { user_id })
-    await endLink(t, user_id)
+    await endResets(t, user_id)
     await record(t, { type: 'user.reset_sent', user_id, how }, by)
     if (how === 'hand') return { path: await makeLink(t, user_id) }
     await queueMail(t, { to: user.email, kind: 'password_reset', params: { name: user.name, user_id } })

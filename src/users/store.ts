@@ -5,6 +5,7 @@ import { record } from '../audit/store.ts'
 import { digest } from '../credentials.ts'
 import { type Db, fragment, isUniqueViolation, many, maybe, one, run, sql, tx } from '../db/pool.ts'
 import type { Sweep } from '../db/sweep.ts'
+import { withdrawMails } from '../mail/outbox.ts'
 import { hashPassword } from './password.ts'
 import { keepAdministrator } from './roles.ts'
 
@@ -138,6 +139,7 @@ export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
     )
     if (!changed) return false
     await run(t, sql`delete from sessions where user_id = ${id}`)
+    await endResets(t, id)
     await record(t, { type: 'user.disabled', user_id: id }, by)
     return true
   })
@@ -197,6 +199,7 @@ export async function setPassword(
     )
     if (!changed) return false
     await run(t, sql`delete from sessions where user_id = ${id} and uid <> ${keepSessionUid}`)
+    await endResets(t, id)
     await record(t, { type: 'password.changed', user_id: id }, by)
     return true
   })
@@ -237,6 +240,15 @@ export async function signInEpoch(db: Db, id: string): Promise<number | undefine
     sql`select sign_in_epoch as epoch from users where id = ${id} and disabled_at is null`,
   )
   return user?.epoch
+}
+
+/** Ends the links with which somebody could choose a new password, those that are still to be mailed, too. */
+export async function endResets(t: Db, user_id: string): Promise<void> {
+  await withdrawMails(t, 'password_reset', { user_id })
+  await run(
+    t,
+    sql`delete from user_links where user_id = ${user_id} and purpose = 'reset' and consumed_at is null`,
+  )
 }
 
 const SETUP_LINK_HOURS = 24
