@@ -142,7 +142,12 @@ export async function scopeChoices(
   const apis = [
     {
       name: 'OpenID',
-      scopes: OPENID_SCOPES.map((name) => ({ name, sentence: '', dangerous: false, kinds: null })),
+      scopes: OPENID_SCOPES.map((name) => ({
+        name,
+        sentence: OPENID_HINTS[name],
+        dangerous: false,
+        kinds: null,
+      })),
     },
     ...(await resources.all()).filter(
       ({ scopes }) => door === 'admin' || !scopes.some(({ name }) => isApiScope(name)),
@@ -156,6 +161,14 @@ export async function scopeChoices(
       checked: scopes.has(scope.name),
     })),
   }))
+}
+
+// For who registers an app; what people read about these scopes is in oidc/scopes.ts.
+const OPENID_HINTS: Record<(typeof OPENID_SCOPES)[number], string> = {
+  openid: 'Know that it is the same person again',
+  profile: 'Their name',
+  email: 'Their email address',
+  offline_access: 'Stay connected while they are away',
 }
 
 function hintOf({ sentence, dangerous, kinds }: Omit<ResourceScope, 'name' | 'detail'>): string | undefined {

@@ -58,16 +58,21 @@ export function secretView(secret: SecretRow, path: string) {
   }
 }
 
-/** Changes as old → new, entry by entry; `mark` says which entries go and which are new. */
+/** Changes as old → new, entry by entry; says which entries go, which are new, and which are uploaded logos. */
 export function differenceView(changes: Change[]) {
   return changes.map(({ field, from, to }) => {
     const [before, after] = [entries(from), entries(to)]
     return {
       label: LABELS[field] ?? field,
-      from: before.map((text) => ({ text, goes: !after.includes(text) })),
-      to: after.map((text) => ({ text, is_new: !before.includes(text) })),
+      from: before.map((text) => ({ text, is_logo: isLogo(field, text), goes: !after.includes(text) })),
+      to: after.map((text) => ({ text, is_logo: isLogo(field, text), is_new: !before.includes(text) })),
     }
   })
+}
+
+// Uploaded, so it is a picture that we drew. Who decides has to see it, not its address.
+function isLogo(field: string, text: string): boolean {
+  return field === 'logo_uri' && /\/logos\/[0-9a-f]{64}\.png$/.test(text)
 }
 
 function entries(value: unknown): string[] {

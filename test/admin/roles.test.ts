@@ -147,6 +147,11 @@ async function ownCsrf(): Promise<string> {
   return csrfOf(await office.ada.open('/account'))
 }
 
+test('the account of an administrator leads to the console, and nobody else’s does', async () => {
+  expect((await office.ada.account()).html).toContain('href="/admin"')
+  expect((await office.jamie.account()).html).not.toContain('href="/admin"')
+})
+
 test('an old sign-in still reads; the page of a form asks for a new one and then is there', async () => {
   await age(office.stage, office.ada, 16)
 

@@ -230,6 +230,7 @@ test('an administrator finds, approves and edits an app without a script', async
   await page.getByRole('link', { name: /^Apps/ }).click()
   await page.getByLabel('Name, client ID, owner or redirect URI').fill('postcards')
   await press(page, 'Search')
+  // The newest comes first; one of the same name registered itself long ago.
   await page.getByRole('link', { name: LONG }).first().click()
   await page.getByRole('link', { name: 'Approve' }).click()
   await press(page, 'Approve')

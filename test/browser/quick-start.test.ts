@@ -29,6 +29,7 @@ let spa: App
 let spaOrigin: string
 
 beforeAll(async () => {
+  // Open: a new logo holds at once.
   theatre = await openTheatre(undefined, { DEVELOPER_REGISTRATION: 'open' })
   jamie = await theatre.stage.person('Jamie')
   await setRole(theatre.stage.db, jamie.id, 'admin', SYSTEM)

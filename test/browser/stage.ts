@@ -19,7 +19,7 @@ export interface Theatre {
   close(): Promise<void>
 }
 
-/** Opens the theatre. @param page what `site` answers under a path, where it is not its usual page. */
+/** Opens the theatre. @param page what `site` answers under a path, where it is not its usual page. @param env of the server */
 export async function openTheatre(
   page: (url: URL) => Answer | undefined = () => undefined,
   env?: Record<string, string>,

@@ -115,6 +115,25 @@ describe('what waits', () => {
   })
 })
 
+test('who decides about an uploaded logo sees the picture; a logo elsewhere is an address', async () => {
+  const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
+  const uploaded = `${stage.origin}/logos/${'a'.repeat(64)}.png`
+  const elsewhere = 'https://calendar.example/logo.png'
+
+  await changeOwnApp(stage.db, app.id, { logo_uri: uploaded }, 1, { approval: true }, by)
+  const [page, decision] = [
+    await ada.open(`/admin/apps/${app.id}`),
+    await ada.open(`/admin/apps/${app.id}/change/approve`),
+  ]
+  await changeOwnApp(stage.db, app.id, { logo_uri: elsewhere }, 2, { approval: true }, by)
+
+  for (const { html } of [page, decision]) {
+    expect(html).toContain(`src="${uploaded}" alt="The new logo"`)
+    expect(html).not.toContain(`<ins>${uploaded}`)
+  }
+  expect((await ada.open(`/admin/apps/${app.id}`)).html).toContain(`<ins>${elsewhere}</ins>`)
+})
+
 test('the old values serve at the sign-in until the change is approved, and the new ones from then on', async () => {
   await edit({ name: 'Almanac', redirect_uris: 'https://almanac.example/callback', description: 'At once' })
   await heard()
