@@ -53,7 +53,8 @@ export async function readBody(ctx: Context, { body, method }: Operation): Promi
   const bad = unstorable(sent)
   if (bad !== undefined) {
     throw invalid(422, 'The body holds text that cannot be kept.', {
-      [shown(bad)]: 'holds a character that is not allowed',
+      [shown(bad)]:
+        'holds a control character (NUL) or half a character; text without it is kept, e.g. "Photos"',
     })
   }
   return read(body, sent, 422)

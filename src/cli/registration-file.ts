@@ -26,7 +26,7 @@ const app = z
     id: text,
     absent: z.boolean('must be true or false'),
     name: text,
-    type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}`),
+    type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}, e.g. web`),
     description: text,
     homepage_uri: address,
     logo_uri: address,
@@ -37,7 +37,10 @@ const app = z
     scopes: texts,
     first_party: z.boolean('must be true or false'),
     pkce_required: z.boolean('must be true or false'),
-    id_token_signed_response_alg: z.enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}`),
+    id_token_signed_response_alg: z.enum(
+      ID_TOKEN_ALGS,
+      `must be one of ${ID_TOKEN_ALGS.join(', ')}, e.g. RS256`,
+    ),
   })
   .partial()
   .required({ id: true })

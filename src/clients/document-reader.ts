@@ -11,7 +11,7 @@ import { findDocument, keepDocument, putOffDocument, type ReadDocument } from '.
 import { InvalidMetadata, validMetadata } from './metadata.ts'
 import type { OpenDoor } from './registrations.ts'
 import { permission } from './registrations.ts'
-import { type Permission, readMetadata } from './rfc7591.ts'
+import { asRegistrationError, type Permission, readMetadata } from './rfc7591.ts'
 
 /** A document that cannot be used; the message says why, to whoever wrote it. */
 export class UnusableDocument extends Error {
@@ -185,7 +185,8 @@ function allowedOf(scope: unknown, allowed: string[]): unknown {
 
 function rethrowUnusable(error: unknown): never {
   if (error instanceof InvalidMetadata) {
-    const problem = `${error.field}: ${error.problem}`
+    // Whoever wrote it knows its members, not what we call them.
+    const problem = asRegistrationError(error).error_description
     throw new UnusableDocument(`the document that the client id names is refused: ${problem}`, {
       cause: error,
     })

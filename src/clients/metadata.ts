@@ -58,10 +58,10 @@ export const clientFields = {
     .min(1, 'is missing, e.g. "Photo Printer"')
     .max(80, 'has more than 80 characters, e.g. "Photo Printer"')
     .refine(isPlainName, 'holds characters that cannot be seen, e.g. "Photo Printer"'),
-  type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}`),
+  type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}, e.g. web`),
   redirect_uris: addresses,
   post_logout_redirect_uris: addresses,
-  scopes: z.array(z.string()).max(100, 'has more than 100 entries').optional(),
+  scopes: z.array(z.string()).max(100, 'has more than 100 entries, e.g. openid alone will do').optional(),
   homepage_uri: z.string().nullish(),
   logo_uri: z.string().nullish(),
   tos_uri: z.string().nullish(),
@@ -69,16 +69,16 @@ export const clientFields = {
   description: z
     .string()
     .trim()
-    .max(1000, 'has more than 1,000 characters')
+    .max(1000, 'has more than 1,000 characters, e.g. "Prints your photos"')
     .refine(
       (text) => text === '' || isPlainName(text.replace(/\r?\n/g, ' ')),
-      'holds characters that cannot be seen',
+      'holds characters that cannot be seen, e.g. "Prints your photos"',
     )
     .default(''),
   first_party: z.boolean().default(false),
   pkce_required: z.boolean().default(true),
   id_token_signed_response_alg: z
-    .enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}`)
+    .enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}, e.g. RS256`)
     .default('RS256'),
 }
 const schema = z.object(clientFields)
@@ -109,7 +109,10 @@ export function validMetadata(input: ClientInput): ClientMetadata {
   for (const uri of post_logout_redirect_uris) checkRedirectUri('post_logout_redirect_uris', uri, type)
   for (const field of WEB_ADDRESSES) if (rest[field]) checkWebAddress(field, rest[field])
   if (!rest.pkce_required && type !== 'web') {
-    throw new InvalidMetadata('pkce_required', 'may be relaxed for a web client only: others keep no secret')
+    throw new InvalidMetadata(
+      'pkce_required',
+      'may be relaxed for a web client only: others keep no secret; e.g. true',
+    )
   }
   return {
     ...rest,

@@ -251,7 +251,8 @@ async function insertClient(db: Db, query: ReturnType<typeof sql>): Promise<Clie
   try {
     return await one<Client>(db, query)
   } catch (error) {
-    if (isUniqueViolation(error)) throw new InvalidMetadata('id', 'is taken by another client')
+    if (isUniqueViolation(error))
+      throw new InvalidMetadata('id', 'is taken by another client; choose another, e.g. photo-printer-2')
     throw error
   }
 }
@@ -274,17 +275,19 @@ export async function checkScopes(
       'scopes',
       isApiScope(unknown)
         ? `${JSON.stringify(unknown)} administers this server and is for apps that an administrator registers; e.g. openid`
-        : `${JSON.stringify(unknown)} belongs to no API; e.g. openid, or a scope of a resource`,
+        : `${JSON.stringify(unknown)} belongs to no API; ${RIGHT_SCOPE}`,
     )
   }
   const refused = type && known.find((scope) => !isForKind(scope, type))
   if (refused) {
     throw new InvalidMetadata(
       'scopes',
-      `${JSON.stringify(refused.name)} is not for this kind of app (${type}), only for ${refused.kinds!.join(', ')}`,
+      `${JSON.stringify(refused.name)} is not for this kind of app (${type}), only for ${refused.kinds!.join(', ')}; ${RIGHT_SCOPE}`,
     )
   }
 }
+
+const RIGHT_SCOPE = 'e.g. openid, or a scope of a resource'
 
 function mark(
   db: Db,

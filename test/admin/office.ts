@@ -14,8 +14,11 @@ export interface Office {
 }
 
 /** Opens the office. */
-export async function openOffice(env?: Record<string, string>): Promise<Office> {
-  const stage = await startStage(env)
+export async function openOffice(
+  env?: Record<string, string>,
+  parts?: Parameters<typeof startStage>[1],
+): Promise<Office> {
+  const stage = await startStage(env, parts)
   const ada = await administrator(stage, 'Ada')
   const jamie = await stage.person('Jamie')
   await ada.account('/admin')

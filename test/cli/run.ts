@@ -1,5 +1,6 @@
 // Runs the real bin/valetkey as a child, with no more environment than a test gives it.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 
 /** What a run of the command line left behind. */
@@ -44,6 +45,34 @@ export function valetkey(args: string[], { env, input = '' }: RunOptions = {}): 
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   return ended(child)
+}
+
+/** Runs commands one after another in one process, where starting one for each of many would take minutes. */
+export function inOneProcess(databaseUrl: string) {
+  const script = join(import.meta.dirname, 'resident.ts')
+  const env = { PATH: process.env.PATH, DATABASE_URL: databaseUrl, SECRET_KEYS }
+  const child = fork(script, { env, execPath: process.execPath, execArgv: [], silent: true })
+  let last: Promise<unknown> = Promise.resolve()
+  const next = async (args: string[]): Promise<Ran> => {
+    child.send(args)
+    const [ran] = await Promise.race([
+      once(child, 'message'),
+      once(child, 'exit').then(([code]) => Promise.reject(new Error(`the process ended with ${code}`))),
+    ])
+    return ran as Ran
+  }
+  return {
+    run(args: string[]): Promise<Ran> {
+      const ran = last.then(() => next(args))
+      last = ran.catch(() => {})
+      return ran
+    },
+    async stop(): Promise<void> {
+      const ended = once(child, 'exit')
+      child.kill()
+      await ended
+    },
+  }
 }
 
 /** Waits for a child, gathering what it writes. */

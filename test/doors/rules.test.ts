@@ -1,155 +1,48 @@
-// One table of what may be registered, held against every door through which an app can be: what one refuses, all refuse,
-// naming the field, what is wrong and a right example, and nothing is stored.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { createRegistrationToken } from '../../src/clients/registration-tokens.ts'
-import { one, sql } from '../../src/db/pool.ts'
-import { csrfOf, type Office, openOffice } from '../admin/office.ts'
-import { against } from '../cli/run.ts'
-import { type Asked, REGISTRATION_CASES } from '../support/registration.ts'
+// One table of what may be registered, and one of what an app may become, held against every door through which it can be:
+// what one refuses, all refuse, naming the field, what is wrong and a right example, and nothing is stored.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { one, run, sql } from '../../src/db/pool.ts'
+import { clientRow } from '../admin/office.ts'
+import {
+  type Asked,
+  CHANGE_CASES,
+  NOBODYS,
+  NOT_THEIRS,
+  REGISTRATION_CASES,
+  WEB,
+} from '../support/registration.ts'
+import {
+  CHANGING_DOORS,
+  type ChangingDoor,
+  DOORS,
+  type Door,
+  forgive,
+  type House,
+  openHouse,
+} from './doors.ts'
 
-let office: Office
-let initial: string
-let cli: ReturnType<typeof against>
+let house: House
 beforeAll(async () => {
-  office = await openOffice({ LOG_LEVEL: 'error', DYNAMIC_REGISTRATION: 'token' })
-  const scopes = ['openid', 'photos.read']
-  const terms = { scopes, client_credentials: true, maxUses: 1000, days: 1 }
-  initial = (await createRegistrationToken(office.stage.db, terms, SYSTEM)).value
-  cli = against(office.stage.databaseUrl)
+  house = await openHouse()
 })
-afterAll(() => office.stage.stop())
+beforeEach(() => forgive(house))
+afterAll(() => house?.stop())
 
-/** What a door answers. */
-interface Answered {
-  /** Undefined: refused. */
-  client_id?: string | undefined
-  /** What the refusal says, with the door's own name for the field. */
-  refusal?: string
-}
+const ADMINISTERS = ['openid', 'clients:read']
 
-/** How a door is asked; `field` gives its name for one of our fields. */
-interface Door {
-  name: string
-  ask(asked: Asked): Promise<Answered>
-  field(field: keyof Asked): string
-  /** Whether it can be asked this at all. */
-  takes?(asked: Asked): boolean
-}
-
-const LABELS: Record<keyof Asked, string> = {
-  name: 'Name',
-  type: 'Kind',
-  redirect_uris: 'Redirect URIs',
-  post_logout_redirect_uris: 'After signing out',
-  scopes: 'Scopes',
-  homepage_uri: 'Web page',
-  policy_uri: 'Privacy policy',
-  tos_uri: 'Terms',
-}
-const MEMBERS: Partial<Record<keyof Asked, string>> = {
-  name: 'client_name',
-  scopes: 'scope',
-  homepage_uri: 'client_uri',
-}
-const AUTHENTICATION = {
-  web: 'client_secret_basic',
-  service: 'client_secret_basic',
-  spa: 'none',
-  native: 'none',
-}
-
-// A text area is lines, and what stands around a line is not part of it; a form cannot send a half character either.
-const inLines = ({ redirect_uris }: Asked) =>
-  redirect_uris.every((uri) => uri !== '' && uri.trim() === uri && uri.isWellFormed() && !/[\n\0]/.test(uri))
-
-const DOORS: Door[] = [
-  {
-    name: 'console',
-    async ask({ redirect_uris, post_logout_redirect_uris = [], scopes = [], ...asked }) {
-      const { ada } = office
-      const csrf = csrfOf(await ada.open('/admin/apps/new'))
-      const body = new URLSearchParams({
-        csrf,
-        ...asked,
-        redirect_uris: redirect_uris.join('\n'),
-        post_logout_redirect_uris: post_logout_redirect_uris.join('\n'),
-        pkce_required: 'on',
-      })
-      for (const scope of scopes) body.append('scope', scope)
-      const page = await ada.post('/admin/apps/new', body)
-      if (page.status === 422) return { refusal: page.text }
-      expect(page.status).toBe(200)
-      return { client_id: /\bc_[\w-]{16}\b/.exec(page.url.pathname + page.text)?.[0] }
-    },
-    field: (field) => LABELS[field],
-    takes: inLines,
-  },
-  {
-    name: 'command line',
-    async ask(asked) {
-      const options = Object.entries({
-        name: [asked.name],
-        type: [asked.type],
-        'redirect-uri': asked.redirect_uris,
-        'post-logout-redirect-uri': asked.post_logout_redirect_uris ?? [],
-        scope: [asked.scopes?.join(' ') ?? ''],
-        homepage: [asked.homepage_uri ?? ''],
-        policy: [asked.policy_uri ?? ''],
-        terms: [asked.tos_uri ?? ''],
-      })
-      const args = options.flatMap(([option, values]) => values.map((value) => `--${option}=${value}`))
-      const ran = await cli.run(['clients', 'create', ...args, '--json'])
-      if (ran.code === 0) return { client_id: JSON.parse(ran.stdout).id }
-      expect(ran).toMatchObject({ code: 1, stdout: '' })
-      return { refusal: ran.stderr }
-    },
-    field: (field) => field,
-    // The arguments of a program end at NUL, and hold whole characters.
-    takes: ({ redirect_uris, name }) =>
-      [...redirect_uris, name].every((text) => text.isWellFormed() && !text.includes('\0')),
-  },
-  {
-    name: 'dynamic registration',
-    async ask({ type, name, scopes, homepage_uri, ...asked }) {
-      const answer = await fetch(`${office.stage.origin}/register`, {
-        method: 'POST',
-        headers: { Authorization: `Bearer ${initial}`, 'Content-Type': 'application/json' },
-        body: JSON.stringify({
-          ...asked,
-          client_name: name,
-          client_uri: homepage_uri,
-          scope: scopes?.join(' '),
-          application_type: type === 'native' ? 'native' : 'web',
-          token_endpoint_auth_method: AUTHENTICATION[type],
-          grant_types: type === 'service' ? ['client_credentials'] : ['authorization_code', 'refresh_token'],
-        }),
-      })
-      const body = (await answer.json()) as Record<string, string>
-      if (answer.status === 201) return { client_id: body.client_id }
-      expect(answer.status).toBe(400)
-      return { refusal: body.error_description ?? '' }
-    },
-    field: (field) => MEMBERS[field] ?? field,
-  },
-]
-
-describe.each(DOORS)('$name', ({ ask, field, takes }) => {
+describe.each(DOORS)('registering: $name', (door) => {
+  const { ask, field, takes, as = (asked) => asked, registers } = door
   const cases = REGISTRATION_CASES.filter(({ asked }) => takes?.(asked) ?? true)
 
   test.each(cases)('$what', async ({ asked, wrong, problem }) => {
     const before = await count()
 
-    const { client_id, refusal } = await ask(asked)
+    const { client_id, refusal } = await ask(house, as(asked))
 
     if (wrong === undefined) {
       expect(refusal).toBeUndefined()
-      const row = await one<Asked>(
-        office.stage.db,
-        sql`select name, type, redirect_uris, scopes from clients where id = ${client_id!}`,
-      )
-      const { name, type, redirect_uris, scopes } = asked
-      expect(row).toEqual({ name, type, redirect_uris, scopes })
+      const { name, type, redirect_uris, scopes } = as(asked)
+      expect(await row(client_id)).toMatchObject({ name, type, redirect_uris, scopes })
       return
     }
     expect(client_id).toBeUndefined()
@@ -158,9 +51,126 @@ describe.each(DOORS)('$name', ({ ask, field, takes }) => {
     expect(refusal).toContain('e.g. ')
     expect(await count()).toBe(before)
   })
+
+  test.each(foreignTo(door))('nobody says %s there', async (name, value) => {
+    const before = await count()
+
+    const { client_id, refusal } = await ask(house, as(WEB), { [name]: value })
+
+    if (client_id !== undefined) return expect(await row(client_id)).toMatchObject(standard(registers, name))
+    expect(refusal).toMatch(new RegExp(name.replaceAll('_', '[_-]')))
+    expect(await count()).toBe(before)
+  })
+
+  if (registers !== 'admin' && (takes?.({ ...WEB, scopes: ADMINISTERS }) ?? true)) {
+    test('a scope that administers this server', async () => {
+      const before = await count()
+
+      const { client_id, refusal } = await ask(house, { ...WEB, scopes: ADMINISTERS })
+
+      expect(client_id).toBeUndefined()
+      expect(refusal).toContain(field('scopes'))
+      expect(refusal).toMatch(/clients:read.*e\.g\. /s)
+      expect(await count()).toBe(before)
+    })
+  }
 })
 
+describe.each(CHANGING_DOORS)('changing: $name', (door) => {
+  const { make, change: ask, field, registers } = door
+  const refused = async (id: string, change: Partial<Asked>, problem: RegExp, wrong: keyof Asked) => {
+    const before = await standing(id)
+
+    const { client_id, refusal } = await ask(house, id, change)
+
+    expect(client_id).toBeUndefined()
+    expect(refusal).toContain(field(wrong))
+    expect(refusal).toMatch(problem)
+    expect(refusal).toContain('e.g. ')
+    expect(await standing(id)).toBe(before)
+  }
+
+  test.each(CHANGE_CASES)('$what', async ({ change, wrong, problem }) => {
+    const id = await make(house)
+    if (wrong) return refused(id, change, problem!, wrong)
+
+    const { refusal } = await ask(house, id, change)
+
+    expect(refusal).toBeUndefined()
+    expect(await row(id)).toMatchObject({ ...WEB, ...change, registered_by: registers, state: 'active' })
+  })
+
+  test.each(foreignTo(door))('nobody says %s there', async (name, value) => {
+    const id = await make(house)
+    const before = await row(id)
+
+    const { refusal } = await ask(house, id, { name: 'Almanac' }, { [name]: value })
+
+    if (refusal !== undefined) {
+      expect(refusal).toMatch(new RegExp(name.replaceAll('_', '[_-]')))
+      expect(await row(id)).toEqual(before)
+      return
+    }
+    const { first_party, verified_at, state, registered_by, pkce_required } = before
+    const untouched = { first_party, verified_at, state, registered_by, pkce_required }
+    expect(await row(id)).toMatchObject({ ...untouched, name: 'Almanac' })
+  })
+
+  test('a scope that administers this server, for an app that no administrator has registered', async () => {
+    const id = await make(house)
+    if (registers === 'admin') {
+      await run(house.office.stage.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
+    }
+
+    await refused(id, { scopes: ADMINISTERS }, /clients:read/, 'scopes')
+  })
+
+  // In a file, the id is what says which app is meant.
+  if (door.name === 'clients apply') return
+  test('the id of another app', async () => {
+    const { id: theirs } = await house.office.stage.app({ name: 'Theirs' })
+    const before = await standing(theirs)
+    const id = await make(house)
+
+    await ask(house, id, { name: 'Almanac' }, { id: theirs })
+
+    expect(await standing(theirs)).toBe(before)
+  })
+})
+
+/** What no registration at this door may say of itself, with what is sent. */
+function foreignTo({ registers }: Door | ChangingDoor): [string, unknown][] {
+  const told = { ...NOT_THEIRS, registered_by: registers === 'admin' ? 'itself' : 'admin' }
+  const names = registers === 'admin' ? NOBODYS : (Object.keys(told) as (keyof typeof told)[])
+  return names.map((name) => [name, told[name]])
+}
+
+function standard(registered_by: string, name: string): Record<string, unknown> {
+  const all = { first_party: false, verified_at: null, state: 'active', registered_by, pkce_required: true }
+  return { [name]: all[name as keyof typeof all] }
+}
+
+function row(id: string | undefined): Promise<Record<string, unknown>> {
+  return clientRow(house.office.stage, id ?? 'none')
+}
+
 async function count(): Promise<number> {
-  const { n } = await one<{ n: number }>(office.stage.db, sql`select count(*)::int as n from clients`)
+  const { n } = await one<{ n: number }>(
+    house.office.stage.db,
+    sql`select count(*)::int + (select count(*)::int from client_secrets) as n from clients`,
+  )
   return n
+}
+
+/** All that is kept of an app, and how often anything was recorded of it. */
+async function standing(id: string): Promise<string> {
+  const all = await one(
+    house.office.stage.db,
+    sql`select (select to_jsonb(c) from clients c where id = ${id}) as client,
+               (select to_jsonb(r) from client_registrations r where client_id = ${id}) as registration,
+               (select json_agg(s order by id) from client_secrets s where client_id = ${id}) as secrets,
+               (select json_agg(ch order by id) from client_changes ch where client_id = ${id}) as changes,
+               (select count(*) from audit_events where client_id = ${id}) as events`,
+  )
+  return JSON.stringify(all)
 }

@@ -28,7 +28,7 @@ export const REDIRECT_CASES: RedirectCase[] = [
   ['https:\\\\app.example\\callback', 'web', /white space|backslash/],
   ['https://app.example/call\tback', 'web', /white space/],
   ['https://app.example/call\nback', 'web', /white space/],
-  ['https://app.example/call\0back', 'web', /white space/],
+  ['https://app.example/call\0back', 'web', /control/],
   ['https://app.example/\ud800', 'web', /white space|control/],
   [' https://app.example/callback', 'web', /white space/],
   ['javascript:alert(1)', 'web', /neither https/],
@@ -64,7 +64,19 @@ export interface RegistrationCase {
   problem?: RegExp
 }
 
-const WEB: Asked = {
+/** A change, which of its fields is wrong, and how the refusal says it; no field: it is right. */
+export interface ChangeCase {
+  what: string
+  change: Partial<Asked>
+  wrong?: keyof Asked
+  problem?: RegExp
+}
+
+/** A scope that apps with people may not ask for. */
+export const FOR_SERVICES = { name: 'vault.open', sentence: 'Open the vault', kinds: ['service' as const] }
+
+/** A registration that is right at every door. */
+export const WEB: Asked = {
   name: 'Photo Printer',
   type: 'web',
   redirect_uris: ['https://app.example/callback'],
@@ -116,4 +128,91 @@ export const REGISTRATION_CASES: RegistrationCase[] = [
   wrong('data for a privacy policy', { policy_uri: 'data:text/html,hello' }, 'policy_uri', /not an https/),
   wrong('no address for terms', { tos_uri: 'see our page' }, 'tos_uri', /not an https/),
   wrong('a scope of no API', { scopes: ['openid', 'photos.burn'] }, 'scopes', /photos\.burn/),
+  wrong('a scope for other kinds', { scopes: ['openid', FOR_SERVICES.name] }, 'scopes', /vault\.open/),
+  right('a service with that scope', { type: 'service', scopes: [FOR_SERVICES.name], redirect_uris: [] }),
 ]
+
+/** What an app that is {@link WEB} becomes, or cannot become, whoever changes it. */
+export const CHANGE_CASES: ChangeCase[] = [
+  {
+    what: 'another name and redirect URI',
+    change: { name: 'Almanac', redirect_uris: ['https://a.example/b'] },
+  },
+  { what: 'a scope more', change: { scopes: ['openid', 'photos.read'] } },
+  {
+    what: 'a redirect URI with a fragment',
+    change: { redirect_uris: ['https://app.example/callback#x'] },
+    wrong: 'redirect_uris',
+    problem: /fragment/,
+  },
+  {
+    what: 'a redirect URI with a wildcard beside a right one',
+    change: { redirect_uris: ['https://app.example/callback', 'https://*.app.example/callback'] },
+    wrong: 'redirect_uris',
+    problem: /wildcard/,
+  },
+  {
+    what: 'a script for a redirect URI',
+    change: { redirect_uris: ['javascript:alert(1)'] },
+    wrong: 'redirect_uris',
+    problem: /neither https/,
+  },
+  {
+    what: 'a scheme of a native app',
+    change: { redirect_uris: ['com.example.app:/callback'] },
+    wrong: 'redirect_uris',
+    problem: /neither https/,
+  },
+  { what: 'no redirect URI', change: { redirect_uris: [] }, wrong: 'redirect_uris', problem: /is empty/ },
+  {
+    what: 'a script after signing out',
+    change: { post_logout_redirect_uris: ['javascript:alert(1)'] },
+    wrong: 'post_logout_redirect_uris',
+    problem: /neither https/,
+  },
+  { what: 'a name of white space', change: { name: ' ' }, wrong: 'name', problem: /is missing/ },
+  { what: 'a name of 81 characters', change: { name: 'a'.repeat(81) }, wrong: 'name', problem: /80/ },
+  { what: 'a name that hides', change: { name: 'App \u202egpj' }, wrong: 'name', problem: /cannot be seen/ },
+  {
+    what: 'a script for its page',
+    change: { homepage_uri: 'javascript:alert(1)' },
+    wrong: 'homepage_uri',
+    problem: /not an https/,
+  },
+  {
+    what: 'data for a privacy policy',
+    change: { policy_uri: 'data:text/html,hello' },
+    wrong: 'policy_uri',
+    problem: /not an https/,
+  },
+  {
+    what: 'plain http for terms',
+    change: { tos_uri: 'http://app.example/terms' },
+    wrong: 'tos_uri',
+    problem: /not an https/,
+  },
+  {
+    what: 'a scope of no API',
+    change: { scopes: ['openid', 'photos.burn'] },
+    wrong: 'scopes',
+    problem: /photos\.burn/,
+  },
+  {
+    what: 'a scope for other kinds',
+    change: { scopes: ['openid', FOR_SERVICES.name] },
+    wrong: 'scopes',
+    problem: /vault\.open/,
+  },
+]
+
+/** What nobody may say of an app where developers, or apps themselves, register and change it: each as it would be told. */
+export const NOT_THEIRS = {
+  first_party: true,
+  verified_at: '2026-01-01T00:00:00Z',
+  state: 'rejected',
+  registered_by: 'admin',
+  pkce_required: false,
+} as const
+
+/** Those of {@link NOT_THEIRS} that no form and no file takes from administrators either. */
+export const NOBODYS = ['verified_at', 'state', 'registered_by'] as const

@@ -1,0 +1,419 @@
+// The doors through which an app can be registered or changed, each asked in its own words and judged by its own answer. It
+// knows no rule.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from '@jest/globals'
+import { SYSTEM } from '../../src/audit/events.ts'
+import { createRegistrationToken } from '../../src/clients/registration-tokens.ts'
+import { run, sql } from '../../src/db/pool.ts'
+import { type Office, openOffice } from '../admin/office.ts'
+import { ALL, tokenOf } from '../api/bureau.ts'
+import { inOneProcess, type Ran } from '../cli/run.ts'
+import { type DocumentHost, startDocumentHost } from '../support/documents.ts'
+import type { Page, Person } from '../support/flow.ts'
+import { type Asked, FOR_SERVICES, WEB } from '../support/registration.ts'
+
+/** A server with all of its doors open, and whoever stands at each of them. */
+export interface House {
+  office: Office
+  dev: Person
+  /** A token of the Admin API. */
+  token: string
+  /** An initial access token. */
+  initial: string
+  resident: ReturnType<typeof inOneProcess>
+  host: DocumentHost
+  /** For files. */
+  folder: string
+  /** Registration access tokens by client id. */
+  access: Map<string, string>
+  stop(): Promise<void>
+}
+
+/** What a door answers. */
+export interface Answered {
+  /** Undefined: refused. */
+  client_id?: string | undefined
+  /** What the refusal says, with the door's own name for the field. */
+  refusal?: string
+}
+
+/** A door; `field` gives its name for one of our fields. */
+interface AnyDoor {
+  name: string
+  /** As whose apps count that come through it. */
+  registers: 'admin' | 'developer' | 'itself'
+  field(field: keyof Asked): string
+}
+
+/** How a door is asked to register an app; `more` is sent along under our own names. */
+export interface Door extends AnyDoor {
+  ask(house: House, asked: Asked, more?: More): Promise<Answered>
+  /** Whether it can be asked this at all. */
+  takes?(asked: Asked): boolean
+  /** What it can be asked in the place of this. */
+  as?(asked: Asked): Asked
+}
+
+/** How a door is asked to change an app. */
+export interface ChangingDoor extends AnyDoor {
+  /** Registers {@link WEB} where this door can change it. @returns its id */
+  make(house: House): Promise<string>
+  change(house: House, id: string, change: Partial<Asked>, more?: More): Promise<Answered>
+}
+
+type More = Record<string, unknown>
+
+/** Opens them. */
+export async function openHouse(): Promise<House> {
+  const host = await startDocumentHost()
+  const office = await openOffice(
+    {
+      LOG_LEVEL: 'error',
+      DEVELOPER_REGISTRATION: 'open',
+      DYNAMIC_REGISTRATION: 'token',
+      CLIENT_ID_METADATA_DOCUMENTS: 'on',
+      API_REQUESTS_PER_MINUTE: '10000',
+    },
+    host,
+  ).catch(async (error) => {
+    await host.stop()
+    throw error
+  })
+  const { stage, jamie } = office
+  await stage.api({ identifier: 'https://vault.example', name: 'Vault', scopes: [FOR_SERVICES] })
+  const scopes = ['openid', 'photos.read', FOR_SERVICES.name]
+  const terms = { scopes, client_credentials: true, maxUses: 1000, days: 1 }
+  await jamie.account()
+  const resident = inOneProcess(stage.databaseUrl)
+  const folder = await mkdtemp(join(tmpdir(), 'valetkey-doors-'))
+  return {
+    office,
+    dev: jamie,
+    token: await tokenOf(await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })),
+    initial: (await createRegistrationToken(stage.db, terms, SYSTEM)).value,
+    resident,
+    host,
+    folder,
+    access: new Map(),
+    async stop() {
+      await resident.stop()
+      await stage.stop()
+      await host.stop()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+/** Forgets what was counted: a table asks more often than anybody may. */
+export async function forgive({ office, dev }: House): Promise<void> {
+  const { db } = office.stage
+  await run(
+    db,
+    sql`delete from rate_limits where key ~ '^(register|register-own|register-change|documents):'`,
+  )
+  await run(db, sql`delete from client_owners where user_id = ${dev.id}`)
+}
+
+const LABELS: Record<keyof Asked, string> = {
+  name: 'Name',
+  type: 'Kind',
+  redirect_uris: 'Redirect URIs',
+  post_logout_redirect_uris: 'After signing out',
+  scopes: 'Scopes',
+  homepage_uri: 'Web page',
+  policy_uri: 'Privacy policy',
+  tos_uri: 'Terms',
+}
+const MEMBERS: Partial<Record<keyof Asked, string>> = {
+  name: 'client_name',
+  scopes: 'scope',
+  homepage_uri: 'client_uri',
+}
+const AUTHENTICATION = {
+  web: 'client_secret_basic',
+  service: 'client_secret_basic',
+  spa: 'none',
+  native: 'none',
+}
+
+const onPages = { field: (field: keyof Asked) => LABELS[field] }
+const asItself = { registers: 'itself' as const, field: (field: keyof Asked) => MEMBERS[field] ?? field }
+const ofOperators = { registers: 'admin' as const, field: (field: keyof Asked) => field as string }
+
+// A text area is lines, and what stands around a line is not part of it; a form cannot send a half character either.
+const inLines = ({ redirect_uris }: Asked) =>
+  redirect_uris.every((uri) => uri !== '' && uri.trim() === uri && uri.isWellFormed() && !/[\n\0]/.test(uri))
+
+/** Every door through which an app can come. */
+export const DOORS: Door[] = [
+  {
+    name: 'console',
+    ...onPages,
+    registers: 'admin',
+    async ask({ office: { ada } }, asked, more = {}) {
+      const form = await ada.open('/admin/apps/new')
+      const page = await ada.press(form, 'Register', { ...fieldsOf(asked), ...fieldsOf(more) })
+      return ofPage(page, 'admin')
+    },
+    takes: inLines,
+  },
+  {
+    name: 'developer portal',
+    ...onPages,
+    registers: 'developer',
+    async ask({ dev }, asked, more = {}) {
+      const form = await dev.open('/developer/apps/new')
+      const page = await dev.press(form, 'Register', { ...fieldsOf(asked), ...fieldsOf(more) })
+      return ofPage(page, 'developer')
+    },
+    takes: inLines,
+  },
+  {
+    name: 'Admin API',
+    ...ofOperators,
+    ask: ({ office, token }, asked, more) => askApi(office, token, 'POST', '', { ...asked, ...more }),
+  },
+  {
+    name: 'command line',
+    ...ofOperators,
+    async ask({ resident }, { type, ...asked }, more) {
+      const ran = await resident.run([
+        'clients',
+        'create',
+        `--type=${type}`,
+        ...optionsOf(asked, more),
+        '--json',
+      ])
+      return ofCommand(ran, () => JSON.parse(ran.stdout).id)
+    },
+    // The arguments of a program end at NUL, and hold whole characters.
+    takes: ({ redirect_uris, name }) =>
+      [...redirect_uris, name].every((text) => text.isWellFormed() && !text.includes('\0')),
+  },
+  {
+    name: 'clients apply',
+    ...ofOperators,
+    ask: (house, asked, more) => apply(house, `applied-${files}`, { ...asked, ...more }),
+  },
+  {
+    name: 'dynamic registration',
+    ...asItself,
+    async ask(house, asked, more) {
+      const { office, initial } = house
+      const answer = await fetch(`${office.stage.origin}/register`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${initial}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ ...membersOf(asked), ...more }),
+      })
+      return ofRegistration(house, answer, 201)
+    },
+  },
+  {
+    name: 'client ID metadata documents',
+    ...asItself,
+    async ask({ office, host }, asked, more) {
+      const { token_endpoint_auth_method: _, ...members } = membersOf(asked)
+      const client_id = host.put(`/${files++}.json`, { ...members, ...more })
+      const [uri] = asked.redirect_uris
+      const query = new URLSearchParams({
+        client_id,
+        response_type: 'code',
+        // An address holds neither NUL nor half a character.
+        redirect_uri: uri?.isWellFormed() && !uri.includes('\0') ? uri : WEB.redirect_uris[0]!,
+        scope: 'openid',
+        code_challenge: 'x'.repeat(43),
+        code_challenge_method: 'S256',
+      })
+      const answer = await fetch(`${office.stage.origin}/auth?${query}`, {
+        redirect: 'manual',
+        headers: { Accept: 'application/json' },
+      })
+      if (answer.status === 303) return { client_id }
+      expect(answer.status).toBe(400)
+      return { refusal: ((await answer.json()) as { detail: string }).detail }
+    },
+    // Without a secret, and for people; what one asks for besides is no mistake, because it is for other servers too.
+    takes: ({ type, scopes }) =>
+      type !== 'service' && !scopes?.some((scope) => scope !== 'openid' && scope !== 'photos.read'),
+    as: (asked) => (asked.type === 'web' ? { ...asked, type: 'spa' } : asked),
+  },
+]
+
+/** Every door through which an app can be changed. */
+export const CHANGING_DOORS: ChangingDoor[] = [
+  {
+    name: 'console',
+    ...onPages,
+    registers: 'admin',
+    make: ({ office }) => made(office),
+    async change({ office: { ada } }, id, change, more = {}) {
+      const form = await ada.open(`/admin/apps/${id}/edit`)
+      const page = await ada.press(form, 'Save', { ...fieldsOf(change), ...fieldsOf(more) })
+      return ofPage(page, 'admin')
+    },
+  },
+  {
+    name: 'developer portal',
+    ...onPages,
+    registers: 'developer',
+    make: (house) => askedFor(house, 'developer portal'),
+    async change({ dev }, id, change, more = {}) {
+      const form = await dev.open(`/developer/apps/${id}/edit`)
+      const page = await dev.press(form, 'Save', { ...fieldsOf(change), ...fieldsOf(more) })
+      return ofPage(page, 'developer')
+    },
+  },
+  {
+    name: 'Admin API',
+    ...ofOperators,
+    make: ({ office }) => made(office),
+    change: ({ office, token }, id, change, more) =>
+      askApi(office, token, 'PATCH', `/${id}`, { ...change, ...more }),
+  },
+  {
+    name: 'clients update',
+    ...ofOperators,
+    make: ({ office }) => made(office),
+    async change({ resident }, id, change, more) {
+      // An option without a value takes away what there is.
+      const { redirect_uris: uris } = change
+      const whole = { ...change, ...(uris?.length === 0 && { redirect_uris: [''] }) }
+      return ofCommand(await resident.run(['clients', 'update', id, ...optionsOf(whole, more)]), () => id)
+    },
+  },
+  {
+    name: 'clients apply',
+    ...ofOperators,
+    make: ({ office }) => made(office),
+    change: (house, id, change, more) => apply(house, id, { ...change, ...more }),
+  },
+  {
+    name: 'the app itself (RFC 7592)',
+    ...asItself,
+    make: (house) => askedFor(house, 'dynamic registration'),
+    async change(house, id, change, more) {
+      const { office, access } = house
+      const answer = await fetch(`${office.stage.origin}/register/${id}`, {
+        method: 'PUT',
+        headers: { Authorization: `Bearer ${access.get(id)}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ ...membersOf({ ...WEB, ...change }), ...more, client_id: id }),
+      })
+      return ofRegistration(house, answer, 200)
+    },
+  },
+]
+
+let files = 0
+
+async function made({ stage }: Office): Promise<string> {
+  return (await stage.app({ ...WEB, post_logout_redirect_uris: [] })).id
+}
+
+async function askedFor(house: House, name: string): Promise<string> {
+  const { client_id, refusal } = await DOORS.find((door) => door.name === name)!.ask(house, WEB)
+  if (!client_id) throw new Error(refusal)
+  return client_id
+}
+
+function fieldsOf({ scopes, ...rest }: Partial<Asked> | More): Record<string, string | string[]> {
+  const texts = Object.entries(rest).map(([name, value]): [string, string] => [
+    name,
+    Array.isArray(value) ? value.join('\n') : String(value),
+  ])
+  return { ...Object.fromEntries(texts), ...(scopes !== undefined && { scope: scopes as string[] }) }
+}
+
+// Only what the page says is wrong: its hints hold examples, too.
+function ofPage(page: Page, area: 'admin' | 'developer'): Answered {
+  if (page.status === 422) {
+    const [wrong = ''] = /<div class="notice danger"[\s\S]*?(?=<form)/.exec(page.html) ?? []
+    return { refusal: plain(wrong) }
+  }
+  expect(page.status).toBe(200)
+  const found = new RegExp(`/${area}/apps/(c_[\\w-]{16})\\b`).exec(page.url.pathname + page.html)
+  return { client_id: found?.[1] }
+}
+
+function plain(html: string): string {
+  const text = html.replace(/<[^>]*>/g, ' ').replaceAll('&quot;', '"')
+  return text
+    .replaceAll('&#39;', "'")
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>')
+    .replaceAll('&amp;', '&')
+}
+
+async function askApi(
+  { stage }: Office,
+  token: string,
+  method: 'POST' | 'PATCH',
+  path: string,
+  body: object,
+): Promise<Answered> {
+  const answer = await fetch(`${stage.origin}/api/v1/clients${path}`, {
+    method,
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', 'If-Match': '*' },
+    body: JSON.stringify(body),
+  })
+  const told = (await answer.json()) as { id: string; errors?: Record<string, string> }
+  if (answer.ok) return { client_id: told.id }
+  expect(answer.status).toBe(422)
+  return { refusal: Object.entries(told.errors ?? {}).join('\n') }
+}
+
+function optionsOf(asked: Partial<Asked>, more: More = {}): string[] {
+  const { name, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, policy_uri, tos_uri } = asked
+  const options: Record<string, string[] | undefined> = {
+    name: name === undefined ? undefined : [name],
+    'redirect-uri': redirect_uris,
+    'post-logout-redirect-uri': post_logout_redirect_uris,
+    scope: scopes && [scopes.join(' ')],
+    homepage: homepage_uri === undefined ? undefined : [homepage_uri],
+    policy: policy_uri === undefined ? undefined : [policy_uri],
+    terms: tos_uri === undefined ? undefined : [tos_uri],
+    ...Object.fromEntries(
+      Object.entries(more).map(([option, value]) => [option.replaceAll('_', '-'), [String(value)]]),
+    ),
+  }
+  return Object.entries(options).flatMap(([option, values]) =>
+    (values ?? []).map((value) => `--${option}=${value}`),
+  )
+}
+
+function ofCommand(ran: Ran, idOf: () => string): Answered {
+  if (ran.code === 0) return { client_id: idOf() }
+  // 2: there is no such option.
+  expect([1, 2]).toContain(ran.code)
+  expect(ran.stdout).toBe('')
+  return { refusal: ran.stderr }
+}
+
+async function apply({ folder, resident }: House, id: string, app: object): Promise<Answered> {
+  const file = join(folder, `${files++}.json`)
+  await writeFile(file, JSON.stringify({ clients: [{ id, ...app }] }))
+  return ofCommand(await resident.run(['clients', 'apply', '-f', file, '--yes', '--json']), () => id)
+}
+
+function membersOf({ type, name, scopes, homepage_uri, ...rest }: Asked): Record<string, unknown> {
+  return {
+    ...rest,
+    client_name: name,
+    client_uri: homepage_uri,
+    scope: scopes?.join(' '),
+    application_type: type === 'native' ? 'native' : 'web',
+    token_endpoint_auth_method: AUTHENTICATION[type],
+    grant_types: type === 'service' ? ['client_credentials'] : ['authorization_code', 'refresh_token'],
+  }
+}
+
+async function ofRegistration({ access }: House, answer: Response, success: number): Promise<Answered> {
+  const body = (await answer.json()) as Record<string, string>
+  if (answer.status === success) {
+    access.set(body.client_id!, body.registration_access_token!)
+    return { client_id: body.client_id }
+  }
+  expect(answer.status).toBe(400)
+  return { refusal: body.error_description ?? '' }
+}
