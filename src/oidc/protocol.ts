@@ -47,14 +47,27 @@ const PROGRAMS = new Set([
   '/readyz',
 ])
 
-const METHODS: [RegExp, string][] = [
-  [/^\/(token|introspect|revoke|par)$/, 'POST, OPTIONS'],
-  [/^\/(jwks|\.well-known\/(openid-configuration|oauth-authorization-server))$/, 'GET, HEAD, OPTIONS'],
-  [/^\/userinfo$/, 'GET, HEAD, POST, OPTIONS'],
-  [/^\/(auth|session\/end)$/, 'GET, HEAD, POST'],
-  [/^\/(auth\/[^/]+|session\/end\/success)$/, 'GET, HEAD'],
-  [/^\/session\/end\/confirm$/, 'POST'],
+/** The protocol's own addresses and what each takes, besides which there are only those of routes.ts. */
+export const ADDRESSES: [path: string, methods: string][] = [
+  ['/token', 'POST, OPTIONS'],
+  ['/introspect', 'POST, OPTIONS'],
+  ['/revoke', 'POST, OPTIONS'],
+  ['/par', 'POST, OPTIONS'],
+  ['/jwks', 'GET, HEAD, OPTIONS'],
+  ['/.well-known/openid-configuration', 'GET, HEAD, OPTIONS'],
+  ['/.well-known/oauth-authorization-server', 'GET, HEAD, OPTIONS'],
+  ['/userinfo', 'GET, HEAD, POST, OPTIONS'],
+  ['/auth', 'GET, HEAD, POST'],
+  ['/auth/:uid', 'GET, HEAD'],
+  ['/session/end', 'GET, HEAD, POST'],
+  ['/session/end/success', 'GET, HEAD'],
+  ['/session/end/confirm', 'POST'],
 ]
+const METHODS = new Map(ADDRESSES)
+
+function methodsOf(path: string): string | undefined {
+  return METHODS.get(/^\/auth\/[^/]+$/.test(path) ? '/auth/:uid' : path)
+}
 
 // OpenID Connect demands both methods here, and the provider takes POST only with session cookies for all sites
 // (SameSite=None). A redirect brings the same request with the session cookie as it is.
@@ -74,7 +87,7 @@ export function protocol({
   const mounted = new WeakMap<Provider, Middleware>()
   const body = formBody()
   return async (ctx, next) => {
-    const allowed = METHODS.find(([path]) => path.test(ctx.path))?.[1]
+    const allowed = methodsOf(ctx.path)
     if (!allowed) return next()
     if (!allowed.split(', ').includes(ctx.method)) throw new MethodNotAllowed(allowed)
     if (ctx.method === 'POST' && BY_GET.has(ctx.path)) return body(ctx, async () => askAgainByGet(ctx))

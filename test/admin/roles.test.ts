@@ -1,4 +1,5 @@
 // Every address of the console, held against the URL table itself: who gets in, what a form wants before it changes anything.
+// Everybody else, at every address there is, is asked by test/doors/routes.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../src/audit/events.ts'
 import { createRegistrationToken } from '../../src/clients/registration-tokens.ts'
@@ -79,14 +80,6 @@ test('the table has rows of the console, and every form has a page at its own ad
 describe.each(ours)('$method $path', ({ method, path }) => {
   const address = (): string =>
     path.replace(/:(\w+)/g, (_, name: string) => places[name] ?? `no place for ${name}`)
-
-  test('sends a stranger to sign in', async () => {
-    const stranger = office.jamie.elsewhere()
-
-    const page = await ask(stranger, {})
-
-    expect(page.title).toBe('Sign in · Valetkey')
-  })
 
   test('does not exist for somebody who is no administrator', async () => {
     const page = await ask(office.jamie, { csrf: csrfOf(await office.jamie.account()) })

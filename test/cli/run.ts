@@ -49,7 +49,7 @@ export function valetkey(args: string[], { env, input = '' }: RunOptions = {}): 
 
 /** Runs commands one after another in one process, where starting one for each of many would take minutes. */
 export function inOneProcess(databaseUrl: string) {
-  const script = join(import.meta.dirname, 'resident.ts')
+  const script = new URL('./resident.ts', import.meta.url)
   const env = { PATH: process.env.PATH, DATABASE_URL: databaseUrl, SECRET_KEYS }
   const child = fork(script, { env, execPath: process.execPath, execArgv: [], silent: true })
   let last: Promise<unknown> = Promise.resolve()

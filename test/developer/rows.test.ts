@@ -56,10 +56,6 @@ test('the table has these rows', () => {
   expect(posts.length).toBeGreaterThan(10)
 })
 
-test.each(rows)('$method $path sends a stranger to sign in', async (row) => {
-  expect((await ask(shop.dev.elsewhere(), row)).title).toBe('Sign in · Valetkey')
-})
-
 test.each(ofApps)(
   '$method $path does not exist for another developer, nor for an administrator',
   async (row) => {
