@@ -197,20 +197,21 @@ export const TABLE: Rows = {
   ...rows('administrator form of some: page', 'GET /admin/access/end'),
   ...posts('administrator form', '/admin', ADMIN_FORMS),
 
-  // With an empty form: what reads answers; what has a body wants JSON, and what has none is told there is no such thing.
+  // With an empty form: what reads answers; what has a body wants JSON or a picture, and what has none is told there is
+  // no such thing.
   ...apiRows('clients:read', {
     'GET /clients': 200,
     'GET /clients/:client_id': 200,
     'GET /clients/:client_id/secrets': 200,
-    'GET /registration-tokens': 200,
-    'GET /registration-tokens/:token_id': 200,
-    'GET /changes': 200,
-    // One that was looked at, and is not the one there is.
-    'GET /clients/:client_id/changes/:change_id': 404,
     'GET /clients/:client_id/usage': 200,
     'GET /clients/:client_id/refused-requests': 200,
+    'GET /clients/:client_id/changes/:change_id': 200,
+    'GET /changes': 200,
+    // Unused since when has to be said.
     'GET /unused-clients': 400,
     'GET /barred-clients': 200,
+    'GET /registration-tokens': 200,
+    'GET /registration-tokens/:token_id': 200,
   }),
   ...apiRows('clients:write', {
     'POST /clients': 415,
@@ -225,14 +226,14 @@ export const TABLE: Rows = {
     'POST /clients/:client_id/secrets': 415,
     'POST /clients/:client_id/secret-rotation': 415,
     'DELETE /clients/:client_id/secrets/:secret_id': 404,
-    'POST /registration-tokens': 415,
-    'DELETE /registration-tokens/:token_id': 404,
     'PUT /clients/:client_id/changes/:change_id/approval': 404,
     'PUT /clients/:client_id/changes/:change_id/rejection': 415,
     'PUT /clients/:client_id/logo': 415,
     'DELETE /clients/:client_id/logo': 404,
     'DELETE /unused-clients': 400,
     'DELETE /barred-clients/:client_id': 404,
+    'POST /registration-tokens': 415,
+    'DELETE /registration-tokens/:token_id': 404,
   }),
   ...apiRows('users:read', {
     'GET /users': 200,
