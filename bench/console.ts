@@ -76,6 +76,17 @@ export async function fillConsole(db: Db, size: Size): Promise<[page: string, pa
         select 'bench-' || i, sha256(('secret ' || i)::bytea), 'vk_cs_' || left(md5(i::text), 6)
         from generate_series(1, ${size.apps}::int) i where i % 4 in (0, 3)`,
   )
+  await run(
+    db,
+    sql`insert into client_registrations (client_id, access_hash, grant_types, token_endpoint_auth_method)
+        select id, sha256(id::bytea), '{authorization_code}', 'none' from clients where registered_by = 'itself'`,
+  )
+  await run(
+    db,
+    sql`insert into client_usage_days (client_id, day, tokens, refused)
+        select c.id, current_date - d, d * 10, d from clients c, generate_series(0, 89) d
+        where c.id = ${hot.id} or c.id like 'bench-10__'`,
+  )
   // Each person decides about some apps, the n-th time about another one.
   await run(
     db,
@@ -123,7 +134,12 @@ export async function fillConsole(db: Db, size: Size): Promise<[page: string, pa
     ['apps that are suspended', '/admin/apps?state=suspended'],
     ['apps that registered themselves, unused for 90 days', '/admin/apps?by=itself&unused=90'],
     ['native apps by developers with a name', '/admin/apps?q=calendar&type=native&by=developer'],
+    ['apps with a change that waits', '/admin/apps?state=changed'],
+    ['cleaning up after apps that registered themselves', '/admin/apps/clean-up?days=90'],
+    ['registration tokens', '/admin/registration-tokens'],
     ['one app', '/admin/apps/bench-7'],
+    ['errors of an app', `/admin/apps/${hot.id}/errors`],
+    ['usage of an app', `/admin/apps/${hot.id}/usage`],
     ['the app that most people use', `/admin/apps/${hot.id}`],
     ['editing an app', '/admin/apps/bench-7/edit'],
     ['ending the access of the app that most use', `/admin/apps/${hot.id}/end-access`],
@@ -171,7 +187,7 @@ export async function timePages(db: Db, origin: string, pages: [string, string][
 export function consoleReport(description: string, size: Size, pages: PageTime[]): string {
   const lines = [
     description,
-    `- ${size.apps.toLocaleString('en')} apps, ${size.people.toLocaleString('en')} people, ${size.grants.toLocaleString('en')} decisions and as many grants (a tenth of them of one app), ${size.events.toLocaleString('en')} events; each page ${REPEATS} times, one after the other, from asking to the last byte`,
+    `- ${size.apps.toLocaleString('en')} apps, ${size.people.toLocaleString('en')} people, ${size.grants.toLocaleString('en')} decisions and as many grants (a tenth of them of one app), ${size.events.toLocaleString('en')} events; each page ${REPEATS} times, one after the other, from asking to the last byte; the first time its view is compiled`,
     '',
     '| page | address | median ms | slowest ms |',
     '|---|---|--:|--:|',
