@@ -6,9 +6,8 @@ import { seeOther, takeNotice } from '../web/notice.ts'
 import { queryText } from '../web/query.ts'
 import type { Render } from '../web/render.ts'
 import { when } from '../web/time.ts'
-import { checkDays, cleanUpApps, countUnused, MOST_UNUSED } from './clean-up.ts'
+import { checkDays, cleanUpApps, findUnused, MOST_UNUSED } from './clean-up.ts'
 import { InvalidMetadata } from './metadata.ts'
-import { unusedApps } from './registrations.ts'
 import { hostOf } from './view.ts'
 
 const SHOWN = 10
@@ -23,10 +22,9 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
     status = 200,
   ): Promise<void> => {
     const days = daysOf(asked, errors)
-    const [count, first] =
-      days === undefined
-        ? [0, []]
-        : await Promise.all([countUnused(db, days), unusedApps(db, { days, limit: SHOWN })])
+    const found = days === undefined ? [] : await findUnused(db, days)
+    const count = found.length
+    const first = found.slice(0, SHOWN)
     render(
       ctx,
       'clients/admin-clean-up',
@@ -57,7 +55,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
       const errors: Record<string, string> = {}
       const days = daysOf(asked, errors)
       if (days === undefined) return show(ctx, asked, errors, 422)
-      const count = await countUnused(db, days)
+      const count = (await findUnused(db, days)).length
       if (count === 0) return show(ctx, asked)
       if (sentText(ctx, 'confirm').replace(/\D/g, '') !== String(count)) {
         return show(ctx, asked, { confirm: `How many: type ${counted(count)}.` }, 422)

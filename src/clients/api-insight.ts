@@ -4,12 +4,11 @@ import { z } from 'zod'
 import { type Operation, operation } from '../api/operation.ts'
 import { begun, clientId, cursor, job, listOf, listQuery, moment, named, pageOf } from '../api/schemas.ts'
 import { NotFound } from '../web/errors.ts'
-import { cleanUpApps, countUnused, MOST_UNUSED } from './clean-up.ts'
+import { cleanUpApps, findUnused, MOST_UNUSED } from './clean-up.ts'
 import { listRefusedDocuments, readmitDocument } from './documents.ts'
 import { getClient, oneApp } from './one-app.ts'
 import { REFUSALS } from './refusal-kinds.ts'
 import { listRefusals, MOST_KEPT, type RefusalRow } from './refusals.ts'
-import { unusedApps } from './registrations.ts'
 import { countUsers } from './search.ts'
 import { usageOfDays } from './use.ts'
 
@@ -118,14 +117,11 @@ export function insightOperations(): Operation[] {
       query: unusedFor,
       success: { status: 200, description: 'How many, and some of them.', schema: unused },
       async run({ db, query: { days } }) {
-        const [count, first] = await Promise.all([
-          countUnused(db, days),
-          unusedApps(db, { days, limit: MOST_SHOWN }),
-        ])
-        const clients = first.map(({ id, name, redirect_uris, unused_since }) => {
+        const found = await findUnused(db, days)
+        const clients = found.slice(0, MOST_SHOWN).map(({ id, name, redirect_uris, unused_since }) => {
           return { id, name, redirect_uris, unused_since }
         })
-        return { body: { count, clients } }
+        return { body: { count: found.length, clients } }
       },
     }),
     operation({

@@ -11,7 +11,8 @@ import { deleteClient } from './store.ts'
 export const CLEAN_UP = 'clean_up_apps'
 
 /** Where counting ends: the page must not take longer the more there is to clean up. */
-export const MOST_UNUSED = 10_000
+export const MOST_UNUSED = 1_000
+const MOST_IN_A_JOB = 100_000
 
 const LONGEST_DAYS = 3650
 const BATCH = 100
@@ -36,15 +37,15 @@ export function checkDays(days: number): void {
   }
 }
 
-/** How many there are to clean up. @returns at most {@link MOST_UNUSED} */
-export async function countUnused(db: Db, days: number): Promise<number> {
-  return (await unusedApps(db, { days, limit: MOST_UNUSED })).length
+/** What there is to clean up: at most {@link MOST_UNUSED}. */
+export function findUnused(db: Db, days: number) {
+  return unusedApps(db, { days, limit: MOST_UNUSED })
 }
 
 /** One batch of {@link cleanUpApps}. */
 export const cleanUpStep: JobStep = async (t, job) => {
   const { days } = job.params as { days: number }
-  const total = job.total ?? (await countUnused(t, days))
+  const total = job.total ?? (await unusedApps(t, { days, limit: MOST_IN_A_JOB })).length
   const found = await unusedApps(t, { days, limit: BATCH })
   let done = 0
   for (const { id } of found) if (await removeIfUnused(t, id, days, job.actor as unknown as Actor)) done++

@@ -318,20 +318,28 @@ export function unusedApps(
   return many(
     db,
     sql`select c.id, c.name, c.redirect_uris, last.unused_since
-        from clients c
-        join client_registrations r on r.client_id = c.id
+        -- offset 0: only of those that nobody allows now is it worth looking up when they last were.
+        from (
+          select c.*
+          from clients c
+          where (${ids ?? null}::text[] is null or c.id = any(${ids ?? null})) and c.deleted_at is null
+            and c.registered_by = 'itself' and c.verified_at is null and not c.first_party
+            and c.created_at < now() - make_interval(days => ${days})
+            and (c.last_used_at is null or c.last_used_at < now() - make_interval(days => ${days}))
+            and not exists (select from consents where client_id = c.id and revoked_at is null
+                              and (expires_at is null or expires_at > now()))
+            and not exists (select from client_registrations
+                            where client_id = c.id and 'client_credentials' = any(grant_types))
+          order by c.id
+          offset 0
+        ) c
         cross join lateral (
           select greatest(c.created_at, c.last_used_at,
                           (select max(coalesce(revoked_at, least(expires_at, now()), updated_at)) from consents
                            where client_id = c.id),
                           (select max(last_used_at) from grants where client_id = c.id)) as unused_since
         ) last
-        where (${ids ?? null}::text[] is null or c.id = any(${ids ?? null})) and c.deleted_at is null and not 'client_credentials' = any(r.grant_types)
-          and c.verified_at is null and not c.first_party
-          and not exists (select from consents where client_id = c.id and revoked_at is null
-                            and (expires_at is null or expires_at > now()))
-          and c.created_at < now() - make_interval(days => ${days})
-          and last.unused_since < now() - make_interval(days => ${days})
+        where last.unused_since < now() - make_interval(days => ${days})
         order by c.id
         limit ${limit ?? null}`,
   )

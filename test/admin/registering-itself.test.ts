@@ -176,6 +176,6 @@ describe('cleaning up', () => {
 
     expect(list.text).toContain('Registered itself 1.stray.example')
     expect(list.text).not.toContain('bank.example')
-    expect(page.text).toContain('Registered itself: 1.stray.example')
+    expect(page.text).toMatch(/Registered itself [^.]*1\.stray\.example/)
   })
 })
