@@ -60,6 +60,7 @@ import { keyAdmin } from './keys/admin.ts'
 import { loadKeySet, rotateKeysIfDue, sweepKeys } from './keys/store.ts'
 import { startMailer } from './mail/mailer.ts'
 import { type LostMail, sweepMails } from './mail/outbox.ts'
+import { userCodeGuesses } from './oidc/guesses.ts'
 import { providerPages } from './oidc/pages.ts'
 import { isForPrograms, protocol } from './oidc/protocol.ts'
 import { createProvider, issuerOf } from './oidc/provider.ts'
@@ -160,7 +161,8 @@ export async function createApp({
   const clients = clientDirectory(db, () => listener.isConnected(), documents?.accepts)
   const resources = resourceDirectory(db, () => listener.isConnected(), builtInApi(issuer))
 
-  const pages = providerPages({ render, log })
+  const pages = providerPages({ render, log, clients })
+  const guesses = userCodeGuesses(db)
 
   const build = async (): Promise<Provider> => {
     const [keySet, apis] = await Promise.all([loadKeySet(db, secrets), resources.all()])
@@ -169,6 +171,7 @@ export async function createApp({
       config,
       secrets,
       db,
+      guesses,
       tokens,
       clients,
       clientUse,
@@ -378,7 +381,10 @@ function requests(log: Logger): Middleware {
       {
         request_id: requestId,
         method: ctx.method,
-        path: ctx.path.replace(/^(\/(?:interaction|auth|setup|reset|developer\/invitations)\/)[^/]+/, '$1…'),
+        path: ctx.path.replace(
+          /^(\/(?:interaction|auth|device|setup|reset|developer\/invitations)\/)[^/]+/,
+          '$1…',
+        ),
         status: ctx.status,
         ms: Math.round(performance.now() - started),
         ip: ctx.ip,

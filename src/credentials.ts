@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib'
 /** What a prefixed value is, by its prefix. */
 export const PREFIX = {
   authorization_code: 'vk_ac_',
+  device_code: 'vk_dc_',
   access_token: 'vk_at_',
   refresh_token: 'vk_rt_',
   client_credentials: 'vk_at_cc_',

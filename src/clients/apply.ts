@@ -3,7 +3,7 @@
 import type { Actor, Change } from '../audit/events.ts'
 import { type Db, tx } from '../db/pool.ts'
 import { FIELDS, planChange, updateClient } from './edit.ts'
-import { type ClientInput, InvalidMetadata, validMetadata } from './metadata.ts'
+import { type ClientInput, hasRedirects, InvalidMetadata, validMetadata } from './metadata.ts'
 import {
   type Client,
   checkClientId,
@@ -169,7 +169,7 @@ function allMistakes<T>(
 
 const HARMLESS = {
   name: () => 'App',
-  redirect_uris: (type: ClientInput['type']) => (type === 'service' ? [] : ['https://app.example/callback']),
+  redirect_uris: (type: ClientInput['type']) => (hasRedirects(type) ? ['https://app.example/callback'] : []),
   post_logout_redirect_uris: () => [],
   scopes: () => [],
   homepage_uri: () => undefined,

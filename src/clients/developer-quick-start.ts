@@ -1,6 +1,6 @@
 // The quick start of one app, for those who look after it: programs that sign somebody in, filled in and ready to run.
 import type { SignedIn } from '../guards.ts'
-import { OPENID_SCOPES } from './metadata.ts'
+import { hasRedirects, OPENID_SCOPES } from './metadata.ts'
 import { type SnippetFacts, snippetRedirect, snippetsFor } from './snippets.ts'
 import { isConfidential } from './store.ts'
 import { type DeveloperParts, frameOf, getOwnApp } from './yours.ts'
@@ -25,7 +25,7 @@ export function quickStartPages({ db, issuer, resources, render }: DeveloperPart
         ...frameOf(ctx, client),
         client_id: client.id,
         issuer,
-        redirect_uri: type === 'service' ? undefined : redirect_uri,
+        redirect_uri: hasRedirects(type) ? redirect_uri : undefined,
         can_listen,
         is_spa: type === 'spa',
         is_pending: client.state === 'pending',

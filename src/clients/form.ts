@@ -50,6 +50,7 @@ export const KINDS = [
   { value: 'web', label: 'Web: an app with a server' },
   { value: 'spa', label: 'Single-page: an app in the browser only' },
   { value: 'native', label: 'Native: an app on a phone or a computer' },
+  { value: 'device', label: 'Device: an app without a browser, or without a keyboard' },
   { value: 'service', label: 'Service: a program without people' },
 ]
 

@@ -4,10 +4,16 @@ import { z } from 'zod'
 import { isPlainName } from '../names.ts'
 
 /** Kinds of client. A resource_server is an API's own credentials; it can do nothing but introspect. */
-export type ClientType = 'web' | 'spa' | 'native' | 'service' | 'resource_server'
+export type ClientType = 'web' | 'spa' | 'native' | 'device' | 'service' | 'resource_server'
 
 /** The kinds that a person or developer registers. */
-export const APP_TYPES = ['web', 'spa', 'native', 'service'] as const
+export const APP_TYPES = ['web', 'spa', 'native', 'device', 'service'] as const
+
+/** The grant type of a device code. */
+export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+/** How long a device waits before it asks again whether somebody has allowed it (RFC 8628 §3.5). */
+export const DEVICE_INTERVAL_SECONDS = 5
 
 /** What ID tokens may be signed with. */
 export const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
@@ -94,7 +100,7 @@ export function validMetadata(input: ClientInput): ClientMetadata {
     throw new InvalidMetadata(issue!.path.join('.') || 'registration', issue!.message)
   }
   const { type, redirect_uris, post_logout_redirect_uris, ...rest } = parsed.data
-  const interactive = type !== 'service'
+  const interactive = hasRedirects(type)
 
   if (interactive && redirect_uris.length === 0) {
     throw new InvalidMetadata('redirect_uris', `is empty, e.g. ${EXAMPLE[type]}`)
@@ -102,7 +108,15 @@ export function validMetadata(input: ClientInput): ClientMetadata {
   if (!interactive && redirect_uris.length > 0) {
     throw new InvalidMetadata(
       'redirect_uris',
-      'must be empty: a service signs nobody in; an app with people is another kind, e.g. web',
+      type === 'device'
+        ? 'must be empty: a device is sent nowhere, people enter its code; an app with a browser is another kind, e.g. native'
+        : 'must be empty: a service signs nobody in; an app with people is another kind, e.g. web',
+    )
+  }
+  if (type === 'device' && post_logout_redirect_uris.length > 0) {
+    throw new InvalidMetadata(
+      'post_logout_redirect_uris',
+      'must be empty: a device signs nobody out, e.g. []',
     )
   }
   for (const uri of redirect_uris) checkRedirectUri('redirect_uris', uri, type)
@@ -119,12 +133,17 @@ export function validMetadata(input: ClientInput): ClientMetadata {
     type,
     redirect_uris: [...new Set(redirect_uris)],
     post_logout_redirect_uris: [...new Set(post_logout_redirect_uris)],
-    scopes: [...new Set(rest.scopes ?? (interactive ? OPENID_SCOPES : []))],
+    scopes: [...new Set(rest.scopes ?? (type === 'service' ? [] : OPENID_SCOPES))],
     homepage_uri: rest.homepage_uri || null,
     logo_uri: rest.logo_uri || null,
     tos_uri: rest.tos_uri || null,
     policy_uri: rest.policy_uri || null,
   }
+}
+
+/** Whether people are sent back to an app of this kind. */
+export function hasRedirects(type: string): boolean {
+  return type !== 'service' && type !== 'device'
 }
 
 const WEB_ADDRESSES = ['homepage_uri', 'logo_uri', 'tos_uri', 'policy_uri'] as const
@@ -137,6 +156,7 @@ const EXAMPLE = {
   web: 'https://app.example/callback',
   spa: 'https://app.example/callback',
   native: 'http://127.0.0.1/callback or com.example.app:/callback',
+  device: '',
   service: '',
 } as const
 

@@ -1,7 +1,7 @@
 // A registration in the words of RFC 7591 and OpenID Connect Registration, both ways. What may be registered stands in
 // metadata.ts; this file only translates, member by member, so that nothing else can come along. It knows no storage.
 import { z } from 'zod'
-import { type ClientInput, ID_TOKEN_ALGS, InvalidMetadata, OPENID_SCOPES } from './metadata.ts'
+import { type ClientInput, DEVICE_GRANT, ID_TOKEN_ALGS, InvalidMetadata, OPENID_SCOPES } from './metadata.ts'
 
 /** What apps at this door authenticate with. */
 export type AuthMethod = (typeof AUTH_METHODS)[number]
@@ -40,7 +40,7 @@ export interface Told {
 }
 
 const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'none'] as const
-const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials'] as const
+const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials', DEVICE_GRANT] as const
 
 const text = (example: string) => z.string(`must be text, e.g. "${example}"`).nullish()
 const texts = (example: string) => {
@@ -112,7 +112,7 @@ export function clientInformation(client: Told): Record<string, unknown> {
     client_id: client.id,
     client_id_issued_at: Math.floor(client.created_at.getTime() / 1000),
     client_name: client.name,
-    application_type: client.type === 'native' ? 'native' : 'web',
+    application_type: client.type === 'native' || client.type === 'device' ? 'native' : 'web',
     redirect_uris: client.redirect_uris,
     post_logout_redirect_uris: client.post_logout_redirect_uris,
     token_endpoint_auth_method: client.token_endpoint_auth_method,
@@ -156,7 +156,9 @@ function grantTypes({ grant_types, response_types }: Members, may: Permission): 
     (type) => asked.includes(type) && (type !== 'client_credentials' || may.client_credentials),
   )
   const signsIn = granted.includes('authorization_code')
-  if (!signsIn && !granted.includes('client_credentials')) {
+  // Whoever signs in with a browser has no use for a code to type in: it is the other kind of app.
+  const isDevice = !signsIn && granted.includes(DEVICE_GRANT)
+  if (!signsIn && !isDevice && !granted.includes('client_credentials')) {
     const has = may.client_credentials ? 'authorization_code or client_credentials' : 'authorization_code'
     throw new InvalidMetadata(
       'grant_types',
@@ -167,7 +169,8 @@ function grantTypes({ grant_types, response_types }: Members, may: Permission): 
     throw new InvalidMetadata('response_types', 'lacks the one that there is, e.g. ["code"]')
   }
   // Refreshing what nobody was given by a person means nothing.
-  return signsIn ? granted : ['client_credentials']
+  if (isDevice) return granted.filter((type) => type !== 'client_credentials')
+  return signsIn ? granted.filter((type) => type !== DEVICE_GRANT) : ['client_credentials']
 }
 
 function typeOf(members: Members, grant_types: string[]): ClientInput['type'] {
@@ -176,6 +179,13 @@ function typeOf(members: Members, grant_types: string[]): ClientInput['type'] {
     throw new InvalidMetadata(
       'token_endpoint_auth_method',
       'must not be none for client_credentials, e.g. "client_secret_basic"',
+    )
+  }
+  if (grant_types.includes(DEVICE_GRANT)) {
+    if (keepsNoSecret) return 'device'
+    throw new InvalidMetadata(
+      'token_endpoint_auth_method',
+      'must be none for a device: what is on every one of them is no secret, e.g. "none"',
     )
   }
   if (!grant_types.includes('authorization_code')) return 'service'
@@ -196,8 +206,11 @@ function isNative({ application_type, token_endpoint_auth_method, redirect_uris 
   return redirect_uris.every((uri) => !uri.startsWith('https:'))
 }
 
-function authMethodOf({ token_endpoint_auth_method, application_type }: Members): AuthMethod {
-  return token_endpoint_auth_method ?? (application_type === 'native' ? 'none' : 'client_secret_basic')
+function authMethodOf({ token_endpoint_auth_method, application_type, grant_types }: Members): AuthMethod {
+  const isDevice = grant_types?.includes(DEVICE_GRANT) && !grant_types.includes('authorization_code')
+  return (
+    token_endpoint_auth_method ?? (application_type === 'native' || isDevice ? 'none' : 'client_secret_basic')
+  )
 }
 
 function scopesOf({ scope }: Members, may: Permission, type: ClientInput['type']): string[] {

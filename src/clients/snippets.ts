@@ -28,7 +28,7 @@ export interface Snippet {
 /** The programs that fit an app, the most asked for first. */
 export function snippetsFor(facts: SnippetFacts): Snippet[] {
   const parts = partsOf(facts)
-  const prefix = facts.type === 'service' ? 'service-' : ''
+  const prefix = PREFIXES[facts.type] ?? ''
   return PROGRAMS.filter(({ kinds }) => kinds.includes(facts.type)).map(({ id, name, file, literal }) => ({
     id,
     name,
@@ -50,6 +50,8 @@ export function snippetRedirect({ type, redirect_uris }: Pick<SnippetFacts, 'typ
   if (type !== 'native' || !can_listen || URL.parse(redirect_uri)!.port) return { redirect_uri, can_listen }
   return { redirect_uri: redirect_uri.replace(/^(http:\/\/[^/?]+)/, `$1:${ANY_PORT}`), can_listen }
 }
+
+const PREFIXES: Partial<Record<SnippetFacts['type'], string>> = { service: 'service-', device: 'device-' }
 
 type Literal = (text: string) => string
 
@@ -75,7 +77,7 @@ const PROGRAMS: {
     literal: python,
   },
   { id: 'go', name: 'Go (golang.org/x/oauth2)', file: 'main.go', kinds: ALL, literal: go },
-  { id: 'curl', name: 'curl', file: 'quick-start.sh', kinds: ALL, literal: shell },
+  { id: 'curl', name: 'curl', file: 'quick-start.sh', kinds: [...ALL, 'device'], literal: shell },
 ]
 
 interface Parts {
@@ -97,6 +99,7 @@ function partsOf(facts: SnippetFacts): Parts {
       scope: facts.scopes.join(' '),
       alg: facts.id_token_signed_response_alg,
       authorization_endpoint: `${issuer}/auth`,
+      device_authorization_endpoint: `${issuer}/device_authorization`,
       token_endpoint: `${issuer}/token`,
       userinfo_endpoint: `${issuer}/userinfo`,
       jwks_uri: `${issuer}/jwks`,

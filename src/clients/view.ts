@@ -22,6 +22,7 @@ export interface AppFacts {
   logo_uri: string | null
   homepage_uri: string | null
   redirect_uris: string[]
+  type?: string
   first_party: boolean
   verified_at: Date | null
   suspended_at: Date | null
@@ -45,13 +46,14 @@ export function appView(app: AppFacts, redirectUri?: string, seenHost?: string):
   const host = isDocument
     ? hostOf(app.id)
     : hostOf(redirectUri ?? (isVouchedFor ? app.homepage_uri : undefined) ?? app.redirect_uris[0])
+  const words = app.type === 'device' ? 'an app on a device' : ''
   return {
     id: app.id,
     name: app.name,
     initial: [...app.name.trim()][0]?.toUpperCase() ?? '?',
     tint: createHash('sha256').update(app.id).digest()[0]! % TINTS,
     logo_uri: (isBelieved && app.logo_uri) || undefined,
-    host: (!isVouchedFor && !redirectUri && !isDocument && seenHost) || host,
+    host: (!isVouchedFor && !redirectUri && !isDocument && seenHost) || host || words,
     chip,
     chip_text,
   }

@@ -9,6 +9,7 @@ export const KIND_WORDS = {
   web: 'Web',
   spa: 'Single-page',
   native: 'Native',
+  device: 'Device',
   service: 'Service',
   resource_server: 'API',
 } as const

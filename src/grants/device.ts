@@ -19,6 +19,13 @@ export function deviceOf(ctx: Context): Device {
   return { id: deviceId(value), name: deviceName(ctx.get('user-agent')) }
 }
 
+/** A device that is allowed from this browser and is another one; each has a grant of its own. */
+export function otherDevice(ctx: Context): Device {
+  const name = deviceName(ctx.get('user-agent'))
+  const label = name === 'A device' ? name : `A device, allowed in ${name}`
+  return { id: deviceId(randomBytes(16).toString('base64url')), name: label }
+}
+
 /** The device of this request if the browser has shown it before, by the id that its grants carry. */
 export function currentDeviceId(ctx: Context): string | undefined {
   const known = ctx.cookies.get(ctx.secure ? '__Host-device' : '_device', { signed: true })

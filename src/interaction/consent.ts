@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { isDocumentId } from '../clients/document-url.ts'
 import { hostOf } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
-import { deviceOf } from '../grants/device.ts'
+import { deviceOf, otherDevice } from '../grants/device.ts'
 import { type Consent, findConsent, type GrantedScopes, giveConsent } from '../grants/store.ts'
 import { all, split } from '../oidc/grants.ts'
 import { openidWords } from '../oidc/scopes.ts'
@@ -60,7 +60,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
             checked: decided.has(scope.name) ? allowed.has(scope.name) : !scope.dangerous,
           })),
           keep: keepOptions(earlier),
-          redirect_host: hostOf(step.redirectUri),
+          redirect_host: step.deviceCode ? undefined : hostOf(step.redirectUri),
           seen: changeMark(step),
           was: earlier && lookedOtherwise(earlier, step),
           errors,
@@ -90,14 +90,14 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
           client: {
             id: step.client_id,
             name: step.app?.name ?? step.client_id,
-            host: isDocumentId(step.client_id) ? hostOf(step.client_id) : hostOf(step.redirectUri),
+            host: hostSeen(step),
             logo_uri: step.app?.logo_uri,
           },
           scopes: [...allowed],
           rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),
           expires_at,
           granted: split(asked, allowed),
-          device: deviceOf(ctx),
+          device: step.deviceCode ? otherDevice(ctx) : deviceOf(ctx),
         },
         { ...actorOf(ctx), id: step.user_id },
       )
@@ -131,6 +131,11 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
       optional,
     }
   }
+}
+
+function hostSeen({ client_id, redirectUri, deviceCode, app }: Step): string {
+  if (deviceCode) return app?.host ?? ''
+  return isDocumentId(client_id) ? hostOf(client_id) : hostOf(redirectUri)
 }
 
 function keepOptions(earlier: Consent | undefined) {

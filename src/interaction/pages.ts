@@ -8,6 +8,7 @@ import type { RefusalRecorder } from '../clients/refusals.ts'
 import { appView } from '../clients/view.ts'
 import type { Pool } from '../db/pool.ts'
 import { refuseConsent } from '../grants/store.ts'
+import { reopenDeviceCode } from '../oidc/device-codes.ts'
 import { ACCOUNT_CLIENT_ID } from '../oidc/grants.ts'
 import { currentSession, endSession } from '../oidc/session.ts'
 import { findState } from '../oidc/state.ts'
@@ -119,6 +120,7 @@ export function interactionPages(parts: InteractionParts) {
     const locals = {
       email: user?.email,
       other_account_action: step.path('switch'),
+      for_device: step.deviceCode !== undefined,
     }
     step.show(ctx, 'interaction/waiting', locals, 403)
   }
@@ -176,6 +178,12 @@ export function interactionPages(parts: InteractionParts) {
     /** "Use another account": this session ends, and the same request starts anew. */
     switch: withForm(undefined, async (ctx, step) => {
       await endSession(parts.provider(), db, ctx)
+      if (step.deviceCode) {
+        // What was typed is not kept: it is typed anew.
+        await reopenDeviceCode(db, step.deviceCode)
+        ctx.status = 303
+        return ctx.redirect('/device')
+      }
       // A pushed request has been unfolded into its parameters, and its address may be over.
       const { request_uri: _pushed, ...params } = step.params
       const query = new URLSearchParams(

@@ -24,6 +24,8 @@ export interface Step {
   /** Who is signed in, once somebody is. */
   user_id: string | undefined
   mayAskFor(scope: string): boolean
+  /** The device code that is being decided about, as the provider knows it here. */
+  deviceCode: string | undefined
   /** Where the browser goes on to, once this interaction has been decided. */
   decidedTo: string | undefined
   /** The address of one of this interaction's actions. */
@@ -56,6 +58,7 @@ export function stepOf(
     redirectUri,
     looksChangedAt: client?.looks_changed_at ?? undefined,
     user_id: session?.accountId,
+    deviceCode: (interaction as { deviceCode?: string }).deviceCode,
     decidedTo: interaction.result && interaction.returnTo,
     mayAskFor: (scope) => client?.scopes.includes(scope) ?? false,
     path,

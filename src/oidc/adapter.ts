@@ -1,6 +1,7 @@
 // Storage as oidc-provider asks for it: one small adapter a model, over the stores. It adds what the provider leaves to
 // storage: values kept as digests, single use that holds under races, and one transaction for consuming and issuing.
 import type { AdapterPayload, Adapter as ProviderAdapter } from 'oidc-provider'
+import { deviceCodeAdapter } from './adapters/device-codes.ts'
 import { grantAdapter } from './adapters/grants.ts'
 import { interactionAdapter, pushedRequestAdapter } from './adapters/interactions.ts'
 import { type Adapter, type AdapterParts, unused } from './adapters/parts.ts'
@@ -23,6 +24,7 @@ export function adapterFactory(parts: AdapterParts): (model: string) => Provider
   return (model) => {
     const kind = TOKEN_MODELS[model]
     if (kind) return protect(tokenAdapter(parts, model, kind))
+    if (model === 'DeviceCode') return protect(deviceCodeAdapter(parts))
     if (model === 'Client') return protect(clientAdapter(parts))
     if (model === 'Grant') return protect(grantAdapter(parts))
     if (model === 'Session') return protect(sessionAdapter(parts))

@@ -1,6 +1,6 @@
 // A registration in the provider's words.
 import type { Registration } from '../clients/directory.ts'
-import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { DEVICE_GRANT, OPENID_SCOPES } from '../clients/metadata.ts'
 import { isConfidential } from '../clients/store.ts'
 import { isApiScope } from '../resources/built-in.ts'
 
@@ -42,7 +42,8 @@ export function providerMetadata(registration: Registration): Record<string, unk
   return {
     client_id: registration.id,
     client_name: registration.name,
-    application_type: type === 'native' ? 'native' : 'web',
+    // An app whose id anybody can use is asked about each time (RFC 8252 §8.6).
+    application_type: type === 'native' || type === 'device' ? 'native' : 'web',
     redirect_uris: registration.redirect_uris,
     post_logout_redirect_uris: registration.post_logout_redirect_uris,
     grant_types: (registration.grant_types ?? grantTypes(registration)).filter(
@@ -76,6 +77,7 @@ function isStranger({ registered_by, verified_at, first_party }: Registration): 
 
 function grantTypes({ type, registered_by }: Registration): string[] {
   if (type === 'service') return ['client_credentials']
+  if (type === 'device') return [DEVICE_GRANT, 'refresh_token']
   if (type === 'resource_server') return []
   // A developer's app with people acts for them alone: what acts without a person is a service, which is decided about.
   const actsForItself = type === 'web' && registered_by !== 'developer'

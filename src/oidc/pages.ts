@@ -1,7 +1,8 @@
 // The pages the provider shows itself: errors it cannot take back to an app, and signing out.
 import type { Context } from 'koa'
 import { errors, type Provider } from 'oidc-provider'
-import { hostOf } from '../clients/view.ts'
+import type { ClientDirectory } from '../clients/directory.ts'
+import { appView, hostOf } from '../clients/view.ts'
 import { answer, HttpError } from '../web/errors.ts'
 import { allowFormTo } from '../web/headers.ts'
 import type { Logger } from '../web/log.ts'
@@ -10,7 +11,15 @@ import type { ProviderPages } from './provider.ts'
 import { currentSession } from './session.ts'
 
 /** Makes the provider's pages. */
-export function providerPages({ render, log }: { render: Render; log: Logger }): ProviderPages {
+export function providerPages({
+  render,
+  log,
+  clients,
+}: {
+  render: Render
+  log: Logger
+  clients: ClientDirectory
+}): ProviderPages {
   return {
     async error(ctx, out, error) {
       // Nobody is sent anywhere.
@@ -74,6 +83,61 @@ export function providerPages({ render, log }: { render: Render; log: Logger }):
         link: { href: '/account', label: accountId ? 'Go to your account' : 'Sign in again' },
       })
     },
+
+    deviceCode(ctx, error) {
+      if (error?.message === ABORTED) {
+        return render(ctx, 'message', {
+          tone: 'info',
+          heading: 'Nothing was allowed',
+          text: 'The device gets no access to your account. You can close this page.',
+          links: [{ href: '/account', label: 'Go to your account' }],
+        })
+      }
+      const { oidc } = ctx
+      const session = oidc.session as unknown as { exp?: number; touched: boolean }
+      // A browser without a session has nothing that a form could be bound to; the provider would keep one that was never stored.
+      if (error && session.exp === undefined) session.touched = false
+      if (error instanceof errors.SessionNotFound) return void this.error(ctx, { error: error.error }, error)
+      if (error && session.exp === undefined) {
+        const text = 'Nothing was sent. Enter the code that your device shows once more.'
+        const link = { href: '/device', label: 'Enter the code' }
+        return render(ctx, 'message', { tone: 'info', heading: 'This page has expired', text, link }, 400)
+      }
+      const { status = 422, text } = whatWasWrong(error)
+      const params = (oidc.params ?? {}) as { user_code?: unknown }
+      const typed = ctx.state.userCode ?? (typeof params.user_code === 'string' ? params.user_code : '')
+      render(
+        ctx,
+        'interaction/device',
+        {
+          action: '/device',
+          xsrf: (oidc.session!.state as { secret: string }).secret,
+          values: { user_code: String(typed).slice(0, 40) },
+          errors: text ? { user_code: text } : {},
+        },
+        text ? status : 200,
+      )
+    },
+
+    async deviceConfirm(ctx, client, userCode) {
+      const app = await clients.find(client.clientId)
+      render(ctx, 'interaction/device-confirm', {
+        action: '/device',
+        xsrf: (ctx.oidc.session!.state as { secret: string }).secret,
+        user_code: userCode,
+        app: app && appView(app),
+      })
+    },
+
+    deviceDone(ctx) {
+      const name = ctx.oidc.client?.clientName ?? 'The app'
+      render(ctx, 'message', {
+        tone: 'good',
+        heading: 'Your device is connected',
+        text: `${name} goes on by itself within a few seconds. You can close this page.`,
+        links: [{ href: '/account/apps', label: 'See what you allowed' }],
+      })
+    },
   }
 
   // The form of an older tab, or of one from before signing out.
@@ -101,6 +165,31 @@ class Stopped extends HttpError {
     if (ours) return
     this.heading = 'This app cannot go on'
     this.technical = description ?? error
+  }
+}
+
+// The provider tells these apart by their texts.
+const ABORTED = 'the interaction was aborted'
+const WRONG_CODES: Record<string, string> = {
+  'no code submitted': 'Enter the code that your device shows.',
+  'the code was not found': 'There is no such code. Compare it with the one that your device shows.',
+  'the code has expired': 'This code has expired. Start again on your device, and enter the new code.',
+  'code has already been used':
+    'This code has been used already. Start again on your device, and enter the new code.',
+}
+
+function whatWasWrong(error: Error | undefined): { text?: string; status?: number } {
+  if (!error) return {}
+  const text = WRONG_CODES[error.message]
+  if (text) return { text }
+  if (!(error instanceof errors.OIDCProviderError)) return { text: OURS.server_error }
+  if (error.statusCode === 429) return { text: error.error_description, status: 429 }
+  if (OURS[error.error]) return { text: OURS[error.error] }
+  // The form of an older tab, mostly.
+  if (error.error === 'invalid_request')
+    return { text: 'This page was out of date. Send the code once more.', status: 400 }
+  return {
+    text: 'The app on your device asked for something that cannot be done. Nothing was shared with it.',
   }
 }
 

@@ -13,7 +13,7 @@ import { allowFormTo } from '../web/headers.ts'
 import { endGrant } from './adapters/grants.ts'
 import type { OwnMetadata } from './clients.ts'
 import type { ProviderPages } from './provider.ts'
-import { keepRefusals, noteRefusal } from './refusals.ts'
+import { ANSWERS, keepRefusals, noteRefusal } from './refusals.ts'
 import type { TokenStore } from './tokens.ts'
 import { beginUnit, type Unit } from './unit.ts'
 
@@ -40,6 +40,7 @@ const PROGRAMS = new Set([
   '/introspect',
   '/revoke',
   '/par',
+  '/device_authorization',
   '/jwks',
   '/userinfo',
   '/register',
@@ -53,12 +54,15 @@ export const ADDRESSES: [path: string, methods: string][] = [
   ['/introspect', 'POST, OPTIONS'],
   ['/revoke', 'POST, OPTIONS'],
   ['/par', 'POST, OPTIONS'],
+  ['/device_authorization', 'POST, OPTIONS'],
   ['/jwks', 'GET, HEAD, OPTIONS'],
   ['/.well-known/openid-configuration', 'GET, HEAD, OPTIONS'],
   ['/.well-known/oauth-authorization-server', 'GET, HEAD, OPTIONS'],
   ['/userinfo', 'GET, HEAD, POST, OPTIONS'],
   ['/auth', 'GET, HEAD, POST'],
   ['/auth/:uid', 'GET, HEAD'],
+  ['/device', 'GET, HEAD, POST'],
+  ['/device/:uid', 'GET, HEAD'],
   ['/session/end', 'GET, HEAD, POST'],
   ['/session/end/success', 'GET, HEAD'],
   ['/session/end/confirm', 'POST'],
@@ -66,7 +70,7 @@ export const ADDRESSES: [path: string, methods: string][] = [
 const METHODS = new Map(ADDRESSES)
 
 function methodsOf(path: string): string | undefined {
-  return METHODS.get(/^\/auth\/[^/]+$/.test(path) ? '/auth/:uid' : path)
+  return METHODS.get(path.replace(/^\/(auth|device)\/[^/]+$/, '/$1/:uid'))
 }
 
 // OpenID Connect demands both methods here, and the provider takes POST only with session cookies for all sites
@@ -92,6 +96,7 @@ export function protocol({
     if (!allowed.split(', ').includes(ctx.method)) throw new MethodNotAllowed(allowed)
     if (ctx.method === 'POST' && BY_GET.has(ctx.path)) return body(ctx, async () => askAgainByGet(ctx))
 
+    if (ctx.path === '/device') typedEarlier(ctx)
     const current = provider()
     const run = mounted.get(current) ?? mount(current)
     mounted.set(current, run)
@@ -127,6 +132,15 @@ function leaveToStranger(ctx: Context, pages: ProviderPages): void {
   const address = ctx.response.get('location') || undefined
   ctx.remove('Location')
   pages.leaving(ctx, client, address)
+}
+
+// The address that a device shows may hold the code (RFC 8628 §3.3.1). The provider would send it off by itself; here it stands in
+// the form, and a person does.
+function typedEarlier(ctx: Context): void {
+  const { user_code } = ctx.query
+  if (ctx.method === 'POST' || user_code === undefined) return
+  ctx.state.userCode = String(user_code).slice(0, 40)
+  ctx.querystring = ''
 }
 
 function askAgainByGet(ctx: Context): void {
@@ -183,10 +197,12 @@ function noteClientUse(ctx: Context, clientUse: ClientUseRecorder): void {
   if (!OF_CLIENTS.has(ctx.path) || ctx.method !== 'POST') return
   const client_id = (ctx.oidc as Context['oidc'] | undefined)?.client?.clientId
   if (ctx.path === '/token' && ctx.status === 200 && client_id) clientUse.issued(client_id)
-  if (ctx.status >= 400 && ctx.status < 500) clientUse.refused()
+  const { error = '' } = (ctx.body ?? {}) as { error?: string }
+  // A device asks until somebody has decided.
+  if (ctx.status >= 400 && ctx.status < 500 && !ANSWERS.has(error)) clientUse.refused()
 }
 
-const OF_CLIENTS = new Set(['/token', '/par', '/introspect', '/revoke'])
+const OF_CLIENTS = new Set(['/token', '/par', '/device_authorization', '/introspect', '/revoke'])
 
 function redirectUri(ctx: Context): string | undefined {
   const { client, params } = ctx.oidc

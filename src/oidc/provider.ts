@@ -4,7 +4,7 @@ import type { Context } from 'koa'
 import { type Client, type Configuration, Provider, type ResourceServer } from 'oidc-provider'
 import type { ClientDirectory, Registration } from '../clients/directory.ts'
 import type { DocumentReader } from '../clients/document-reader.ts'
-import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { DEVICE_INTERVAL_SECONDS, OPENID_SCOPES } from '../clients/metadata.ts'
 import { matchingSecret } from '../clients/secrets.ts'
 import type { ClientUseRecorder } from '../clients/use.ts'
 import type { Config } from '../config.ts'
@@ -47,10 +47,16 @@ export interface ProviderPages {
   leaving(ctx: Context, client: Client, address: string | undefined): void
   logout(ctx: Context): Promise<void>
   loggedOut(ctx: Context): Promise<void>
+  /** Asks for the code that a device shows, and says what was wrong with the last one. */
+  deviceCode(ctx: Context, error?: Error): void
+  /** Asks whether the device is the person's own (RFC 8628 §5.4). */
+  deviceConfirm(ctx: Context, client: Client, userCode: string): Promise<void>
+  deviceDone(ctx: Context): void
 }
 
 const INTERACTION_SECONDS = 60 * 60
 const PUSHED_REQUEST_SECONDS = 60
+const DEVICE_CODE_SECONDS = 10 * 60
 const SESSION_MAX_SECONDS = 90 * 86_400
 
 /** Builds a provider. Keys and scopes are fixed for its life: when they change, a new one takes its place. */
@@ -63,6 +69,7 @@ export function createProvider(parts: ProviderParts): Provider {
   compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
   discloseWhatAppsMayUse(provider, parts)
+  provider.on('device_authorization.success' as 'grant.success', sayHowOften)
   return provider
 }
 
@@ -122,6 +129,14 @@ function settings(parts: ProviderParts): Configuration {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      deviceFlow: {
+        enabled: true,
+        // What the device's browser says of itself is nobody's proof, and is not kept.
+        deviceInfo: () => ({}),
+        userCodeInputSource: async (ctx, _form, _out, error) => pages.deviceCode(ctx, error),
+        userCodeConfirmSource: (ctx, _form, client, _info, code) => pages.deviceConfirm(ctx, client, code),
+        successSource: async (ctx) => pages.deviceDone(ctx),
+      },
       dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: (_ctx, client, token) => maySeeToken(client, token) },
       pushedAuthorizationRequests: { enabled: true },
@@ -155,6 +170,8 @@ function settings(parts: ProviderParts): Configuration {
     rotateRefreshToken: true,
     routes: {
       authorization: '/auth',
+      code_verification: '/device',
+      device_authorization: '/device_authorization',
       end_session: '/session/end',
       introspection: '/introspect',
       jwks: '/jwks',
@@ -169,6 +186,7 @@ function settings(parts: ProviderParts): Configuration {
       AccessToken: (ctx, token) => accessTokenSeconds(ctx, token, ttl.accessTokenSeconds),
       AuthorizationCode: ttl.authorizationCodeSeconds,
       ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? ttl.accessTokenSeconds,
+      DeviceCode: DEVICE_CODE_SECONDS,
       Grant: ttl.refreshTokenMaxSeconds,
       IdToken: ttl.accessTokenSeconds,
       Interaction: INTERACTION_SECONDS,
@@ -259,11 +277,17 @@ function discloseWhatAppsMayUse(provider: Provider, { config, resourceScopes }: 
   })
 }
 
+// RFC 8628 §3.2; devices that are not told ask every five seconds all the same.
+function sayHowOften(ctx: Context): void {
+  Object.assign(ctx.body as object, { interval: DEVICE_INTERVAL_SECONDS })
+}
+
 function issuePrefixedValues(provider: Provider): void {
   const models = [
     [provider.AccessToken, 'access_token'],
     [provider.ClientCredentials, 'client_credentials'],
     [provider.AuthorizationCode, 'authorization_code'],
+    [provider.DeviceCode, 'device_code'],
     [provider.RefreshToken, 'refresh_token'],
   ] as const
   for (const [Model, kind] of models) {

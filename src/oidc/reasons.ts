@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import type { Context } from 'koa'
 import type { errors } from 'oidc-provider'
 import { nearest } from '../clients/difference.ts'
+import { DEVICE_GRANT } from '../clients/metadata.ts'
 import { digest, kindOf } from '../credentials.ts'
 import type { ResourceDirectory } from '../resources/directory.ts'
 import { authMethod, clock, dpopTarget, malformed, otherKey, wrongSecret } from './proofs.ts'
@@ -55,7 +56,7 @@ const RULES: Rule[] = [
     () => ({ kind: 'dpop_missing', expected: 'a DPoP header', came: 'none' }),
   ],
   [/^invalid_dpop_proof|DPoP|sender-constrained/, ({ says }) => ({ kind: 'dpop_invalid', came: says })],
-  [/grant type is not allowed/, grantType],
+  [/grant type is not allowed|device_code is not allowed/, grantType],
   [
     /^unsupported_grant_type/,
     ({ params }) => ({ kind: 'grant_type_unsupported', came: `grant_type=${params.grant_type}` }),
@@ -147,7 +148,7 @@ function grantType({ client, params }: Seen): Reason {
   if (client?.state === 'pending' && params.grant_type === 'client_credentials')
     return { kind: 'app_pending' }
   const expected = (client?.grantTypes ?? []).join(' or ') || 'none'
-  return { kind: 'grant_type_not_allowed', expected, came: String(params.grant_type) }
+  return { kind: 'grant_type_not_allowed', expected, came: String(params.grant_type ?? DEVICE_GRANT) }
 }
 
 function responseType({ client, params }: Seen): Reason {

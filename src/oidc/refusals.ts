@@ -70,6 +70,7 @@ const ENDPOINTS = {
   authorization: '/auth',
   resume: '/auth',
   pushed_authorization_request: '/par',
+  device_authorization: '/device_authorization',
   token: '/token',
   introspection: '/introspect',
   revocation: '/revoke',
@@ -79,18 +80,21 @@ const ENDPOINTS = {
 const EVENTS = [
   'authorization.error',
   'pushed_authorization_request.error',
+  'device_authorization.error',
   'grant.error',
   'introspection.error',
   'revocation.error',
   'userinfo.error',
 ]
 
-// What people decide, or that they have to be asked, is an answer and no mistake of the app.
-const ANSWERS = new Set([
+/** What people decide, or that they have to be asked, is an answer and no mistake of the app. */
+export const ANSWERS: ReadonlySet<string> = new Set([
   'access_denied',
   'login_required',
   'consent_required',
   'interaction_required',
   'account_selection_required',
   'authorization_pending',
+  'slow_down',
+  'expired_token',
 ])

@@ -1,4 +1,4 @@
-// The table of codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
+// The table of codes, device codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
 // and the one statement that uses codes or refresh tokens up and issues their successors.
 import { batched } from '../db/batch.ts'
 import { type Db, fragment, many, maybe, named, run, sql } from '../db/pool.ts'
@@ -7,7 +7,12 @@ import type { GrantedScopes } from '../grants/store.ts'
 import type { User } from '../users/store.ts'
 
 /** What a row of tokens is. */
-export type TokenKind = 'authorization_code' | 'access_token' | 'refresh_token' | 'client_credentials'
+export type TokenKind =
+  | 'authorization_code'
+  | 'device_code'
+  | 'access_token'
+  | 'refresh_token'
+  | 'client_credentials'
 
 /** A token to be stored. */
 export interface NewToken {

@@ -58,7 +58,13 @@ const FORMATS = [
   { value: 'opaque', label: 'Opaque: the API asks about each' },
   { value: 'jwt', label: 'JWT: the API reads them by itself' },
 ]
-const KIND_WORDS = { web: 'Web', spa: 'Single-page', native: 'Native', service: 'Service' } as const
+const KIND_WORDS = {
+  web: 'Web',
+  spa: 'Single-page',
+  native: 'Native',
+  device: 'Device',
+  service: 'Service',
+} as const
 
 /** Handlers of /admin/apis and below. @param standardSeconds how long an access token lives where the API does not say */
 export function resourceAdmin({

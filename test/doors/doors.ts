@@ -131,11 +131,16 @@ const MEMBERS: Partial<Record<keyof Asked, string>> = {
   scopes: 'scope',
   homepage_uri: 'client_uri',
 }
+const GRANT_TYPES: Partial<Record<Asked['type'], string[]>> = {
+  service: ['client_credentials'],
+  device: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+}
 const AUTHENTICATION = {
   web: 'client_secret_basic',
   service: 'client_secret_basic',
   spa: 'none',
   native: 'none',
+  device: 'none',
 }
 
 const onPages = { field: (field: keyof Asked) => LABELS[field] }
@@ -236,7 +241,9 @@ export const DOORS: Door[] = [
     },
     // Without a secret, and for people; what one asks for besides is no mistake, because it is for other servers too.
     takes: ({ type, scopes }) =>
-      type !== 'service' && !scopes?.some((scope) => scope !== 'openid' && scope !== 'photos.read'),
+      type !== 'service' &&
+      type !== 'device' &&
+      !scopes?.some((scope) => scope !== 'openid' && scope !== 'photos.read'),
     as: (asked) => (asked.type === 'web' ? { ...asked, type: 'spa' } : asked),
   },
 ]
@@ -332,7 +339,7 @@ function ofPage(page: Page, area: 'admin' | 'developer'): Answered {
     return { refusal: plain(wrong) }
   }
   expect(page.status).toBe(200)
-  const found = new RegExp(`/${area}/apps/(c_[\\w-]{16})\\b`).exec(page.url.pathname + page.html)
+  const found = new RegExp(`/${area}/apps/(c_[\\w-]{16})(?![\\w-])`).exec(page.url.pathname + page.html)
   return { client_id: found?.[1] }
 }
 
@@ -402,9 +409,9 @@ function membersOf({ type, name, scopes, homepage_uri, ...rest }: Asked): Record
     client_name: name,
     client_uri: homepage_uri,
     scope: scopes?.join(' '),
-    application_type: type === 'native' ? 'native' : 'web',
+    application_type: type === 'native' || type === 'device' ? 'native' : 'web',
     token_endpoint_auth_method: AUTHENTICATION[type],
-    grant_types: type === 'service' ? ['client_credentials'] : ['authorization_code', 'refresh_token'],
+    grant_types: GRANT_TYPES[type] ?? ['authorization_code', 'refresh_token'],
   }
 }
 

@@ -24,6 +24,7 @@ test('the metadata claims what there is, and nothing else', () => {
     introspection_endpoint: at('/introspect'),
     revocation_endpoint: at('/revoke'),
     pushed_authorization_request_endpoint: at('/par'),
+    device_authorization_endpoint: at('/device_authorization'),
     end_session_endpoint: at('/session/end'),
     jwks_uri: at('/jwks'),
     response_types_supported: ['code'],
@@ -37,6 +38,7 @@ test('the metadata claims what there is, and nothing else', () => {
     'authorization_code',
     'client_credentials',
     'refresh_token',
+    'urn:ietf:params:oauth:grant-type:device_code',
   ])
   expect(metadata.response_modes_supported).toEqual(expect.arrayContaining(['query', 'form_post']))
   expect((metadata.id_token_signing_alg_values_supported as string[]).sort()).toEqual(['ES256', 'RS256'])
@@ -49,11 +51,7 @@ test('the metadata claims what there is, and nothing else', () => {
   expect(metadata.claims_supported).toEqual(
     expect.arrayContaining(['sub', 'name', 'email', 'email_verified']),
   )
-  for (const absent of [
-    'registration_endpoint',
-    'device_authorization_endpoint',
-    'backchannel_authentication_endpoint',
-  ]) {
+  for (const absent of ['registration_endpoint', 'backchannel_authentication_endpoint']) {
     expect(metadata).not.toHaveProperty(absent)
   }
 })

@@ -11,6 +11,7 @@ import { digest, newCredential } from '../../src/credentials.ts'
 import { many, one, type Pool, run, sql } from '../../src/db/pool.ts'
 import { giveConsent, revokeGrant } from '../../src/grants/store.ts'
 import { adapterFactory } from '../../src/oidc/adapter.ts'
+import { userCodeGuesses } from '../../src/oidc/guesses.ts'
 import { tokenStore } from '../../src/oidc/tokens.ts'
 import { secretsFrom } from '../../src/secrets.ts'
 import { createUser } from '../../src/users/store.ts'
@@ -380,9 +381,11 @@ describe('our adapter promises besides', () => {
   })
 
   test('that a model of a feature which is off is refused rather than half stored', async () => {
-    const adapter = ours.adapter('DeviceCode')
+    const adapter = ours.adapter('BackchannelAuthenticationRequest')
 
-    await expect(async () => adapter.upsert('x', {}, 60)).rejects.toThrow('DeviceCode is not stored this way')
+    await expect(async () => adapter.upsert('x', {}, 60)).rejects.toThrow(
+      'BackchannelAuthenticationRequest is not stored this way',
+    )
   })
 })
 
@@ -404,6 +407,7 @@ async function inPostgres(db: Pool): Promise<Storage> {
     clients: clientDirectory(db, () => false),
     issuer: ISSUER,
     secrets: secretsFrom([SECRET_KEYS]),
+    guesses: userCodeGuesses(db),
   }
   return {
     adapter: adapterFactory(parts) as Storage['adapter'],

@@ -70,7 +70,7 @@ export async function startStage(
       return new Api(origin, client.id, secret)
     },
     async app(input = {}) {
-      const web = input.type !== 'service'
+      const web = input.type !== 'service' && input.type !== 'device'
       const { client, secret } = await createClient(
         db,
         {

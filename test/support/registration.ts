@@ -47,7 +47,7 @@ export const REDIRECT_CASES: RedirectCase[] = [
 /** A registration as every door takes it, each in its own words. */
 export interface Asked {
   name: string
-  type: 'web' | 'spa' | 'native' | 'service'
+  type: 'web' | 'spa' | 'native' | 'device' | 'service'
   redirect_uris: string[]
   post_logout_redirect_uris?: string[]
   scopes?: string[]
@@ -106,6 +106,8 @@ export const REGISTRATION_CASES: RegistrationCase[] = [
   wrong('no redirect URI', { redirect_uris: [] }, 'redirect_uris', /is empty, e\.g\. https/),
   wrong('21 redirect URIs', { redirect_uris: MANY }, 'redirect_uris', /more than 20/),
   right('a service', { type: 'service', scopes: ['photos.read'], redirect_uris: [] }),
+  right('a device', { type: 'device', redirect_uris: [] }),
+  wrong('a device with a redirect URI', { type: 'device' }, 'redirect_uris', /must be empty/),
   wrong(
     'a service with a redirect URI',
     { type: 'service', scopes: ['photos.read'] },

@@ -24,7 +24,7 @@ export function interactionAdapter({ db, issuer }: AdapterParts): Adapter {
         ...payload,
         kind: 'Interaction',
         jti: id,
-        returnTo: `${issuer}/auth/${id}`,
+        returnTo: `${issuer}/${payload.deviceCode ? 'device' : 'auth'}/${id}`,
         ...(par_hash ? { parJti: PUSHED_EARLIER } : {}),
       } as AdapterPayload
     },

@@ -3,6 +3,7 @@ import type { AdapterPayload, Adapter as ProviderAdapter } from 'oidc-provider'
 import type { ClientDirectory } from '../../clients/directory.ts'
 import type { Db } from '../../db/pool.ts'
 import type { Secrets } from '../../secrets.ts'
+import type { Guesses } from '../guesses.ts'
 import type { TokenStore } from '../tokens.ts'
 
 /** What the adapters stand on. */
@@ -12,6 +13,7 @@ export interface AdapterParts {
   clients: ClientDirectory
   issuer: string
   secrets: Secrets
+  guesses: Guesses
 }
 
 /** A model's storage. Every model that we store expires; the provider's own type leaves that open. */

@@ -43,7 +43,13 @@ export function tokenAdapter({ db, tokens }: AdapterParts, model: string, kind: 
   }
 }
 
-function newToken(value: string, kind: TokenKind, payload: AdapterPayload, expiresIn: number): NewToken {
+/** A token as it is stored. */
+export function newToken(
+  value: string | Buffer,
+  kind: TokenKind,
+  payload: AdapterPayload,
+  expiresIn: number,
+): NewToken {
   const {
     jti: _jti,
     kind: _kind,
@@ -56,7 +62,7 @@ function newToken(value: string, kind: TokenKind, payload: AdapterPayload, expir
     ...rest
   } = payload
   return {
-    hash: digest(value),
+    hash: typeof value === 'string' ? digest(value) : value,
     kind,
     client_id: clientId!,
     grant_id: grantId ?? null,
@@ -65,7 +71,8 @@ function newToken(value: string, kind: TokenKind, payload: AdapterPayload, expir
   }
 }
 
-function tokenPayload(model: string, value: string, row: TokenRow): AdapterPayload {
+/** A stored token as the provider reads it. */
+export function tokenPayload(model: string, value: string, row: TokenRow): AdapterPayload {
   return {
     ...row.payload,
     kind: model,
