@@ -117,7 +117,7 @@ describe('registering', () => {
       /is not an https address/,
       'tos_uri',
     ],
-    ['a kind that there is not', { type: 'device' }, /Choose what it runs as/, 'type'],
+    ['a kind that there is not', { type: 'toaster' }, /Choose what it runs as/, 'type'],
     ['the kind of an API', { type: 'resource_server' }, /Choose what it runs as/, 'type'],
     ['no redirect URI', { redirect_uris: '' }, /Redirect URIs: is empty, e\.g\./, 'redirect_uris'],
   ])('refuses %s, at its field, and keeps what was typed', async (_, wrong, text, field) => {
