@@ -115,7 +115,7 @@ describe('create', () => {
       1,
       /scopes: "no\.such"/,
     ],
-    ['a type that is none', ['--type', 'mobile'], 2, /Allowed choices are web, spa, native, service/],
+    ['a type that is none', ['--type', 'mobile'], 2, /Allowed choices are web, spa, native, device, service/],
     ['words too many', ['extra'], 2, /too many arguments/],
   ])('refuses %s, and registers nothing', async (_, args, code, line) => {
     const before = await listClients(database.db)

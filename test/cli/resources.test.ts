@@ -128,7 +128,7 @@ test.each([
     'a kind of app that there is not',
     [...create, '--scope', 'x.y[web,phone]=Z'],
     2,
-    /"phone" is no kind of app; they are web, spa, native, service/,
+    /"phone" is no kind of app; they are web, spa, native, device, service/,
   ],
   ['a lifetime out of bounds', [...create, ...SCOPES, '--token-seconds', '5'], 1, /token_seconds: must be a/],
   [
