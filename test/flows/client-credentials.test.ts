@@ -120,7 +120,7 @@ describe('what there is not', () => {
   test.each([
     'password',
     'implicit',
-    'urn:ietf:params:oauth:grant-type:device_code',
+    'urn:ietf:params:oauth:grant-type:token-exchange',
     'urn:ietf:params:oauth:grant-type:jwt-bearer',
   ])('grant type %s', async (grant_type) => {
     const app = await stage.app()
@@ -129,7 +129,6 @@ describe('what there is not', () => {
       grant_type,
       username: 'jamie',
       password: 'x',
-      device_code: 'x',
       assertion: 'x',
     })
 
