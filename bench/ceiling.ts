@@ -4,7 +4,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { json, text } from 'node:stream/consumers'
 import { type AdapterFactory, type ClientMetadata, Provider } from 'oidc-provider'
-import { verifyPassword } from '../src/users/password.ts'
+import { verifyPassword } from '../src/core/users/password.ts'
 import { ACCESS_TOKEN_SECONDS, type CeilingSetUp, OPENID_SCOPES, RESOURCE, RESOURCE_SCOPE } from './plan.ts'
 
 /**

@@ -1,11 +1,11 @@
 // npm run bench -- --console: how long the administrators' pages take with very many apps, grants and events. Apps, people
 // and decisions are made by SQL; the pages are asked for over HTTP by somebody who is signed in.
-import { SYSTEM } from '../src/audit/events.ts'
-import { createClient } from '../src/clients/store.ts'
+import { SYSTEM } from '../src/base/audit-events.ts'
+import { createClient } from '../src/core/clients/store.ts'
+import { createResource } from '../src/core/resources/store.ts'
+import { setRole } from '../src/core/users/roles.ts'
+import { createUser } from '../src/core/users/store.ts'
 import { type Db, one, run, sql } from '../src/db/pool.ts'
-import { createResource } from '../src/resources/store.ts'
-import { setRole } from '../src/users/roles.ts'
-import { createUser } from '../src/users/store.ts'
 import { PASSWORD, Person, PHOTOS } from '../test/support/flow.ts'
 import { percentile } from './load.ts'
 import { settle } from './seed.ts'

@@ -13,11 +13,13 @@ import { removalsBySize, type Sizes } from './removals.ts'
 import { type Comparison, describeMachine, describeRun, report, saveSection } from './report.ts'
 import { allRounds, openSite, ROWS, type Round, type Row, type Site } from './rows.ts'
 import { countTokens, createDatabase, fill, people, seedValetkey, settle } from './seed.ts'
+import { floodReport, floods } from './strangers.ts'
 import { postmaster, startCeiling, startValetkey, type Target } from './targets.ts'
 
 const USAGE = `npm run bench -- [options]
   --rows N            compare an empty database with one that holds N live tokens, instead of with the ceiling
   --console           time the administrators' pages with 100,000 apps and a million grants instead
+  --strangers         flood what strangers may call, and look at what the database keeps of it instead
   --only KEY          one row: ${ROWS.map(({ key }) => key).join(', ')}
   --seconds N         timed seconds of a round (3)
   --rounds N          rounds of each server, taking turns (3)
@@ -25,7 +27,7 @@ const USAGE = `npm run bench -- [options]
   --log-level LEVEL   of the server (info, its default)
   --quick             short rounds, for a look; figures are not to be believed
   --cpu-profile DIR   write a processor profile of the server there
-Whole runs are written to bench/results.md; those with --only or --quick are only printed.`
+Whole runs are written to bench/results.md; those with --only, --quick or --strangers are only printed.`
 
 /** Things to put away, last one first, whatever happens. */
 const cleanups: (() => Promise<unknown>)[] = []
@@ -38,6 +40,7 @@ async function main(): Promise<void> {
   const embedded = await startEmbedded(dir)
   cleanups.push(() => embedded.stop())
   if (options.console) return timeConsole(embedded.url, dir, options)
+  if (options.strangers) return floodAsStrangers(embedded.url, dir, options)
 
   const databases = [{ name: options.rows ? 'empty' : 'Valetkey', url: embedded.url }]
   if (options.rows) databases.push({ name: 'full', url: await createDatabase(embedded.url, 'valetkey_full') })
@@ -70,7 +73,8 @@ async function main(): Promise<void> {
     comparisons.push(await compare(row, sites, options))
   }
   let sizes: Sizes | undefined
-  if (options.rows && !options.only) sizes = await removalsBySize(sites[1]!, options.quick ? 1000 : 100_000)
+  if (options.rows && (options.only ?? 'remove-app') === 'remove-app')
+    sizes = await removalsBySize(sites[1]!, options.quick ? 1000 : 100_000)
 
   const text = report(describeRun({ ...options, postgres, tokens, alg: sites[0]!.alg }), comparisons, sizes)
   console.log(`\n${text}`)
@@ -104,9 +108,24 @@ async function timeConsole(url: string, dir: string, options: Options): Promise<
   }
 }
 
+async function floodAsStrangers(url: string, dir: string, options: Options): Promise<void> {
+  const db = openPool(url, 2)
+  cleanups.push(() => db.close())
+  const { logLevel } = options
+  const server = await startValetkey(url, dir, await postmaster(dir), { logLevel, nodeOptions: [] })
+  cleanups.push(() => server.stop())
+  const results = await floods(db, server.port, options)
+  const { version } = await one<{ version: string }>(
+    db,
+    sql`select current_setting('server_version') as version`,
+  )
+  console.log(`\n${floodReport(describeMachine('## What strangers leave behind', version), results)}`)
+}
+
 interface Options {
   rows: number | undefined
   console: boolean
+  strangers: boolean
   only: string | undefined
   seconds: number
   rounds: number
@@ -121,6 +140,7 @@ function readOptions(): Options {
     options: {
       rows: { type: 'string' },
       console: { type: 'boolean', default: false },
+      strangers: { type: 'boolean', default: false },
       only: { type: 'string' },
       seconds: { type: 'string' },
       rounds: { type: 'string' },
@@ -142,6 +162,7 @@ function readOptions(): Options {
     only,
     quick,
     console: values.console,
+    strangers: values.strangers,
     rows: values.rows === undefined ? undefined : positive('rows', values.rows),
     seconds: positive('seconds', values.seconds ?? (quick ? '0.3' : '3')),
     rounds: positive('rounds', values.rounds ?? (quick ? '1' : '3')),

@@ -1,7 +1,7 @@
 // What both servers are set up with: names, clients, keys. Values here are the bench's own; nothing is measured here.
 import { randomBytes } from 'node:crypto'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
-import { hashPassword } from '../src/users/password.ts'
+import { hashPassword } from '../src/core/users/password.ts'
 
 /** The API that access tokens are for, and its one scope. */
 export const RESOURCE = 'https://photos.example'

@@ -103,7 +103,7 @@ export const ROWS: Row[] = [
     round: (site, seconds) =>
       inBatches(seconds, async () => {
         const codes: string[] = []
-        await drive(site.visitors, { count: CODES_A_BATCH }, async ({ browser }) => {
+        await drive(site.visitors, { count: codesFor(seconds) }, async ({ browser }) => {
           codes.push(await authorizeSilently(browser, site.target.clients))
         })
         return timed(site, { count: codes.length }, async ({ connection }) => {
@@ -207,9 +207,15 @@ export async function expectDead({ target, visitors }: Site, token: string): Pro
   }
 }
 
-// Few enough that a code is redeemed well within its minute.
-const CODES_A_BATCH = 480
+// Few enough that a code is redeemed well within its minute, and no more than a short round can use.
+const MOST_CODES = 480
+const LEAST_CODES = 32
+const CODES_A_SECOND = 1_000
 const APPS_A_BATCH = 10
+
+function codesFor(seconds: number): number {
+  return Math.min(MOST_CODES, Math.max(LEAST_CODES, Math.ceil(seconds * CODES_A_SECOND)))
+}
 
 /** Tokens made now for each visitor, so that none runs out or is forgotten while it is measured. */
 async function freshTokens({ target, visitors }: Site): Promise<Map<Visitor, Tokens>> {

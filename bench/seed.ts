@@ -1,12 +1,12 @@
 // What stands in Valetkey's database before the load: people, clients, and for the full one a million tokens. Clients and
 // the API are made by the store functions; the many are made by SQL, after the pattern of rows the server itself wrote.
 import { randomUUID } from 'node:crypto'
-import { SYSTEM } from '../src/audit/events.ts'
-import { createClient } from '../src/clients/store.ts'
-import { digest, newCredential } from '../src/credentials.ts'
+import { SYSTEM } from '../src/base/audit-events.ts'
+import { digest, newCredential } from '../src/base/credentials.ts'
+import { createClient } from '../src/core/clients/store.ts'
+import { createResource } from '../src/core/resources/store.ts'
+import { hashPassword } from '../src/core/users/password.ts'
 import { type Db, many, maybe, one, openPool, type Pool, run, sql } from '../src/db/pool.ts'
-import { createResource } from '../src/resources/store.ts'
-import { hashPassword } from '../src/users/password.ts'
 import { type Clients, OPENID_SCOPES, PASSWORD, REDIRECT_URI, RESOURCE, RESOURCE_SCOPE } from './plan.ts'
 
 /** People who have not signed in yet; more than a run can use up. */

@@ -1,10 +1,10 @@
 // What the demo's database holds at the start: two people, one API, two apps. Made with the same functions as
 // the pages and the command line use.
-import { type Actor, SYSTEM } from '../src/audit/events.ts'
-import { createClient } from '../src/clients/store.ts'
+import { type Actor, SYSTEM } from '../src/base/audit-events.ts'
+import { createClient } from '../src/core/clients/store.ts'
+import { createResource } from '../src/core/resources/store.ts'
+import { createUser } from '../src/core/users/store.ts'
 import type { Db } from '../src/db/pool.ts'
-import { createResource } from '../src/resources/store.ts'
-import { createUser } from '../src/users/store.ts'
 
 /** The people of the demo. Their passwords are no secret: the data is thrown away, and nobody else can reach it. */
 export const PEOPLE = {

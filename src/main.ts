@@ -1,24 +1,25 @@
-// From configuration to a server that accepts requests, and back: config → database → app → listen; drain and stop.
-import { randomBytes } from 'node:crypto'
-import { link, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from './app.ts'
-import { type Config, ConfigError, loadConfig } from './config.ts'
-import { EmbeddedError, makeDataDir, startEmbedded } from './db/embedded.ts'
-import { migrate } from './db/migrate.ts'
+import { type Config, ConfigError, loadConfig } from './base/config.ts'
+import { DataDirUnusable, secretKeysOf } from './base/data-dir.ts'
+import { SecretKeyMissing, secretsFrom } from './base/secrets.ts'
+import { handOutTurns } from './base/turns.ts'
+import { ensureKeys } from './core/keys/store.ts'
+import { createSetupLink, hasAdministrator } from './core/users/store.ts'
+import { PooledByTransaction } from './db/direct.ts'
+import { EmbeddedError, startEmbedded } from './db/embedded.ts'
+import { MigrationFailed, migrate, SchemaTooNew } from './db/migrate.ts'
 import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from './db/pool.ts'
-import { ensureKeys } from './keys/store.ts'
-import { SecretKeyMissing, secretsFrom } from './secrets.ts'
-import { createSetupLink, hasAdministrator } from './users/store.ts'
-import { CannotListen, listenHttp } from './web/listen.ts'
-import { createLogger, type Logger } from './web/log.ts'
+import { CannotListen, listenHttp } from './http/listen.ts'
+import { createLogger, type Logger } from './http/log.ts'
 import { isWorker, startWorkers, WorkerFailed, workAs } from './workers.ts'
 
 /** A server that accepts requests. */
 export interface Running {
   /** The issuer's origin. */
   url: string
+  /** From now on `/readyz` says 503 and every answer ends its connection; everything else is served as before. */
+  drain(): void
   /** Finishes the requests in flight, then lets go of the database. May be called again. */
   stop(): Promise<void>
 }
@@ -40,19 +41,42 @@ export async function serve(config: Config): Promise<Running> {
   )
 
   const running = started.move()
-  return { url: ready.issuerUrl.origin, stop: () => running.disposeAsync() }
+  return { url: ready.issuerUrl.origin, drain: server.drain, stop: () => running.disposeAsync() }
 }
 
-/** Serves until SIGTERM or SIGINT, as `npm start` and `valetkey serve` do. */
-export async function serveUntilSignal(config: Config): Promise<void> {
+/** Serves as `npm start` and `valetkey serve` do, and says what stands in the way. @returns the exit code */
+export async function serveToTheEnd(): Promise<number> {
+  try {
+    await serveUntilSignal(loadConfig())
+    return 0
+  } catch (error) {
+    return explain(error)
+  }
+}
+
+/** Serves until SIGTERM or SIGINT; a second signal ends the draining. */
+async function serveUntilSignal(config: Config): Promise<void> {
   // Heard from the start: a signal that comes while the server starts must not leave a database behind.
-  const signal = new Promise<void>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => resolve())
-  })
+  const first = Promise.withResolvers<void>()
+  const second = new AbortController()
+  let firstAt: number | undefined
+  const heard = () => {
+    if (firstAt !== undefined && performance.now() - firstAt > SAME_SIGNAL_MS) second.abort()
+    firstAt ??= performance.now()
+    first.resolve()
+  }
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, heard)
   const running = await serve(config)
-  await signal
+  await first.promise
+  if (config.drainSeconds > 0) {
+    running.drain()
+    await sleep(config.drainSeconds * 1000, undefined, { signal: second.signal }).catch(() => {})
+  }
   await running.stop()
 }
+
+// Ctrl-C reaches the process from the terminal, and once more from npm, which hands on what it hears.
+const SAME_SIGNAL_MS = 500
 
 /** The configured database, or the embedded one while `stop` was not called. */
 export async function openDatabase(config: Config): Promise<{ url: string; stop(): Promise<void> }> {
@@ -60,37 +84,24 @@ export async function openDatabase(config: Config): Promise<{ url: string; stop(
   return startEmbedded(config.dataDir)
 }
 
-/** The configured keys, or those of the data directory, which are made at the first start. */
-export async function secretKeysOf(config: Config): Promise<string[]> {
-  if (config.secretKeys) return config.secretKeys
-  const file = join(config.dataDir, 'secrets')
-  const draft = `${file}.${randomBytes(4).toString('hex')}`
-  await makeDataDir(config.dataDir)
-  await writeFile(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 })
-  try {
-    // Whole or not at all, and never over keys that something is encrypted under already.
-    await link(draft, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    await rm(draft)
-  }
-  return (await readFile(file, 'utf8')).split(/[\s,]+/).filter(Boolean)
-}
-
 /** The failures that a person at the terminal can do something about, said without a stack. @returns the exit code */
 export function explain(error: unknown): number {
   const known = [
     ConfigError,
+    DataDirUnusable,
     EmbeddedError,
     CannotListen,
     DatabaseUnavailable,
+    MigrationFailed,
+    SchemaTooNew,
+    PooledByTransaction,
     SecretKeyMissing,
     WorkerFailed,
   ]
   const isKnown = known.some((kind) => error instanceof kind)
   console.error(isKnown ? reasonOf(error) : (refusalOf(error) ?? error))
-  return error instanceof ConfigError ? EX_CONFIG : 1
+  if (error instanceof SchemaTooNew) return EX_DATAERR
+  return error instanceof ConfigError || error instanceof PooledByTransaction ? EX_CONFIG : 1
 }
 
 function reasonOf(error: unknown): string {
@@ -112,16 +123,20 @@ function refusalOf(error: unknown): string | undefined {
 /** A configuration in which nothing is left to be made up. */
 type ReadyConfig = Config & { databaseUrl: string; secretKeys: string[] }
 
-const EX_CONFIG = 78 // sysexits.h
+// sysexits.h
+const EX_DATAERR = 65
+const EX_CONFIG = 78
 const DATABASE_WAIT_SECONDS = 30
 // Statements of requests take milliseconds; a server that is silent for this long will not answer people either.
-const ANSWER_SECONDS = 8
+const ANSWER_SECONDS = 3
 
 /** What is done once for all workers: the schema, the signing keys, the way in for the first administrator. */
 async function prepare(config: ReadyConfig, log: Logger): Promise<void> {
   const db = openPool(config.databaseUrl, 2)
   try {
-    const applied = await whenReachable(() => migrate(db), log)
+    const onRetry = (migration: string, reason: string) =>
+      log.warn({ migration, reason }, 'a migration waits for locks that others hold')
+    const applied = await whenReachable(() => migrate(db, { onRetry }), log)
     if (applied.length > 0) log.info({ applied }, 'migrated')
     await ensureKeys(db, secretsFrom(config.secretKeys))
     await offerSetup(db, config)
@@ -156,23 +171,40 @@ async function whenReachable<T>(work: () => Promise<T>, log: Logger): Promise<T>
   }
 }
 
-async function serveHere(config: ReadyConfig, log: Logger): Promise<{ stop(): Promise<void> }> {
+type Server = Pick<Running, 'drain' | 'stop'>
+
+async function serveHere(config: ReadyConfig, log: Logger): Promise<Server> {
   await using started = new AsyncDisposableStack()
   const db = openPool(config.databaseUrl, config.databasePoolSize, ANSWER_SECONDS)
   started.defer(() => db.close())
-  const app = await createApp({ config, secrets: secretsFrom(config.secretKeys), db, log })
+  let isDraining = false
+  const app = await createApp({
+    config,
+    secrets: secretsFrom(config.secretKeys),
+    db,
+    log,
+    isDraining: () => isDraining,
+  })
   started.defer(() => app.close())
   const listening = await listenHttp(app.handler, config)
   started.defer(() => listening.stop())
 
   const running = started.move()
-  return { stop: () => running.disposeAsync() }
+  return {
+    drain() {
+      isDraining = true
+      listening.drain()
+      log.info({ seconds: config.drainSeconds }, 'draining')
+    },
+    stop: () => running.disposeAsync(),
+  }
 }
 
 /** A configuration as a message between processes. */
 type Task = Omit<ReadyConfig, 'issuerUrl'> & { issuerUrl: string }
 
-function serveInWorkers(config: ReadyConfig, log: Logger): Promise<{ stop(): Promise<void> }> {
+function serveInWorkers(config: ReadyConfig, log: Logger): Promise<Server> {
+  handOutTurns()
   const task: Task = { ...config, issuerUrl: config.issuerUrl.href }
   const tasks = Array.from({ length: config.workers }, (_, i) =>
     // One of them sweeps for all.
@@ -181,18 +213,18 @@ function serveInWorkers(config: ReadyConfig, log: Logger): Promise<{ stop(): Pro
   return startWorkers({ script: import.meta.filename, tasks, stopSeconds: config.shutdownSeconds + 5, log })
 }
 
-async function work(): Promise<void> {
-  await workAs<Task>((task) => {
-    const config = { ...task, issuerUrl: new URL(task.issuerUrl) }
-    return serveHere(config, createLogger(config.logLevel))
-  })
+async function work(): Promise<number> {
+  try {
+    await workAs<Task>((task) => {
+      const config = { ...task, issuerUrl: new URL(task.issuerUrl) }
+      return serveHere(config, createLogger(config.logLevel))
+    })
+    return 0
+  } catch (error) {
+    return explain(error)
+  }
 }
 
 if (import.meta.main) {
-  try {
-    await (isWorker ? work() : serveUntilSignal(loadConfig()))
-    process.exit(0)
-  } catch (error) {
-    process.exit(explain(error))
-  }
+  process.exit(await (isWorker ? work() : serveToTheEnd()))
 }

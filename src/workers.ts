@@ -21,10 +21,17 @@ export class WorkerFailed extends Error {
   override name = 'WorkerFailed'
 }
 
+/** What is told to all workers, and what each of them does about it. */
+interface Server {
+  drain(): void
+  stop(): Promise<void>
+}
+
 /** Starts the workers; resolves when all of them listen. @throws WorkerFailed, and then none is left */
-export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ stop(): Promise<void> }> {
+export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<Server> {
   const { log } = plan
   const workers = new Set<Worker>()
+  let draining = false
   let stopping = false
   // Workers accept for themselves. Handed out by the primary (the default), a connection hangs for ever when its worker
   // dies before it has taken it.
@@ -42,6 +49,7 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
     const listening = new Promise<undefined>((resolve) => worker.once('listening', () => resolve(undefined)))
     const reason = await Promise.race([listening, exited])
     if (reason !== undefined) throw new WorkerFailed('A worker ended before it could serve.')
+    if (draining) tell(worker, 'drain')
     void exited.then((reason) => replace(task, worker, reason))
   }
 
@@ -58,6 +66,11 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
     }
   }
 
+  function drain(): void {
+    draining = true
+    for (const worker of workers) tell(worker, 'drain')
+  }
+
   async function stop(): Promise<void> {
     stopping = true
     const kill = setTimeout(() => {
@@ -66,7 +79,7 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
     await Promise.all(
       [...workers].map(async (worker) => {
         const exited = exitOf(worker)
-        if (worker.isConnected()) worker.send('stop')
+        tell(worker, 'stop')
         if (!worker.isDead()) await exited
       }),
     )
@@ -79,7 +92,11 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<{ sto
     await stop()
     throw error
   }
-  return { stop }
+  return { drain, stop }
+}
+
+function tell(worker: Worker, what: 'drain' | 'stop'): void {
+  if (worker.isConnected()) worker.send(what)
 }
 
 /** Why it ended. Not events.once, which would take an error of the channel for the end. */
@@ -91,17 +108,19 @@ function exitOf(worker: Worker): Promise<string | number> {
 export const isWorker = cluster.isWorker
 
 /** The worker's side: takes the task, serves it, and ends when it is told to. */
-export async function workAs<Task>(serve: (task: Task) => Promise<{ stop(): Promise<void> }>): Promise<void> {
+export async function workAs<Task>(serve: (task: Task) => Promise<Server>): Promise<void> {
   // The terminal and service managers signal every process of the group; only the primary decides.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-  const stopped = new Promise<void>((resolve) => {
-    process.on('message', (message) => {
-      if (message === 'stop') resolve()
-    })
+  const drained = Promise.withResolvers<void>()
+  const stopped = Promise.withResolvers<void>()
+  process.on('message', (message) => {
+    if (message === 'drain') drained.resolve()
+    if (message === 'stop') stopped.resolve()
   })
   const [{ task }] = (await once(process, 'message')) as [{ task: Task }]
   const server = await serve(task)
-  await stopped
+  void drained.promise.then(() => server.drain())
+  await stopped.promise
   await server.stop()
   cluster.worker?.disconnect()
   process.exit(0)

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { ConfigError, loadConfig, SETTINGS, type Setting } from '../src/config.ts'
+import { ConfigError, loadConfig, SETTINGS, type Setting } from '../src/base/config.ts'
 
 const root = join(import.meta.dirname, '..')
 const LONG_KEY = 'a-key-of-thirty-two-characters-or-more'
@@ -109,6 +109,16 @@ test.each([
 ])('%s it demands SECRET_KEYS', (_when, env) => {
   expect(mistakesOf(env)).toEqual([expect.objectContaining({ key: 'SECRET_KEYS' })])
   expect(loadConfig({ ...env, SECRET_KEYS: `${LONG_KEY}, ${LONG_KEY}2` }).secretKeys).toHaveLength(2)
+})
+
+test.each([
+  [{}, 0],
+  [{ NODE_ENV: 'production', SECRET_KEYS: LONG_KEY }, 5],
+  [{ ISSUER_URL: 'https://id.example.com', SECRET_KEYS: LONG_KEY }, 5],
+  [{ ISSUER_URL: 'https://id.example.com', SECRET_KEYS: LONG_KEY, DRAIN_SECONDS: '0' }, 0],
+  [{ DRAIN_SECONDS: '12' }, 12],
+])('with %j it drains for %i seconds', (env, seconds) => {
+  expect(loadConfig(env).drainSeconds).toBe(seconds)
 })
 
 test('a refresh token cannot outlive the limit of refreshing', () => {

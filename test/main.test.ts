@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { createUser } from '../src/users/store.ts'
+import { createUser } from '../src/core/users/store.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
 import { freePort, runMain, SECRET_KEYS, startServer, type TestServer } from './support/server.ts'
 
@@ -144,6 +144,53 @@ test.each([
   },
 )
 
+test.each([
+  ['one process', '1'],
+  ['two workers', '2'],
+])('with %s, SIGTERM is told at /readyz while everything is still served', async (_name, WORKERS) => {
+  const server = await startServer({ databaseUrl: database.url, env: { WORKERS, DRAIN_SECONDS: '4' } })
+  await until(async () => server.output().includes('"msg":"listening"'))
+  const agent = new Agent({ keepAlive: true })
+  const load = startLoad(server, agent)
+  await until(async () => load.answered.length > 100)
+
+  const signalled = performance.now()
+  const stopped = server.stop()
+  await until(async () => (await readiness(server)) === 503)
+  const noticed = performance.now() - signalled
+  // Every process says so: each of these comes over a connection of its own, and any of them may take it.
+  await until(async () => (server.output().match(/"msg":"draining"/g) ?? []).length === Number(WORKERS))
+  const seen = await Promise.all(Array.from({ length: 20 }, () => readiness(server)))
+  const before = load.answered.length
+  // As a proxy does that looks every second: it goes on sending for a while.
+  await sleep(1500)
+  const { answered, failed } = await load.end()
+  const code = await stopped
+
+  expect(noticed).toBeLessThan(2000)
+  expect(new Set(seen)).toEqual(new Set([503]))
+  expect(failed).toEqual([])
+  expect(answered.length).toBeGreaterThan(before)
+  // Whoever keeps connections is asked to let go of them.
+  expect(answered.slice(before + 4).every(({ connection }) => connection === 'close')).toBe(true)
+  expect(performance.now() - signalled).toBeGreaterThan(4000)
+  expect(code).toBe(0)
+  agent.destroy()
+})
+
+test('a second signal ends the draining; the same one from two sides is one', async () => {
+  const server = await startServer({ databaseUrl: database.url, env: { DRAIN_SECONDS: '600' } })
+
+  const stopped = server.stop()
+  server.process.kill('SIGINT')
+  await sleep(1000)
+  const readyz = await readiness(server)
+  server.process.kill('SIGINT')
+
+  expect(readyz).toBe(503)
+  expect(await stopped).toBe(0)
+})
+
 test('a request that does not finish is cut off at the deadline', async () => {
   const server = await startServer({ databaseUrl: database.url, env: { SHUTDOWN_SECONDS: '1' } })
   const slow = await startSlowRequest(server, new Agent())
@@ -243,6 +290,40 @@ async function startSlowRequest(server: TestServer, agent: Agent) {
   outgoing.write(body.slice(0, -1))
   await sleep(200)
   return { answer, finish: () => outgoing.end(body.slice(-1)) }
+}
+
+/** Asks for the health of the process again and again, four at a time, over connections that are kept. */
+function startLoad(server: TestServer, agent: Agent) {
+  const answered: { status: number | undefined; connection: string | undefined }[] = []
+  const failed: string[] = []
+  let over = false
+  const loops = Array.from({ length: 4 }, async () => {
+    while (!over) {
+      try {
+        const [response] = await once(request(`${server.origin}/healthz`, { agent }).end(), 'response')
+        for await (const _ of response);
+        answered.push({ status: response.statusCode, connection: response.headers.connection })
+        if (response.statusCode !== 200) failed.push(`status ${response.statusCode}`)
+      } catch (error) {
+        failed.push(String(error))
+      }
+    }
+  })
+  return {
+    answered,
+    end: async () => {
+      over = true
+      await Promise.all(loops)
+      return { answered, failed }
+    },
+  }
+}
+
+/** What /readyz says to a connection of its own. */
+async function readiness(server: TestServer): Promise<number | undefined> {
+  const [response] = await once(request(`${server.origin}/readyz`, { agent: false }).end(), 'response')
+  response.resume()
+  return response.statusCode
 }
 
 async function children(pid: number): Promise<number[]> {

@@ -1,9 +1,9 @@
 // The document of the Admin API for programs, and as a page for people. Both are public: they hold no secret.
 import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
-import { API_PATH } from '../resources/built-in.ts'
-import type { Render } from '../web/render.ts'
-import { type ApiDocument, type DocumentedOperation, statusTitle } from './document.ts'
+import { API_PATH } from '../base/admin-api-scopes.ts'
+import type { Render } from '../http/render.ts'
+import { type ApiDocument, type DocumentedOperation, statusTitle } from './openapi.ts'
 
 /** Handlers of /api/v1/openapi.json and /api/docs. */
 export function apiDocs({

@@ -1,13 +1,15 @@
-// From an operation to its answer over HTTP: guard, checks, handler, headers. What it refuses, web/errors.ts writes.
+// From an operation to its answer over HTTP: guard, checks, handler, headers. What it refuses, http/errors.ts writes.
 import type { Context } from 'koa'
-import { VersionConflict } from '../clients/edit.ts'
-import { InvalidMetadata } from '../clients/metadata.ts'
+import { API_PATH } from '../base/admin-api-scopes.ts'
+import { InvalidMetadata } from '../core/clients/metadata.ts'
+import { VersionConflict } from '../core/clients/update.ts'
+import { LesserPower } from '../core/escalation/users.ts'
+import { LastAdministrator } from '../core/users/roles.ts'
 import type { Pool } from '../db/pool.ts'
-import { type ApiGuard, actingProgram, type OfApi } from '../guards.ts'
-import { API_PATH } from '../resources/built-in.ts'
-import { LastAdministrator } from '../users/roles.ts'
-import { HttpError } from '../web/errors.ts'
-import { createOnce } from './once.ts'
+import { HttpError } from '../http/errors.ts'
+import type { Row } from '../http/routes.ts'
+import { type ApiGuard, actingProgram, InsufficientScope, type OfApi } from '../protocol/guards.ts'
+import { createOnce } from './idempotency.ts'
 import type { Answer, Operation } from './operation.ts'
 import { idempotencyKey, invalid, matcher, readBody, readParams, readQuery, readUpload } from './request.ts'
 
@@ -18,15 +20,8 @@ export interface ApiParts {
   apiToken: ApiGuard
 }
 
-/** A row of the URL table. */
-export interface ApiRow {
-  method: Operation['method']
-  path: string
-  handle(ctx: Context): Promise<void>
-}
-
 /** The URL table of these operations. */
-export function apiRows(operations: readonly Operation[], parts: ApiParts): ApiRow[] {
+export function apiRows(operations: readonly Operation[], parts: ApiParts): Row[] {
   return operations.map((operation) => ({
     method: operation.method,
     path: `${API_PATH}${operation.path.replace(/\{(\w+)\}/g, ':$1')}`,
@@ -101,6 +96,7 @@ function asRefusal(error: unknown): unknown {
   if (error instanceof VersionConflict) {
     return new HttpError(412, 'changed_meanwhile', 'It was changed since. Read it again, and decide anew.')
   }
+  if (error instanceof LesserPower) return new InsufficientScope(error.missing, error.message)
   if (error instanceof LastAdministrator) {
     return new HttpError(
       409,

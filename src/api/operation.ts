@@ -2,10 +2,10 @@
 // It knows no noun.
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import type { Actor } from '../audit/events.ts'
+import type { ApiScope } from '../base/admin-api-scopes.ts'
+import type { Actor } from '../base/audit-events.ts'
 import type { Db } from '../db/pool.ts'
-import type { Access } from '../oidc/access.ts'
-import type { ApiScope } from '../resources/built-in.ts'
+import type { Access } from '../protocol/rules/access-token.ts'
 
 /** What a handler is given: everything in it was checked against the operation's schemas. */
 export interface Input<Params, Query, Body> {
@@ -18,7 +18,7 @@ export interface Input<Params, Query, Body> {
   file: Buffer
   by: Actor
   access: Access
-  /** Throws unless what If-Match names is this version; without If-Match every version will do. */
+  /** Throws unless what If-Match names is this version; where it may be absent, and is, every version will do. */
   mustMatch(etag: string): void
 }
 
@@ -77,7 +77,8 @@ export interface OperationOf<P extends z.ZodObject, Q extends z.ZodObject, B ext
   body?: B
   /** Instead of a body of JSON: a file of one of these media types. */
   upload?: { types: readonly string[]; mostBytes: number }
-  ifMatch?: 'required' | 'optional'
+  /** `seen`: required, and a version of its own, not `*`: nobody vouches for what they have not seen. */
+  ifMatch?: 'required' | 'seen' | 'optional'
   success: Success
   /** Why it may be refused with 409. */
   conflict?: string

@@ -2,8 +2,8 @@
 import { bodyParser } from '@koa/bodyparser'
 import type { Context } from 'koa'
 import type { z } from 'zod'
-import { BadRequest, HttpError, NotFound } from '../web/errors.ts'
-import { wholeBody } from '../web/upload.ts'
+import { BadRequest, HttpError, NotFound } from '../http/errors.ts'
+import { wholeBody } from '../http/upload.ts'
 import type { Operation } from './operation.ts'
 
 /** What names what an operation is about. @throws NotFound for what cannot be a name */
@@ -81,11 +81,18 @@ function checkType(ctx: Context, types: readonly string[], header: string): void
 /** Holds If-Match against what stands (RFC 9110 §13.1.1). @throws HttpError 412; 428 where it has to be there and is not */
 export function matcher(ctx: Context, { ifMatch }: Operation): (etag: string) => void {
   const header = ctx.get('if-match').trim()
-  if (ifMatch === 'required' && !header) {
+  if ((ifMatch === 'required' || ifMatch === 'seen') && !header) {
     throw new HttpError(
       428,
       'precondition_required',
-      'Send If-Match with the ETag of what you have seen, so that nobody overwrites what they have not.',
+      'Send If-Match with the ETag of what you have seen, so that nobody overwrites or vouches for what they have not.',
+    )
+  }
+  if (ifMatch === 'seen' && header.split(',').some((each) => each.trim() === '*')) {
+    throw new HttpError(
+      428,
+      'precondition_required',
+      'Send If-Match with the ETag of what you have seen. Nobody has seen whatever stands.',
     )
   }
   return (etag) => {

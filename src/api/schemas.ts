@@ -26,6 +26,22 @@ export const cursor = z
   .string()
   .regex(/^\d{1,16}\.[!-~]{1,500}$/, 'must be as `next` of the page before has it')
 
+/** As {@link cursor}, of rows whose ids are UUIDs; also the id of a row that is there. */
+export const uuidCursor = z
+  .string()
+  .regex(
+    /^(\d{1,16}\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
+    'must be as `next` of the page before has it',
+  )
+
+/** As {@link cursor}, of apps; also the id of one that is there. */
+export const clientCursor = z
+  .string()
+  .regex(
+    /^(\d{1,16}\.)?([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,492})$/,
+    'must be as `next` of the page before has it',
+  )
+
 /** A moment in an answer. */
 export const moment = z.iso.datetime().meta({ examples: ['2026-11-22T12:00:00.000Z'] })
 

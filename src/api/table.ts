@@ -1,17 +1,18 @@
 // The table of operations: from it come the routes, the document and the page that shows it.
-import { auditOperations } from '../audit/api.ts'
-import { clientOperations } from '../clients/api.ts'
-import { changeOperations } from '../clients/api-changes.ts'
-import { insightOperations } from '../clients/api-insight.ts'
-import { logoOperations } from '../clients/api-logo.ts'
-import type { MakeLogo } from '../clients/logo-form.ts'
-import { grantOperations } from '../grants/api.ts'
-import { keyOperations } from '../keys/api.ts'
-import { overviewOperations } from '../overview/api.ts'
-import { resourceOperations } from '../resources/api.ts'
-import type { Secrets } from '../secrets.ts'
-import { userOperations } from '../users/api.ts'
+
+import type { Secrets } from '../base/secrets.ts'
+import type { MakeLogo } from '../core/logos/upload.ts'
+import { auditOperations } from './audit.ts'
+import { changeOperations } from './client-changes.ts'
+import { insightOperations } from './client-insight.ts'
+import { logoOperations } from './client-logo.ts'
+import { clientOperations } from './clients.ts'
+import { grantOperations } from './consents.ts'
+import { keyOperations } from './keys.ts'
 import type { Operation } from './operation.ts'
+import { overviewOperations } from './overview.ts'
+import { resourceOperations } from './resources.ts'
+import { userOperations } from './users.ts'
 
 /** What operations stand on. */
 export interface OperationParts {

@@ -1,7 +1,7 @@
 // What a person is asked: a password (never an argument: those show in process lists and shell histories) and yes or no.
 // Questions go to standard error, so that standard output holds the answer only.
 import { createInterface } from 'node:readline'
-import { passwordProblem } from '../users/password.ts'
+import { passwordProblem } from '../core/users/password.ts'
 import { Interrupted, Refused, Usage } from './command.ts'
 
 /**

@@ -1,10 +1,10 @@
 // audit: what happened, by whom; proving that the record is whole, and writing it out.
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { EVENT_TYPES } from '../audit/events.ts'
-import { EXPORT_FORMATS, type ExportFormat, exportAudit } from '../audit/export.ts'
-import { type AuditRow, type EventFilter, listEvents } from '../audit/store.ts'
-import { type AuditReport, type Finding, verifyAudit } from '../audit/verify.ts'
+import { EVENT_TYPES } from '../base/audit-events.ts'
+import { EXPORT_FORMATS, type ExportFormat, exportAudit } from '../core/audit/export.ts'
+import { type AuditRow, type EventFilter, listEvents } from '../core/audit/store.ts'
+import { type AuditReport, type Finding, verifyAudit } from '../core/audit/verify.ts'
 import type { Db } from '../db/pool.ts'
 import {
   type Answer,
@@ -33,8 +33,9 @@ export function addAudit(program: Command): void {
     .option('--head <hash>', 'a head of earlier, which must still be in the chain', hash)
     .action(answering(verify))
 
-  filtered(leaf(audit, 'export', 'write events out, oldest first'))
+  filtered(leaf(audit, 'export', 'write events out, in the order of transactions'))
     .addOption(new Option('--format <format>', 'csv or jsonl').choices(EXPORT_FORMATS).makeOptionMandatory())
+    .option('--after <id>', 'only what stands behind this event, the last one of the export before', eventId)
     .option('--out <file>', 'to this new file, not to standard output')
     .action(answering(exportEvents))
 }
@@ -124,14 +125,15 @@ function said({ problem, id }: Finding): string {
 
 interface Export extends Filter {
   format: ExportFormat
+  after?: string
   out?: string
   json?: boolean
 }
 
-async function exportEvents({ format, out, json, ...filter }: Export): Promise<Answer> {
+async function exportEvents({ format, after, out, json, ...filter }: Export): Promise<Answer> {
   if (json && out === undefined) throw new Usage('--json goes with --out only; try --format jsonl')
   return withStores(async ({ db }) => {
-    const chunks = exportAudit(db, await filterOf(db, filter), format)
+    const chunks = await exportAudit(db, { filter: await filterOf(db, filter), format, after })
     let events = 0
     const counted = async function* () {
       for await (const chunk of chunks) {
@@ -184,6 +186,11 @@ function exists(file: string): Promise<boolean> {
 function hash(text: string): string {
   if (!/^[0-9a-f]{64}$/i.test(text)) throw new InvalidArgumentError('It is 64 hexadecimal digits.')
   return text.toLowerCase()
+}
+
+function eventId(text: string): string {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('It is the number of an event, e.g. 1042.')
+  return text
 }
 
 // A name that nothing has would find nothing, and look as if nothing had happened.

@@ -1,26 +1,39 @@
 // clients: the apps that people let in, and services.
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { approveChange, ChangeOutdated, findChange, rejectChange } from '../clients/changes.ts'
-import { isDocumentId } from '../clients/document-url.ts'
-import { readmitDocument } from '../clients/documents.ts'
-import { type ClientChange, updateClient, VersionConflict } from '../clients/edit.ts'
-import { APP_TYPES, type ClientInput, ID_TOKEN_ALGS } from '../clients/metadata.ts'
-import { approveClient, rejectClient, unverifyClient, verifyClient } from '../clients/review.ts'
-import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../clients/secrets.ts'
+import type { Change } from '../base/audit-events.ts'
+import { isDocumentId } from '../core/clients/document-url.ts'
+import { APP_TYPES, type ClientInput, ID_TOKEN_ALGS } from '../core/clients/metadata.ts'
+import { approveChange, ChangeOutdated, findChange, rejectChange } from '../core/clients/pending-changes.ts'
+import { hostOf } from '../core/clients/presentation.ts'
+import { approveClient, rejectClient, unverifyClient, verifyClient } from '../core/clients/review.ts'
+import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../core/clients/secrets.ts'
 import {
   type Client,
   createClient,
   deleteClient,
   findClient,
   listClients,
+  lockClient,
   resumeClient,
   suspendClient,
-} from '../clients/store.ts'
-import { hostOf } from '../clients/view.ts'
-import type { Db } from '../db/pool.ts'
+} from '../core/clients/store.ts'
+import { type ClientChange, updateClient, VersionConflict } from '../core/clients/update.ts'
+import { readmitDocument } from '../core/registration/metadata-documents.ts'
+import { type Db, tx } from '../db/pool.ts'
 import { addApply } from './apply.ts'
 import { confirm } from './ask.ts'
-import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import {
+  answering,
+  group,
+  isUuid,
+  leaf,
+  type Page,
+  paged,
+  pageOfListed,
+  placeFrom,
+  Refused,
+  Usage,
+} from './command.ts'
 import { withStores } from './session.ts'
 import { fields, printable, table } from './table.ts'
 
@@ -72,6 +85,7 @@ export function addClients(program: Command): void {
     'let everybody use an app that waits for a decision, or make its waiting change hold',
   )
     .argument('<id>')
+    .option('--if-version <n>', 'the version you have looked at; without it you are shown and asked', version)
     .action(answering(approve))
 
   leaf(clients, 'reject', 'refuse an app that waits for a decision, or its waiting change')
@@ -82,6 +96,7 @@ export function addClients(program: Command): void {
   leaf(clients, 'verify', 'say on the consent page that you know who is behind an app')
     .argument('<id>')
     .option('--undo', 'say it no longer')
+    .option('--if-version <n>', 'the version you have looked at; without it you are shown and asked', version)
     .action(answering(verify))
 
   const secrets = group(clients, 'secrets', 'what a client authenticates with')
@@ -152,30 +167,60 @@ function update(id: string, options: Update) {
     id_token_signed_response_alg: options.idTokenAlg,
   }
   return withStores(async ({ db, by }) => {
-    try {
-      const client = await updateClient(db, id, change, by, options.ifVersion)
-      if (!client) throw missing(id)
-      return { json: client, text: fields(shown(client)) }
-    } catch (error) {
-      if (error instanceof VersionConflict) throw new Refused(error.message, { cause: error })
-      throw error
-    }
+    const client = await updateClient(db, id, change, by, options.ifVersion).catch(notMovedOn)
+    if (!client) throw missing(id)
+    return { json: client, text: fields(shown(client)) }
   })
 }
 
-function approve(id: string) {
+interface Seen {
+  ifVersion?: number
+}
+
+function approve(id: string, options: Seen) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
-    const change = await waitingChange(db, client)
-    if (change) {
-      const changed = await approveChange(db, id, change.id, by).catch(notOutdated)
-      if (!changed) throw new Refused('its owners have just changed or withdrawn what they ask for')
-      return { json: changed, text: `the change of ${called(changed)} holds now\n` }
+    const waiting = await waitingChange(db, client)
+    if (!waiting && client.state === 'active') {
+      return { json: client, text: `${called(client)} was approved already\n` }
     }
-    const changed = await approveClient(db, id, by)
-    const done = changed ? 'is approved; everybody can use it' : 'was approved already'
-    return { json: await getClient(db, id), text: `${called(client)} ${done}\n` }
+    const seen = await seenVersion(client, 'Approve', options, waiting?.changes)
+    if (!waiting) {
+      await approveClient(db, id, by, seen).catch(notMovedOn)
+      return { json: await getClient(db, id), text: `${called(client)} is approved; everybody can use it\n` }
+    }
+    const changed = await tx(db, async (t) => {
+      const now = await lockClient(t, id)
+      if (now && now.version !== seen) throw new VersionConflict(now)
+      return approveChange(t, id, (await findChange(t, id))?.id, by)
+    })
+      .catch(notMovedOn)
+      .catch(notOutdated)
+    if (!changed) throw new Refused('its owners have just changed or withdrawn what they ask for')
+    return { json: changed, text: `the change of ${called(changed)} holds now\n` }
   })
+}
+
+/** Which version of an app somebody has looked at: they say so, or look at it here. */
+async function seenVersion(
+  client: Client,
+  what: string,
+  { ifVersion }: Seen,
+  changes: readonly Change[] = [],
+): Promise<number> {
+  if (ifVersion !== undefined) return ifVersion
+  if (!process.stdin.isTTY) {
+    throw new Usage(
+      `there is no terminal to show it on; look at it with: valetkey clients show ${printable(client.id)}, and say --if-version <n>`,
+    )
+  }
+  process.stderr.write(fields(shown(client)))
+  for (const { field, from, to } of changes) {
+    process.stderr.write(printable(`${field}: ${JSON.stringify(from)} becomes ${JSON.stringify(to)}`))
+    process.stderr.write('\n')
+  }
+  if (!(await confirm(`${what} this?`))) throw new Refused('nothing was decided')
+  return client.version
 }
 
 function reject(id: string, { reason }: { reason: string }) {
@@ -203,6 +248,11 @@ async function waitingChange(db: Db, client: Client) {
   return change?.rejected_at ? undefined : change
 }
 
+function notMovedOn(error: unknown): never {
+  if (error instanceof VersionConflict) throw new Refused(error.message, { cause: error })
+  throw error
+}
+
 function notOutdated(error: unknown): never {
   if (error instanceof ChangeOutdated) {
     throw new Refused(`${error.message}; reject it with a reason, so that its owners ask for it anew`, {
@@ -212,13 +262,16 @@ function notOutdated(error: unknown): never {
   throw error
 }
 
-function verify(id: string, { undo }: { undo?: boolean }) {
+function verify(id: string, { undo, ...options }: { undo?: boolean } & Seen) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
-    const changed = undo ? await unverifyClient(db, id, by) : await verifyClient(db, id, by)
     const state = undo ? 'not verified' : 'verified'
-    const done = changed ? `is ${state}` : `was ${state} already`
-    return { json: await getClient(db, id), text: `${called(client)} ${done}\n` }
+    if (!undo === (client.verified_at !== null)) {
+      return { json: client, text: `${called(client)} was ${state} already\n` }
+    }
+    if (undo) await unverifyClient(db, id, by)
+    else await verifyClient(db, id, by, await seenVersion(client, 'Verify', options)).catch(notMovedOn)
+    return { json: await getClient(db, id), text: `${called(client)} is ${state}\n` }
   })
 }
 
@@ -255,14 +308,12 @@ function addSecret(id: string, { name }: { name: string }) {
 function endSecret(id: string, secret_id: string) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
-    if (!UUID.test(secret_id) || !(await revokeSecret(db, id, secret_id, by))) {
+    if (!isUuid(secret_id) || !(await revokeSecret(db, id, secret_id, by))) {
       throw new Refused(`${called(client)} has no valid secret with the id ${JSON.stringify(secret_id)}`)
     }
     return { json: { id: secret_id, revoked: true }, text: `the secret ${secret_id} is revoked\n` }
   })
 }
-
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
 interface Create {
   name: string
@@ -312,8 +363,9 @@ function create(options: Create) {
 
 function list({ limit, after }: Page) {
   return withStores(async ({ db }) => {
-    const found = await listClients(db, { limit: limit + 1, after: after && (await getClient(db, after)).id })
-    const { rows, note } = pageOf(found, limit, (client) => client.id)
+    const place = await placeFrom(after, async (id) => (await getClient(db, id)).id)
+    const found = await listClients(db, { limit: limit + 1, after: place })
+    const { rows, note } = pageOfListed(found, limit)
     const text = table(rows, [
       ['ID', (client) => client.id],
       ['NAME', (client) => client.name],

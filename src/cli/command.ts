@@ -1,11 +1,14 @@
 // What every command has in common: --json, paging, how an answer is printed and a failure is said, the exit codes.
 // It knows no noun.
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../base/config.ts'
+import { type Listed, placeAt } from '../db/cursor.ts'
+import { PooledByTransaction } from '../db/direct.ts'
+import { SchemaTooNew } from '../db/migrate.ts'
 import { printable } from './table.ts'
 
-/** Exit codes; 78 is EX_CONFIG of sysexits.h. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, differences: 3, configuration: 78 } as const
+/** Exit codes; 65 and 78 are EX_DATAERR and EX_CONFIG of sysexits.h. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, differences: 3, tooOld: 65, configuration: 78 } as const
 
 /** What a command answers, for programs and for people. */
 export interface Answer {
@@ -78,11 +81,25 @@ export function leaf(parent: Command, name: string, description: string): Comman
   )
 }
 
-/** Adds --limit and --after to a command that lists. */
-export function paged(command: Command, cursor: string): Command {
+/** Adds --limit and --after to a command that lists. @param place reads what --after takes. @throws InvalidArgumentError */
+export function paged(command: Command, cursor: string, place = (text: string): string => text): Command {
   return command
     .option('--limit <n>', `how many at most, up to ${MAX_LIMIT}`, limit, DEFAULT_LIMIT)
-    .option('--after <id>', `go on after this ${cursor}`)
+    .option('--after <id>', `go on after this ${cursor}`, place)
+}
+
+/** What --after takes in a list whose ids are UUIDs: a place in the list, or what {@link placeFrom} finds. */
+export function uuidPlace(text: string): string {
+  const place = placeAt(text)
+  if (place && !isUuid(place.id)) {
+    throw new InvalidArgumentError('It is an id, or what the page before has said behind “more: --after”.')
+  }
+  return text
+}
+
+/** Whether Postgres takes it for a UUID. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(text)
 }
 
 /** The options that {@link paged} adds. */
@@ -102,6 +119,23 @@ export function pageOf<Row>(
 ): { rows: Row[]; note?: string } {
   const rows = found.slice(0, limit)
   return found.length > limit ? { rows, note: `more: --after ${idOf(rows.at(-1)!)}` } : { rows }
+}
+
+/** As {@link pageOf}, of a list with cursors; they are no part of its rows. */
+export function pageOfListed<Row extends object>(
+  found: Listed<Row>[],
+  limit: number,
+): { rows: Row[]; note?: string } {
+  const { rows, ...more } = pageOf(found, limit, ({ cursor }) => cursor)
+  return { rows: rows.map(({ cursor: _, ...row }) => row as unknown as Row), ...more }
+}
+
+/** What --after says: a place in a list, which may be gone, or something that is there. @param idOf finds it @throws Refused */
+export async function placeFrom(
+  after: string | undefined,
+  idOf: (id: string) => Promise<string>,
+): Promise<string | undefined> {
+  return after === undefined || placeAt(after) ? after : idOf(after)
 }
 
 /** Makes a commander action out of work that answers; what it answers is printed. */
@@ -135,7 +169,9 @@ export function fail(error: unknown): number {
   process.stderr.write(`valetkey: ${oneLine(error)}\n`)
   if (error instanceof CommanderError || error instanceof Usage) return EXIT.usage
   if (error instanceof Interrupted) return error.exitCode
-  return error instanceof ConfigError ? EXIT.configuration : EXIT.failure
+  if (error instanceof SchemaTooNew) return EXIT.tooOld
+  const isConfiguration = error instanceof ConfigError || error instanceof PooledByTransaction
+  return isConfiguration ? EXIT.configuration : EXIT.failure
 }
 
 const DEFAULT_LIMIT = 50

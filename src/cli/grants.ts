@@ -1,7 +1,7 @@
 // grants: one a sign-in of an app on one device.
 import type { Command } from 'commander'
-import { type GrantedScopes, type GrantRow, listGrants, revokeGrant } from '../grants/store.ts'
-import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import { type GrantedScopes, type GrantRow, listGrants, revokeGrant } from '../core/grants/store.ts'
+import { answering, group, leaf, type Page, paged, pageOfListed, placeFrom, Refused } from './command.ts'
 import { withStores } from './session.ts'
 import { printable, table } from './table.ts'
 import { getUser } from './users.ts'
@@ -25,9 +25,14 @@ export function addGrants(program: Command): void {
 
 function list({ limit, after, user, client }: Page & { user?: string; client?: string }) {
   return withStores(async ({ db }) => {
-    const user_id = user && (await getUser(db, user)).id
-    const found = await listGrants(db, { limit: limit + 1, after, user_id, client_id: client })
-    const { rows, note } = pageOf(found, limit, (grant) => grant.id)
+    const user_id = user === undefined ? undefined : (await getUser(db, user)).id
+    const place = await placeFrom(after, async (id) => {
+      const [grant] = await listGrants(db, { id, limit: 1 })
+      if (!grant) throw new Refused(`no grant has the id ${JSON.stringify(id)}`)
+      return id
+    })
+    const found = await listGrants(db, { limit: limit + 1, after: place, user_id, client_id: client })
+    const { rows, note } = pageOfListed(found, limit)
     const text = table(rows, [
       ['ID', (grant) => grant.id],
       ['USER', (grant) => grant.email],

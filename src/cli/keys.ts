@@ -1,9 +1,10 @@
 // keys: what ID tokens are signed with.
 import type { Command } from 'commander'
-import type { Config } from '../config.ts'
+import type { Config } from '../base/config.ts'
+import { secretKeysOf } from '../base/data-dir.ts'
+import { type Secrets, secretsFrom } from '../base/secrets.ts'
+import { justRotated, listKeys, loadKeySet, rotateKeys, type SigningKey } from '../core/keys/store.ts'
 import type { Db } from '../db/pool.ts'
-import { justRotated, listKeys, loadKeySet, rotateKeys, type SigningKey } from '../keys/store.ts'
-import { type Secrets, secretsFrom } from '../secrets.ts'
 import { confirm } from './ask.ts'
 import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
 import { withStores } from './session.ts'
@@ -49,8 +50,6 @@ function rotate({ yes }: { yes?: boolean }) {
  * @throws Refused when they are not the server's: it could not decrypt what is written under them, and would not start.
  */
 export async function serverSecrets(config: Config, db: Db): Promise<Secrets> {
-  // Not at the top: it brings the whole server along, and no other command should wait for that.
-  const { secretKeysOf } = await import('../main.ts')
   const secrets = secretsFrom(await secretKeysOf(config))
   try {
     await loadKeySet(db, secrets)

@@ -16,27 +16,39 @@ export function addMigrate(program: Command): void {
 
 function status() {
   return withDatabase(async ({ db }) => {
-    const { applied, pending } = await migrationStatus(db)
+    const { applied, pending, tooNew } = await migrationStatus(db)
     const rows = [
-      ...applied.map((name) => ({ name, state: 'applied' })),
+      ...applied.map((name) => ({
+        name,
+        state: tooNew.includes(name) ? 'applied, breaks this version' : 'applied',
+      })),
       ...pending.map((name) => ({ name, state: 'pending' })),
     ]
     const text = table(rows, [
       ['MIGRATION', ({ name }) => name],
       ['STATE', ({ state }) => state],
     ])
-    return { json: { applied, pending }, text }
+    return { json: { applied, pending, too_new: tooNew }, text }
   })
 }
 
 function up() {
   return withDatabase(
     async ({ db }) => {
-      const applied = await migrate(db)
+      const applied = await migrate(db, { onRetry: sayOnce() })
       const text =
         applied.length === 0 ? 'nothing is pending\n' : applied.map((name) => `applied ${name}\n`).join('')
       return { json: { applied }, text }
     },
     { create: true },
   )
+}
+
+// Whoever looks at it sees why nothing happens; it is tried again without a word.
+function sayOnce(): (name: string) => void {
+  const said = new Set<string>()
+  return (name) => {
+    if (!said.has(name)) process.stderr.write(`${name} waits for locks that others hold\n`)
+    said.add(name)
+  }
 }

@@ -1,6 +1,6 @@
 // registration-tokens: what lets apps register themselves.
 import { type Command, InvalidArgumentError } from 'commander'
-import { OPENID_SCOPES } from '../clients/metadata.ts'
+import { OPENID_SCOPES } from '../core/clients/metadata.ts'
 import {
   createRegistrationToken,
   findRegistrationToken,
@@ -9,9 +9,20 @@ import {
   type RegistrationToken,
   revokeRegistrationToken,
   tokenState,
-} from '../clients/registration-tokens.ts'
+} from '../core/registration/initial-access-tokens.ts'
 import type { Db } from '../db/pool.ts'
-import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import {
+  answering,
+  group,
+  isUuid,
+  leaf,
+  type Page,
+  paged,
+  pageOfListed,
+  placeFrom,
+  Refused,
+  uuidPlace,
+} from './command.ts'
 import { withStores } from './session.ts'
 import { fields, table } from './table.ts'
 
@@ -27,7 +38,7 @@ export function addRegistrationTokens(program: Command): void {
     .option('--client-credentials', 'they may also act for themselves, without a person')
     .action(answering(create))
 
-  paged(leaf(tokens, 'list', 'list tokens, oldest first; never their values'), 'token').action(
+  paged(leaf(tokens, 'list', 'list tokens, oldest first; never their values'), 'token', uuidPlace).action(
     answering(list),
   )
 
@@ -63,9 +74,9 @@ function create({ name, uses, days, scope, clientCredentials }: Create) {
 
 function list({ limit, after }: Page) {
   return withStores(async ({ db }) => {
-    const start = after && (await getToken(db, after)).id
-    const found = await listRegistrationTokens(db, { limit: limit + 1, after: start })
-    const { rows, note } = pageOf(found, limit, (token) => token.id)
+    const place = await placeFrom(after, async (id) => (await getToken(db, id)).id)
+    const found = await listRegistrationTokens(db, { limit: limit + 1, after: place })
+    const { rows, note } = pageOfListed(found, limit)
     const text = table(rows, [
       ['ID', (token) => token.id],
       ['NAME', (token) => token.name],
@@ -88,10 +99,8 @@ function revoke(id: string) {
   })
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
-
 async function getToken(db: Db, id: string): Promise<RegistrationToken> {
-  const token = UUID.test(id) ? await findRegistrationToken(db, id) : undefined
+  const token = isUuid(id) ? await findRegistrationToken(db, id) : undefined
   if (!token) throw new Refused(`no registration token has the id ${JSON.stringify(id)}`)
   return token
 }

@@ -1,8 +1,6 @@
 // resources: the APIs that tokens are for, and their scopes.
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { APP_TYPES } from '../clients/metadata.ts'
-import { type Db, tx } from '../db/pool.ts'
-import { addScope, changeResource, changeScope, introspectionClient, removeScope } from '../resources/edit.ts'
+import { APP_TYPES } from '../core/clients/metadata.ts'
 import {
   type AppKind,
   createResource,
@@ -12,10 +10,18 @@ import {
   type Resource,
   TOKEN_FORMATS,
   type TokenRules,
-} from '../resources/store.ts'
+} from '../core/resources/store.ts'
+import {
+  addScope,
+  changeResource,
+  changeScope,
+  introspectionClient,
+  removeScope,
+} from '../core/resources/update.ts'
+import { type Db, tx } from '../db/pool.ts'
 import { answering, group, leaf, type Page, paged, pageOf, Refused, Usage } from './command.ts'
 import { withStores } from './session.ts'
-import { fields, table } from './table.ts'
+import { fields, printable, table } from './table.ts'
 
 /** Adds the commands of this noun. */
 export function addResources(program: Command): void {
@@ -130,8 +136,21 @@ async function update(identifier: string, options: Update) {
       }
     })
     const after = await getResource(db, identifier)
-    return { json: after, text: fields(shown(after)) }
+    return { json: after, text: fields(shown(after)), note: saidOfRemovals(after) }
   })
+}
+
+function saidOfRemovals({ being_removed }: Resource): string | undefined {
+  const namesOf = (failed: boolean) =>
+    being_removed.filter(({ has_failed }) => has_failed === failed).map(({ name }) => printable(name))
+  const [removing, failed] = [namesOf(false), namesOf(true)]
+  const said = [
+    removing.length > 0 &&
+      `${removing.join(', ')}: removed; the servers take it from apps and decisions in the background, and it cannot be added again before that is done`,
+    failed.length > 0 &&
+      `${failed.join(', ')}: removed, but taking it from apps and decisions has failed; the log says why, and --remove-scope goes on with it`,
+  ]
+  return said.filter(Boolean).join('\n') || undefined
 }
 
 async function getResource(db: Db, identifier: string): Promise<Resource> {
@@ -147,6 +166,9 @@ function shown(resource: Resource): [string, unknown][] {
     ['scopes', resource.scopes.map((each) => each.name)],
     ['access tokens', resource.token_format],
     ['they live', resource.token_seconds === null ? 'as the server says' : `${resource.token_seconds} s`],
+    ...(resource.being_removed.length > 0
+      ? ([['being removed', resource.being_removed.map((each) => each.name)]] as [string, unknown][])
+      : []),
   ]
 }
 

@@ -3,10 +3,11 @@
 import { existsSync } from 'node:fs'
 import { constants, userInfo } from 'node:os'
 import { join } from 'node:path'
-import type { Actor } from '../audit/events.ts'
-import { type Config, loadConfig } from '../config.ts'
+import type { Actor } from '../base/audit-events.ts'
+import { type Config, loadConfig } from '../base/config.ts'
+import { databaseTime, followDatabase } from '../db/clock.ts'
 import { startEmbedded } from '../db/embedded.ts'
-import { migrationStatus } from '../db/migrate.ts'
+import { migrationStatus, SchemaTooNew } from '../db/migrate.ts'
 import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from '../db/pool.ts'
 import { Interrupted, Refused } from './command.ts'
 
@@ -17,10 +18,11 @@ export interface Session {
   by: Actor
 }
 
-/** Runs work on the stores. @throws Refused unless every migration has been applied. */
+/** Runs work on the stores. @throws Refused unless every migration has been applied, SchemaTooNew when we are too old */
 export function withStores<T>(work: (session: Session) => Promise<T>): Promise<T> {
   return withDatabase(async (session) => {
-    const { pending } = await migrationStatus(session.db)
+    const { pending, tooNew } = await migrationStatus(session.db)
+    if (tooNew.length > 0) throw new SchemaTooNew(tooNew)
     if (pending.length > 0) throw new Refused(`${count(pending.length)} pending; run: valetkey migrate up`)
     return work(session)
   })
@@ -80,12 +82,19 @@ async function onUrl<T>(
   signal: Signal,
 ): Promise<T> {
   const db = openPool(url, 2)
+  const clock = followDatabase()
+  const run = async (): Promise<T> => {
+    // What a command says of times, and what it writes, is as right as what the server does.
+    await clock.set(() => databaseTime(db))
+    return work({ config, db, by: operator() })
+  }
   try {
     signal.check()
-    return await Promise.race([work({ config, db, by: operator() }), signal.came])
+    return await Promise.race([run(), signal.came])
   } finally {
     // Waits for a transaction under way: it happens or it does not, and nobody is left to see half of it.
     await db.close()
+    clock.close()
   }
 }
 

@@ -1,9 +1,8 @@
 // users: the accounts of people.
 import { Argument, type Command } from 'commander'
 import { z } from 'zod'
-import type { Db } from '../db/pool.ts'
-import { sendReset } from '../users/reset-links.ts'
-import { LastAdministrator, ROLES, type Role, setRole } from '../users/roles.ts'
+import { sendReset, withdrawReset } from '../core/users/reset-links.ts'
+import { LastAdministrator, ROLES, type Role, setRole } from '../core/users/roles.ts'
 import {
   createUser,
   disableUser,
@@ -13,9 +12,21 @@ import {
   listUsers,
   setPassword,
   type User,
-} from '../users/store.ts'
+} from '../core/users/store.ts'
+import type { Db } from '../db/pool.ts'
 import { newPassword } from './ask.ts'
-import { answering, group, leaf, type Page, paged, pageOf, Refused } from './command.ts'
+import {
+  answering,
+  group,
+  isUuid,
+  leaf,
+  type Page,
+  paged,
+  pageOfListed,
+  placeFrom,
+  Refused,
+  uuidPlace,
+} from './command.ts'
 import { withStores } from './session.ts'
 import { fields, printable, table } from './table.ts'
 
@@ -31,9 +42,11 @@ export function addUsers(program: Command): void {
     .option('--password-stdin', 'read the password from standard input')
     .action(answering(create))
 
-  paged(leaf(users, 'list', 'list accounts, oldest first'), 'account (id or e-mail address)').action(
-    answering(list),
-  )
+  paged(
+    leaf(users, 'list', 'list accounts, oldest first'),
+    'account (id or e-mail address)',
+    uuidPlace,
+  ).action(answering(list))
 
   leaf(users, 'disable', 'end every session and token of an account, and let nobody sign in to it')
     .argument('<email-or-id>')
@@ -56,18 +69,20 @@ export function addUsers(program: Command): void {
   leaf(users, 'send-reset', 'mail a link for a new password; prints it, this once, when mail is off')
     .argument('<email-or-id>')
     .action(answering(reset))
+
+  leaf(users, 'withdraw-reset', 'withdraw the link for a new password')
+    .argument('<email-or-id>')
+    .action(answering(endReset))
 }
 
 /** The account that an e-mail address or an id names. @throws Refused when there is none. */
 export async function getUser(db: Db, emailOrId: string): Promise<User> {
   const user = emailOrId.includes('@')
     ? await findUserByEmail(db, emailOrId)
-    : UUID.test(emailOrId) && (await findUser(db, emailOrId))
+    : isUuid(emailOrId) && (await findUser(db, emailOrId))
   if (!user) throw new Refused(`no account has the e-mail address or id ${JSON.stringify(emailOrId)}`)
   return user
 }
-
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
 interface Create {
   email: string
@@ -93,8 +108,9 @@ async function create(options: Create) {
 
 function list({ limit, after }: Page) {
   return withStores(async ({ db }) => {
-    const found = await listUsers(db, { limit: limit + 1, after: after && (await getUser(db, after)).id })
-    const { rows, note } = pageOf(found, limit, (user) => user.id)
+    const place = await placeFrom(after, async (who) => (await getUser(db, who)).id)
+    const found = await listUsers(db, { limit: limit + 1, after: place })
+    const { rows, note } = pageOfListed(found, limit)
     const text = table(rows, [
       ['ID', (user) => user.id],
       ['E-MAIL', (user) => user.email],
@@ -168,6 +184,15 @@ function reset(who: string) {
       note: 'mail is off, so nothing was sent; the link is not shown again, works once, and ends in an hour',
       ifLost: `make another: valetkey users send-reset ${email}`,
     }
+  })
+}
+
+function endReset(who: string) {
+  return withStores(async ({ db, by }) => {
+    const { id, email } = await getUser(db, who)
+    const withdrawn = (await withdrawReset(db, id, by)) ?? false
+    const done = withdrawn ? 'works no more' : 'was used, or is over'
+    return { json: { id, email, withdrawn }, text: `the link of ${printable(email)} ${done}\n` }
   })
 }
 

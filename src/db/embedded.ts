@@ -1,11 +1,12 @@
 // A real PostgreSQL for those who bring none: started, shared by whoever uses the same data directory, and stopped.
 // Everything below <data directory>/postgres is its own (cluster.ts); what is stored there it does not know.
 import { type ChildProcess, spawnSync } from 'node:child_process'
-import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { platform } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { makeDataDir } from '../base/data-dir.ts'
 import { EmbeddedError, type Home, openHome, PORT, start } from './cluster.ts'
 import { asDatabaseError, DatabaseUnavailable } from './pool.ts'
 
@@ -187,28 +188,4 @@ async function postmasterPid(home: Home): Promise<number | undefined> {
   if (command.includes(home.cluster)) return pid
   await rm(file, { force: true })
   return undefined
-}
-
-/** Makes the data directory, for its owner only, and the directories above it. @throws EmbeddedError when it cannot be made. */
-export async function makeDataDir(path: string): Promise<void> {
-  try {
-    await makeOne(resolve(path))
-  } catch (error) {
-    throw new EmbeddedError(`DATA_DIR ${path} cannot be made: ${(error as Error).message}`)
-  }
-}
-
-// Level by level and each once: mkdir's own recursion never ends where a directory cannot be made below an existing one.
-async function makeOne(path: string): Promise<void> {
-  const made = await mkdir(path, { mode: 0o700 }).then(
-    () => undefined,
-    (error: NodeJS.ErrnoException) => error,
-  )
-  if (made?.code === 'EEXIST') return
-  if (made?.code !== 'ENOENT' || dirname(path) === path) {
-    if (made) throw made
-    return
-  }
-  await makeOne(dirname(path))
-  await mkdir(path, { mode: 0o700 })
 }

@@ -19,8 +19,19 @@ export interface Job {
   finished_at: Date | null
 }
 
+/** What one batch did. */
+export interface Batch {
+  done: number
+  total: number
+  finished: boolean
+  /** What the next batch is to know; absent: what this one knew. */
+  params?: Job['params']
+  /** Somebody else holds what is left of the batch: it is tried again in a second. */
+  isHeldUp?: boolean
+}
+
 /** Does one batch in a transaction of its own; what it did before the node went away is kept. */
-export type JobStep = (t: Db, job: Job) => Promise<{ done: number; total: number; finished: boolean }>
+export type JobStep = (t: Db, job: Job) => Promise<Batch>
 
 /** Puts a job into the queue; every node hears of it at commit. */
 export function createJob(
@@ -44,45 +55,87 @@ export function listJobs(db: Db, limit = 20): Promise<Job[]> {
   return many<Job>(db, sql`select * from jobs order by created_at desc limit ${limit}`)
 }
 
+/** Told of jobs that do not go on. */
+export interface JobReports {
+  /** Its batch was given up, and is tried again. */
+  heldUp(error: DatabaseUnavailable, job: Job): void
+  /** It has ended. */
+  failed(error: unknown, job: Job): void
+}
+
+/** After this a job goes on whose rows somebody else holds. */
+const HELD_UP_SECONDS = 1
+// A batch that waits keeps what it has locked, and the other jobs of its node. Below PostgreSQL's deadlock_timeout.
+const LOCK_WAIT = '500ms'
+
 /**
- * Does one batch of the oldest open job that no other node is busy with.
+ * Does one batch of the job whose last one is longest ago, but for those that other nodes are busy with: all that are open take
+ * turns, and one that waits for rows of somebody else delays none.
  * @param kinds what is known here; a job of another kind is left to a node that knows it.
- * @returns whether there was one. @throws DatabaseUnavailable; any other failure ends the job, and is handed to `onError`.
+ * @returns after how many milliseconds to call again; undefined: there is nothing to do.
+ * @throws DatabaseUnavailable when that is not about one job; any other failure ends the job
  */
 export async function workOnce(
   db: Pool,
   kinds: Record<string, JobStep>,
-  onError: (error: unknown, job: Job) => void,
-): Promise<boolean> {
+  reports: JobReports,
+): Promise<number | undefined> {
   let current: Job | undefined
   try {
     return await tx(db, async (t) => {
-      current = await maybe<Job>(
+      const next = await maybe<Job & { wait_ms: number }>(
         t,
-        sql`select * from jobs
+        sql`select *, greatest(0, ceil(extract(epoch from next_try_at - now()) * 1000))::int as wait_ms,
+                   set_config('lock_timeout', ${LOCK_WAIT}, true)
+            from jobs
             where state in ('waiting', 'running') and kind = any(${Object.keys(kinds)})
-            order by created_at limit 1
+            order by next_try_at limit 1
             for update skip locked`,
       )
-      if (!current) return false
-      const { done, total, finished } = await kinds[current.kind]!(t, current)
+      if (!next || next.wait_ms > 0) return next?.wait_ms
+      current = next
+      const {
+        done,
+        total,
+        finished,
+        params = current.params,
+        isHeldUp = false,
+      } = await kinds[current.kind]!(t, current)
       await run(
         t,
         sql`update jobs
             set state = ${finished ? 'done' : 'running'}, done = done + ${done}, total = ${total},
+                params = ${JSON.stringify(params)},
+                next_try_at = now() + make_interval(secs => ${isHeldUp ? HELD_UP_SECONDS : 0}::int),
                 finished_at = case when ${finished} then now() end
             where id = ${current.id}`,
       )
-      return true
+      return 0
     })
   } catch (error) {
-    if (error instanceof DatabaseUnavailable || !current) throw error
-    onError(error, current)
+    if (!current) throw error
+    if (error instanceof DatabaseUnavailable) {
+      // What the database cannot note either is no matter of this job.
+      await putOff(db, current.id)
+      reports.heldUp(error, current)
+      return 0
+    }
+    reports.failed(error, current)
     await run(
       db,
       sql`update jobs set state = 'failed', problem = 'It stopped at an error; the log says which.', finished_at = now()
           where id = ${current.id} and state in ('waiting', 'running')`,
     )
-    return true
+    return 0
   }
+}
+
+// Another node may have taken it up meanwhile.
+async function putOff(db: Db, id: string): Promise<void> {
+  await run(
+    db,
+    sql`update jobs set next_try_at = now() + make_interval(secs => ${HELD_UP_SECONDS}::int)
+        where id = any(array(
+          select id from jobs where id = ${id} and state in ('waiting', 'running') for update skip locked))`,
+  )
 }

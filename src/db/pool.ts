@@ -1,5 +1,6 @@
 // The one way to Postgres: values travel through the sql tag only, and a failed connection has one name.
 // It knows no noun of ours.
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
 /** A statement and its values, made by {@link sql}. */
@@ -27,9 +28,15 @@ interface Tx extends Db {
   readonly inTransaction: true
 }
 
-/** Postgres cannot be reached or will not serve now. Nothing of the failed statement was kept. */
+/** Postgres cannot be reached, or will not do this now: a lock, a timeout, a full disk. The same may be tried again. */
 export class DatabaseUnavailable extends Error {
   override name = 'DatabaseUnavailable'
+
+  /** False when Postgres itself said that nothing was kept; true when its answer never came, so that nobody knows. */
+  get isOutcomeUnknown(): boolean {
+    const { code } = (this.cause ?? {}) as { code?: string }
+    return this.cause !== undefined && !REFUSED_STATEMENT.test(code ?? '')
+  }
 }
 
 /** Builds a statement; every `${value}` becomes a parameter, never text. A {@link Fragment} is put in as it stands. */
@@ -65,18 +72,23 @@ export function named(name: string, query: Query): Query {
 /**
  * Opens a pool of at most `max` connections to `connectionString`. Nothing is connected until the first query.
  * @param answerSeconds how long a statement may take before the server counts as lost; absent: as long as it likes.
+ *   Postgres itself gives up earlier, so that what was answered with an error does not commit afterwards.
  */
 export function openPool(connectionString: string, max = 10, answerSeconds?: number): Pool {
   const pool = new pg.Pool({
     connectionString,
     max,
     query_timeout: answerSeconds && answerSeconds * 1000,
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: answerSeconds ? answerSeconds * 1000 * CONNECT_SHARE : CONNECT_MS,
     idleTimeoutMillis: 30_000,
+    keepAlive: true,
     application_name: 'valetkey',
+    onConnect: (client) => setSession(client, answerSeconds),
   })
-  // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
+  // A connection that breaks while it is idle, or between two statements of a transaction, is an event besides the
+  // error of the next statement. Without a listener the event would end the process.
   pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   return {
     pg: pool,
     query: (query) => send(pool, query),
@@ -109,20 +121,51 @@ export async function run(db: Db, query: Query): Promise<number> {
   return rowCount
 }
 
-/** Runs `work` in one transaction: all of it happens, or none. Inside a transaction it joins that one. */
+/**
+ * Runs `work` in one transaction: all of it happens, or none. Inside a transaction it joins that one. When the answer to
+ * `commit` is lost, another connection asks what became of the transaction.
+ * @throws DatabaseUnavailable; the first error of a statement, when `work` passed over it and nothing was kept
+ */
 export async function tx<T>(db: Db, work: (t: Db) => Promise<T>): Promise<T> {
   if ('inTransaction' in db) return work(db)
   const pool = (db as Pool).pg
-  const client = await connect(pool)
-  const t: Tx = { inTransaction: true, query: (query) => send(client, query) }
-  let broken: Error | undefined
-  try {
-    await send(client, sql`begin`)
+  return inTransaction(pool, async (client, t, firstError) => {
+    const id = await begin(client)
+    const result = await work(t)
+    if (!(await commit(pool, client, id))) throw firstError() ?? new Error('the transaction was rolled back')
+    return result
+  })
+}
+
+/** Runs `work`, which only reads, in a transaction in which all statements see the same moment. */
+export async function readTx<T>(db: Pool, work: (t: Db) => Promise<T>): Promise<T> {
+  return inTransaction(db.pg, async (client, t) => {
+    await send(client, sql`begin isolation level repeatable read, read only`)
     const result = await work(t)
     await send(client, sql`commit`)
     return result
+  })
+}
+
+async function inTransaction<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient, t: Tx, firstError: () => unknown) => Promise<T>,
+): Promise<T> {
+  const client = await connect(pool)
+  let firstError: unknown
+  const t: Tx = {
+    inTransaction: true,
+    query: (query) =>
+      send<never>(client, query).catch((error: unknown) => {
+        firstError ??= error
+        throw error
+      }),
+  }
+  let broken: Error | undefined
+  try {
+    return await work(client, t, () => firstError)
   } catch (error) {
-    if (error instanceof DatabaseUnavailable) broken = error
+    if (error instanceof DatabaseUnavailable && error.isOutcomeUnknown) broken = error
     else await send(client, sql`rollback`).catch((failed: Error) => (broken = failed))
     throw error
   } finally {
@@ -142,12 +185,112 @@ export function asDatabaseError(error: unknown): unknown {
     : error
 }
 
+// A statement waits for a lock for at most 0.4 of the time that the client waits for the statement, and runs for at most 0.8
+// of it: Postgres has always given up before we do. Above these nobody waits for an answer any more.
+const LOCK_SHARE = 0.4
+const STATEMENT_SHARE = 0.8
+// Waiting for a free connection, or for a new one, comes before that.
+const CONNECT_SHARE = 0.5
+const CONNECT_MS = 3_000
+
+// What the code relies on must not depend on the defaults of a server, a database or a role.
+const SESSION: Record<string, string> = {
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  // A node that was cut off in the middle of a transaction holds its locks for no longer.
+  idle_in_transaction_session_timeout: '60s',
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '5',
+  tcp_keepalives_count: '3',
+}
+
+// As a statement, because poolers refuse most of these in the start-up message.
+async function setSession(client: pg.ClientBase, answerSeconds?: number): Promise<void> {
+  const milliseconds = (share: number): string => `${Math.round((answerSeconds ?? 0) * 1000 * share)}ms`
+  const limits: Record<string, string> = answerSeconds
+    ? {
+        statement_timeout: milliseconds(STATEMENT_SHARE),
+        lock_timeout: milliseconds(LOCK_SHARE),
+        // A commit that arrives after we gave up finds no transaction any more.
+        idle_in_transaction_session_timeout: milliseconds(STATEMENT_SHARE),
+      }
+    : {}
+  await client.query(
+    sql`select set_config(name, value, false) from json_each_text(${JSON.stringify({ ...SESSION, ...limits })}) as s (name, value)
+        union all
+        -- Without it, what was acknowledged could be lost with the power. Stronger settings are left alone.
+        select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'` as pg.QueryConfig,
+  )
+}
+
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect()
   } catch (error) {
     throw asDatabaseError(error)
   }
+}
+
+/** Opens a transaction. @returns its id, by which its outcome can be asked for later */
+async function begin(client: pg.PoolClient): Promise<string> {
+  try {
+    // Two statements without parameters are one round trip, and the type of pg knows one result only.
+    const results = (await client.query(
+      'begin; select pg_current_xact_id()::text as id',
+    )) as unknown as pg.QueryResult<{ id: string }>[]
+    return results[1]!.rows[0]!.id
+  } catch (error) {
+    throw asDatabaseError(error)
+  }
+}
+
+/** @returns false when Postgres rolled back, because a statement had failed. @throws DatabaseUnavailable */
+async function commit(pool: pg.Pool, client: pg.PoolClient, id: string): Promise<boolean> {
+  try {
+    // Postgres answers a commit of a failed transaction with ROLLBACK and no error.
+    const { command } = await client.query('commit')
+    return command === 'COMMIT'
+  } catch (thrown) {
+    const error = asDatabaseError(thrown)
+    const isUnknown = error instanceof DatabaseUnavailable && error.isOutcomeUnknown
+    if (isUnknown && (await outcomeOf(pool, id)) === 'committed') return true
+    throw error
+  }
+}
+
+const OUTCOME_MS = 1_000
+const ASK_AGAIN_MS = 50
+
+/** What became of a transaction whose connection is lost; undefined when that cannot be found out soon. */
+async function outcomeOf(pool: pg.Pool, id: string): Promise<'committed' | 'aborted' | undefined> {
+  const deadline = performance.now() + OUTCOME_MS
+  while (performance.now() < deadline) {
+    const outcome = await soon(askOutcome(pool, id), deadline).catch(() => undefined)
+    if (outcome === 'committed' || outcome === 'aborted') return outcome
+    await sleep(ASK_AGAIN_MS)
+  }
+  return undefined
+}
+
+// A transaction that waits for a commit which is never going to come is ended; one that is being committed is not.
+async function askOutcome(pool: pg.Pool, id: string): Promise<string | undefined> {
+  const { rows } = await send<{ outcome: string }>(
+    pool,
+    sql`select pg_xact_status(${id}::xid8) as outcome,
+               (select pg_terminate_backend(pid) from pg_stat_activity
+                where backend_xid = ${id}::xid8::xid and state like 'idle in transaction%')`,
+  )
+  return rows[0]?.outcome
+}
+
+function soon<T>(work: Promise<T>, deadline: number): Promise<T | undefined> {
+  return Promise.race([work, sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
 }
 
 async function send<Row extends pg.QueryResultRow>(to: pg.Pool | pg.PoolClient, query: Query) {
@@ -159,14 +302,18 @@ async function send<Row extends pg.QueryResultRow>(to: pg.Pool | pg.PoolClient, 
   }
 }
 
-// Class 08: connection exception; 57P01–57P03: shutting down or starting up; 53300: too many connections;
-// 25006: a standby after a fail-over; the rest never reached a server.
-const UNAVAILABLE =
-  /^(08...|57P0[123]|53300|25006|ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/
+// Postgres says so itself, and has kept nothing of the statement. 57014: canceled, by a timeout mostly; 55P03: a lock was
+// not to be had; 40001, 40P01: others were in the way; 25006: a standby, or a server that takes no writes; 25P03: the
+// transaction was idle for too long; 53: out of disk, memory or connections; 58: input and output failed.
+const REFUSED_STATEMENT = /^(57014|55P03|40001|40P01|25006|25P03|53...|58...)$/
+// Class 08: connection exception; 57P01–57P05: shutting down or starting up; the rest never reached a server.
+const LOST_CONNECTION =
+  /^(08...|57P0[1-5]|ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/
 const LOST =
-  /Connection terminated|Query read timeout|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i
+  /Connection terminated|Query read timeout|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Client was closed/i
 
 function isUnavailable(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { code?: string; message?: string }
-  return UNAVAILABLE.test(code ?? '') || LOST.test(message ?? '')
+  if (REFUSED_STATEMENT.test(code ?? '') || LOST_CONNECTION.test(code ?? '')) return true
+  return LOST.test(message ?? '')
 }

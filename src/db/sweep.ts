@@ -2,10 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from './pool.ts'
 
-/** Takes at most {@link SWEEP_BATCH} dead rows of one kind away, leaving those that are in use right now. @returns how many. */
+/**
+ * Takes a batch of dead rows of one kind away, within a second, leaving those that are in use right now.
+ * @returns how many; fewer than {@link SWEEP_BATCH}: nothing is left for now
+ */
 export type Sweep = (db: Db) => Promise<number>
 
-/** Rows a statement takes at most. */
+/** Rows of a table that a statement takes at most. */
 export const SWEEP_BATCH = 1_000
 
 /** How long ended things stay on record, for the people who look into what happened. */

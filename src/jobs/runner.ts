@@ -1,8 +1,8 @@
 // Works jobs off in the background: at once when one is announced, and now and then in case an announcement was missed.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type JobStep, workOnce } from '../db/jobs.ts'
+import { type JobReports, type JobStep, workOnce } from '../db/jobs.ts'
 import type { Pool } from '../db/pool.ts'
-import type { Logger } from '../web/log.ts'
+import type { Logger } from '../http/log.ts'
 import { repeat } from './repeat.ts'
 
 /** A runner at work. */
@@ -22,22 +22,35 @@ export function startJobRunner(parts: { db: Pool; log: Logger }, kinds: Record<s
   const { db, log } = parts
   let closed = false
   let again = false
+  let woken = new AbortController()
   let working: Promise<void> | undefined
 
   const work = async (): Promise<void> => {
     try {
       do {
         again = false
-        while (!closed && (await workOnce(db, kinds, failed))) await sleep(PAUSE_MS)
+        await workOff()
       } while (again && !closed)
     } catch (error) {
-      log.warn({ err: error }, 'working on a job was broken off, it is taken up again')
+      log.warn({ err: error }, 'working on jobs was broken off, it is taken up again')
     }
   }
-  const failed = (error: unknown, job: { id: string; kind: string }): void =>
-    log.error({ err: error, job: job.id, kind: job.kind }, 'a job failed')
+  const workOff = async (): Promise<void> => {
+    while (!closed) {
+      woken = new AbortController()
+      const ms = await workOnce(db, kinds, reports)
+      if (ms === undefined) return
+      await sleep(Math.max(PAUSE_MS, ms), undefined, { signal: woken.signal }).catch(() => {})
+    }
+  }
+  const reports: JobReports = {
+    heldUp: (error, { id, kind }) =>
+      log.warn({ err: error, job: id, kind }, 'a batch of a job was broken off, it is tried again'),
+    failed: (error, { id, kind }) => log.error({ err: error, job: id, kind }, 'a job failed'),
+  }
   const wake = (): Promise<void> => {
     again = true
+    woken.abort()
     working ??= work().finally(() => {
       working = undefined
     })
@@ -50,6 +63,7 @@ export function startJobRunner(parts: { db: Pool; log: Logger }, kinds: Record<s
     wake: () => void wake(),
     async close() {
       closed = true
+      woken.abort()
       await looking.close()
       await working
     },

@@ -2,14 +2,14 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { deleteClient, suspendClient } from '../../src/clients/store.ts'
-import { digest } from '../../src/credentials.ts'
+import { API_SCOPES } from '../../src/base/admin-api-scopes.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { digest } from '../../src/base/credentials.ts'
+import { deleteClient, suspendClient } from '../../src/core/clients/store.ts'
+import { setRole } from '../../src/core/users/roles.ts'
+import { disableUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { API_SCOPES } from '../../src/resources/built-in.ts'
-import { setRole } from '../../src/users/roles.ts'
-import { disableUser } from '../../src/users/store.ts'
-import { administrator, everything } from '../admin/office.ts'
+import { administrator, everything } from '../pages/admin/office.ts'
 import type { App } from '../support/flow.ts'
 import { ALL, type Bureau, openBureau, operationsAt, tokenFor, tokenOf } from './bureau.ts'
 
@@ -145,7 +145,7 @@ test('an administrator’s token works, and acts as the administrator', async ()
 
   expect((await bureau.call('GET', '/users', { token })).status).toBe(200)
   const app = await bureau.stage.app()
-  await bureau.call('PUT', `/clients/${app.id}/verification`, { token })
+  await bureau.call('PUT', `/clients/${app.id}/verification`, { token, headers: { 'If-Match': '"1"' } })
 
   const [event] = await bureau.stage.events({ type: 'client.verified', client_id: app.id })
   expect(event).toMatchObject({ actor_type: 'user', actor_id: bureau.ada.id })

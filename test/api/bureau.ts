@@ -4,8 +4,8 @@ import { z } from 'zod'
 import type { Operation } from '../../src/api/operation.ts'
 import { problem } from '../../src/api/schemas.ts'
 import { apiOperations } from '../../src/api/table.ts'
-import { API_SCOPES, type ApiScope } from '../../src/resources/built-in.ts'
-import { administrator } from '../admin/office.ts'
+import { API_SCOPES, type ApiScope } from '../../src/base/admin-api-scopes.ts'
+import { administrator } from '../pages/admin/office.ts'
 import { type Api, type App, type Person, type Stage, startStage } from '../support/flow.ts'
 
 /** Every scope of the API. */
@@ -26,6 +26,7 @@ export const TOLD_APART = [
   'listBarredClients',
   'readmitClient',
   'sendPasswordReset',
+  'withdrawPasswordReset',
   'addResourceSecret',
   'revokeResourceSecret',
 ]

@@ -1,9 +1,9 @@
 // The conventions that hold for every operation: pages, versions, repeated requests, limits, and what is refused how.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { sweepAnswers } from '../../src/api/once.ts'
-import { SYSTEM } from '../../src/audit/events.ts'
+import { sweepAnswers } from '../../src/api/idempotency.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { createUser } from '../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { createUser } from '../../src/users/store.ts'
 import { tally } from '../support/attack.ts'
 import { freePort, startApp, type TestApp } from '../support/server.ts'
 import { type Bureau, openBureau, tokenFor, tokenOf } from './bureau.ts'
@@ -386,6 +386,24 @@ test('no list and no answer but the first holds a secret', async () => {
   for (const { text } of read) {
     for (const value of shown) expect(text).not.toContain(value.slice(12))
     expect(text).not.toMatch(/vk_(at|rt|ac|ra)_|argon2|hash/)
+  }
+})
+
+test('who may do nothing here uses up nothing of what their client may do for an administrator', async () => {
+  const few = await openBureau({ API_REQUESTS_PER_MINUTE: '5' })
+  try {
+    const office = await few.stage.app({ name: 'Office', scopes: ['openid', 'audit:read'] })
+    const tokens = [await few.stage.person('Jamie'), few.ada].map((who) =>
+      tokenFor(office, who, ['audit:read']),
+    )
+    const [ofJamie, ofAda] = await Promise.all(tokens)
+    const statuses = []
+    for (let i = 0; i < 6; i++) statuses.push((await few.call('GET', '/overview', { token: ofJamie })).status)
+
+    expect(statuses).toEqual(Array(6).fill(403))
+    expect((await few.call('GET', '/overview', { token: ofAda })).status).toBe(200)
+  } finally {
+    await few.stop()
   }
 })
 

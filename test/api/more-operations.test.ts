@@ -2,14 +2,14 @@
 // of requests, new passwords, and what an API's tokens are. operations.test.ts has the others.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import sharp from 'sharp'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { keepDocument } from '../../src/clients/documents.ts'
-import { changeOwnApp, type OwnChange } from '../../src/clients/own.ts'
-import { findClient } from '../../src/clients/store.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { findClient } from '../../src/core/clients/store.ts'
+import { changeOwnApp, type OwnChange } from '../../src/core/ownership/developer-clients.ts'
+import { keepDocument } from '../../src/core/registration/metadata-documents.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { administrator, everything } from '../admin/office.ts'
-import { ownApp } from '../developer/workshop.ts'
-import { openPost } from '../mail/post.ts'
+import { openPost } from '../core/mail/post.ts'
+import { administrator, everything } from '../pages/admin/office.ts'
+import { ownApp } from '../pages/developer/workshop.ts'
 import { until } from '../support/attack.ts'
 import { PRINTER } from '../support/documents.ts'
 import type { App, Person } from '../support/flow.ts'
@@ -405,6 +405,20 @@ describe('a new password', () => {
     expect((await call('POST', `/users/${kim.id}/password-reset`, { token })).status).toBe(201)
     expect((await call('POST', `/users/${boss.id}/password-reset`)).status).toBe(201)
     expect(await links()).toHaveLength(1)
+  })
+
+  test('one that was made by mistake is withdrawn, once', async () => {
+    const kim = await bureau.stage.person('Kim')
+    const path = `/users/${kim.id}/password-reset`
+    const { link } = (await call('POST', path)).body
+
+    expect((await call('DELETE', path)).status).toBe(204)
+    expect((await call('DELETE', path)).status).toBe(404)
+
+    expect((await kim.open(new URL(link).pathname)).status).toBe(404)
+    expect(await bureau.stage.events({ type: 'user.reset_withdrawn', user_id: kim.id })).toMatchObject([
+      { actor_id: bureau.service.id },
+    ])
   })
 
   test('not for an account that is disabled, or is none', async () => {

@@ -1,7 +1,8 @@
 // Each operation of the Admin API does what the console does; every answer is held against its schema (bureau.ts).
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { many, sql } from '../../src/db/pool.ts'
+import { many, run, sql } from '../../src/db/pool.ts'
 import { until } from '../support/attack.ts'
+import { settled } from '../support/audit.ts'
 import type { Person } from '../support/flow.ts'
 import { type Bureau, openBureau, TOLD_APART, uncalled } from './bureau.ts'
 
@@ -89,8 +90,11 @@ describe('apps', () => {
 
     const rejected = await call('PUT', `${path}/rejection`, { body: { reason: 'Who are you?' } })
     expect(rejected.body).toMatchObject({ state: 'rejected', state_reason: 'Who are you?' })
-    expect((await call('PUT', `${path}/approval`)).body).toMatchObject({ state: 'active', state_reason: '' })
-    expect((await call('PUT', `${path}/verification`)).body.verified_at).not.toBeNull()
+    const seen = { headers: { 'If-Match': rejected.headers.get('etag')! } }
+    const approved = await call('PUT', `${path}/approval`, seen)
+    expect(approved.body).toMatchObject({ state: 'active', state_reason: '' })
+    const next = { headers: { 'If-Match': approved.headers.get('etag')! } }
+    expect((await call('PUT', `${path}/verification`, next)).body.verified_at).not.toBeNull()
     expect((await call('DELETE', `${path}/verification`)).body.verified_at).toBeNull()
     expect((await call('PUT', `${path}/suspension`)).body.suspended_at).not.toBeNull()
     const again = await call('PUT', `${path}/suspension`)
@@ -247,6 +251,25 @@ describe('APIs', () => {
     })
     expect(old.status).toBe(412)
     expect((await call('DELETE', `${path}/scopes/${scope.id}`)).body.scopes).toHaveLength(1)
+    expect((await call('DELETE', `${path}/scopes/${scope.id}`)).status).toBe(404)
+
+    // The job that takes it away ends at an error.
+    await run(
+      bureau.stage.db,
+      sql`with job as (
+            insert into jobs (kind, params, actor, state, finished_at) values ('take_scope', '{}', '{}', 'failed', now()) returning id)
+          update resource_scopes set removal_job_id = (select id from job) where name = 'maps.draw'`,
+    )
+    const [failed] = (await call('GET', path)).body.being_removed
+    expect(failed).toEqual({ id: scope.id, name: 'maps.draw', job_id: expect.any(String), has_failed: true })
+    const refused = await call('POST', `${path}/scopes`, {
+      body: { name: 'maps.draw', sentence: 'Draw maps' },
+    })
+    expect([refused.status, refused.body.code]).toEqual([409, 'scope_being_removed'])
+    expect(refused.body.detail).toContain('Remove it once more')
+    expect((await call('DELETE', `${path}/scopes/${failed.id}`)).status).toBe(200)
+    await until(async () => (await call('GET', path)).body.being_removed.length === 0)
+    expect((await call('DELETE', `${path}/scopes/${failed.id}`)).status).toBe(404)
 
     const rotated = await call('POST', `${path}/secret-rotation`, { body: {} })
     expect(rotated.body.client_secret).toMatch(/^vk_cs_/)
@@ -298,6 +321,7 @@ test('what happened is listed, filtered and exported', async () => {
   expect(listed.body.next).toContain('after=')
   const since = encodeURIComponent('2020-01-01T00:00:00+01:00')
 
+  await settled(bureau.stage.db)
   const lines = await call('GET', `/audit-events/export?since=${since}`)
   expect(lines.headers.get('content-type')).toBe('application/jsonl; charset=utf-8')
   const count = (await many(bureau.stage.db, sql`select id from audit_events`)).length
@@ -312,6 +336,26 @@ test('what happened is listed, filtered and exported', async () => {
   expect(csv.text.split('\r\n')[0]).toBe(
     'id,at,type,actor_type,actor_id,user_id,client_id,ip,user_agent,request_id,data',
   )
+})
+
+test('an export goes on after the last event of the one before', async () => {
+  await settled(bureau.stage.db)
+  const ids = async (after: string) =>
+    (await call('GET', `/audit-events/export?after=${after}`)).text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line).id)
+  const all = await ids('0')
+  expect(all.length).toBeGreaterThan(2)
+
+  expect(await ids(all.at(-3))).toEqual(all.slice(-2))
+  expect(await ids(all.at(-1))).toEqual([])
+
+  const refused = await call('GET', '/audit-events/export?after=999999999999')
+  expect(refused).toMatchObject({
+    status: 400,
+    body: { detail: 'There is no event 999999999999 to go on after.' },
+  })
 })
 
 test('the overview counts', async () => {

@@ -24,11 +24,21 @@ test('a short run measures every row on both servers and leaves nothing behind',
 })
 
 test('a full database is compared with an empty one', async () => {
-  const rows = ['--rows', '2000', '--quick', '--connections', '2', '--seconds', '0.05']
+  const rows = [
+    '--rows',
+    '2000',
+    '--only',
+    'remove-app',
+    '--quick',
+    '--connections',
+    '2',
+    '--seconds',
+    '0.05',
+  ]
 
   const { code, output } = await bench(tmpdir(), ...rows)
 
-  expect(output).toMatch(/\| introspection \| [\d,.]+ \| [\d,.]+ \| \*\*\d+\.\d\d\*\*/)
+  expect(output).toMatch(/\| remove app \| [\d,.]+ \| [\d,.]+ \| \*\*\d+\.\d\d\*\*/)
   expect(output).toContain('| tokens of the app | median ms |')
   expect(code).toBe(0)
 })
@@ -37,6 +47,14 @@ test('the administrators’ pages are timed', async () => {
   const { code, output } = await bench(tmpdir(), '--console', '--quick')
 
   expect(output).toMatch(/\| audit log \| `\/admin\/audit` \| [\d.]+ \| [\d.]+ \|/)
+  expect(code).toBe(0)
+})
+
+test('what strangers leave behind is counted', async () => {
+  const { code, output } = await bench(tmpdir(), '--strangers', '--quick', '--connections', '2')
+
+  expect(output).toMatch(/\| `\/par`, public client, 4 kB \| [\d,]+ \| [\d,]+ \| [\d,]+ \| [\d,]+ \|/)
+  expect(output).toMatch(/\| an account renames itself \|/)
   expect(code).toBe(0)
 })
 

@@ -1,7 +1,7 @@
 // People have two tabs, press Back, reload, and click twice: they always get to the app, or to a page that says what to do.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { listApps, listGrants } from '../../src/grants/store.ts'
+import { listApps, listGrants } from '../../src/core/grants/store.ts'
 import type { App, Person } from '../support/flow.ts'
 import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
 

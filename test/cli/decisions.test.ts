@@ -1,6 +1,6 @@
 // What administrators decide, on the command line: the same functions as behind the console's pages.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { listEvents } from '../../src/audit/store.ts'
+import { listEvents } from '../../src/core/audit/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure } from './run.ts'
@@ -33,14 +33,30 @@ test('an app that waits is rejected with a reason, and approved after all', asyn
   expect(await cli.run(['clients', 'reject', id, '--reason', 'Again'])).toEqual(
     failure(1, /waits for no decision/),
   )
-  expect(await cli.json(['clients', 'approve', id])).toMatchObject({ state: 'active', state_reason: '' })
+  expect(await cli.run(['clients', 'approve', id])).toEqual(failure(2, /clients show .* --if-version/))
+  const version = Number(rejected.version)
+  expect(await cli.run(['clients', 'approve', id, '--if-version', `${version - 1}`])).toEqual(
+    failure(1, /changed meanwhile; it is at version/),
+  )
+  expect(await cli.json(['clients', 'approve', id, '--if-version', `${version}`])).toMatchObject({
+    state: 'active',
+    state_reason: '',
+  })
+  expect((await cli.run(['clients', 'approve', id])).stdout).toContain('was approved already')
 
   const [event] = await listEvents(database.db, { type: 'client.approved', client_id: id })
   expect(event!.actor_type).toBe('cli')
 })
 
 test('verified, and no longer', async () => {
-  expect(await cli.json(['clients', 'verify', id])).toMatchObject({ verified_at: expect.any(String) })
+  const { version } = await cli.json<{ version: number }>(['clients', 'show', id])
+  expect(await cli.run(['clients', 'verify', id])).toEqual(failure(2, /--if-version/))
+  expect(await cli.run(['clients', 'verify', id, '--if-version', `${version + 1}`])).toEqual(
+    failure(1, /changed meanwhile/),
+  )
+  expect(await cli.json(['clients', 'verify', id, '--if-version', `${version}`])).toMatchObject({
+    verified_at: expect.any(String),
+  })
   expect((await cli.run(['clients', 'verify', id])).stdout).toContain('was verified already')
   expect(await cli.json(['clients', 'verify', id, '--undo'])).toMatchObject({ verified_at: null })
 })

@@ -1,4 +1,5 @@
 // The command line on the embedded database: beside a running server, without one, and broken off.
+
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -6,9 +7,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { findUserByEmail } from '../../src/core/users/store.ts'
 import { startEmbedded } from '../../src/db/embedded.ts'
 import { openPool } from '../../src/db/pool.ts'
-import { findUserByEmail } from '../../src/users/store.ts'
+import { BARE } from '../support/environment.ts'
 import { BIN, ended, SECRET_KEYS, valetkey } from './run.ts'
 
 let dataDir: string
@@ -58,7 +60,7 @@ test.each([
   ['SIGTERM', 143],
 ] as const)('%s while it waits for a password stops the database too', async (signal, code) => {
   const args = [BIN, 'users', 'set-password', 'alone@example.com', '--password-stdin']
-  const child = spawn(process.execPath, args, { env: { PATH: process.env.PATH, ...env } })
+  const child = spawn(process.execPath, args, { env: { ...BARE, ...env } })
   const end = ended(child)
   while (!isDatabaseUp()) await sleep(20)
   await sleep(1000)

@@ -1,10 +1,10 @@
 // valetkey grants and audit: what was allowed, how it is ended, and the record of it.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { createClient } from '../../src/clients/store.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { createClient } from '../../src/core/clients/store.ts'
+import { giveConsent, listGrants } from '../../src/core/grants/store.ts'
+import { createUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { giveConsent, listGrants } from '../../src/grants/store.ts'
-import { createUser } from '../../src/users/store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure } from './run.ts'
 

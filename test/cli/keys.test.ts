@@ -1,7 +1,7 @@
 // valetkey keys: what signs, and with which keys it may be rotated.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { ensureKeys, loadKeySet } from '../../src/keys/store.ts'
-import { secretsFrom } from '../../src/secrets.ts'
+import { secretsFrom } from '../../src/base/secrets.ts'
+import { ensureKeys, loadKeySet } from '../../src/core/keys/store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure, SECRET_KEYS } from './run.ts'
 

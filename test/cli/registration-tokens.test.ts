@@ -1,10 +1,10 @@
 // valetkey registration-tokens: what lets apps register themselves, shown once.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { isRegistrationToken } from '../../src/clients/registration-tokens.ts'
-import { registerItself } from '../../src/clients/registrations.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { isRegistrationToken } from '../../src/core/registration/initial-access-tokens.ts'
+import { registerItself } from '../../src/core/registration/store.ts'
+import { createResource } from '../../src/core/resources/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
-import { createResource } from '../../src/resources/store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure } from './run.ts'
 

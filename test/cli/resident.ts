@@ -1,5 +1,5 @@
 // A process that runs one command after another, each as bin/valetkey would, and tells what it wrote: see inOneProcess.
-import { runCli } from '../../src/cli.ts'
+import { runValetkey } from '../../src/valetkey.ts'
 
 const written = { stdout: '', stderr: '' }
 for (const name of ['stdout', 'stderr'] as const) {
@@ -13,6 +13,6 @@ for (const name of ['stdout', 'stderr'] as const) {
 
 process.on('message', async (args: string[]) => {
   written.stdout = written.stderr = ''
-  const code = await runCli(args)
+  const code = await runValetkey(args)
   process.send!({ code, ...written })
 })

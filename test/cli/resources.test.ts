@@ -1,5 +1,6 @@
 // valetkey resources: the APIs that may be asked for, and their scopes.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { run, sql } from '../../src/db/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure } from './run.ts'
 
@@ -34,6 +35,7 @@ test('create --json', async () => {
     ],
     token_format: 'opaque',
     token_seconds: null,
+    being_removed: [],
     introspection_client_id: expect.stringMatching(/^c_/),
     introspection_client_secret: expect.stringMatching(/^vk_cs_/),
   })
@@ -54,6 +56,7 @@ test('list shows each scope and what people read, and pages by API', async () =>
       name: 'Photos',
       token_format: 'opaque',
       token_seconds: null,
+      being_removed: [],
       scopes: [
         {
           name: 'photos.read',
@@ -111,6 +114,28 @@ test('update changes what it names: name, tokens, scopes; all of it or nothing',
   })
   expect(await cli.json([...update, '--token-seconds', 'default'])).toMatchObject({ token_seconds: null })
 })
+
+test('a removal whose job has failed is gone on with', async () => {
+  const update = ['resources', 'update', 'https://photos.example']
+  const [before] = (await cli.json<Shown>(['resources', 'show', 'https://photos.example'])).being_removed
+  expect(before).toMatchObject({ name: 'prints.order', has_failed: false })
+  const again = [...update, '--remove-scope', 'prints.order']
+  expect(await cli.run(again)).toEqual(failure(1, /has no scope "prints.order"/))
+
+  await run(
+    database.db,
+    sql`update jobs set state = 'failed', finished_at = now() where id = ${before!.job_id}`,
+  )
+  expect((await cli.run(update)).stderr).toMatch(/prints\.order: removed, but .* has failed/)
+  const [after] = (await cli.json<Shown>(again)).being_removed
+
+  expect(after).toMatchObject({ name: 'prints.order', has_failed: false })
+  expect(after!.job_id).not.toBe(before!.job_id)
+})
+
+interface Shown {
+  being_removed: { name: string; job_id: string; has_failed: boolean }[]
+}
 
 test('the client that introspects has secrets with names', async () => {
   const { introspection_client_id: id } = await cli.json<{ introspection_client_id: string }>([

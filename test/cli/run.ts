@@ -1,7 +1,9 @@
 // Runs the real bin/valetkey as a child, with no more environment than a test gives it.
+
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { BARE } from '../support/environment.ts'
 
 /** What a run of the command line left behind. */
 export interface Ran {
@@ -40,7 +42,7 @@ export function against(databaseUrl: string) {
 
 /** Runs one command to its end. */
 export function valetkey(args: string[], { env, input = '' }: RunOptions = {}): Promise<Ran> {
-  const child = spawn(process.execPath, [BIN, ...args], { env: { PATH: process.env.PATH, ...env } })
+  const child = spawn(process.execPath, [BIN, ...args], { env: { ...BARE, ...env } })
   // A command that does not read leaves us a broken pipe.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
@@ -50,27 +52,30 @@ export function valetkey(args: string[], { env, input = '' }: RunOptions = {}): 
 /** Runs commands one after another in one process, where starting one for each of many would take minutes. */
 export function inOneProcess(databaseUrl: string) {
   const script = new URL('./resident.ts', import.meta.url)
-  const env = { PATH: process.env.PATH, DATABASE_URL: databaseUrl, SECRET_KEYS }
+  const env = { ...BARE, DATABASE_URL: databaseUrl, SECRET_KEYS }
   const child = fork(script, { env, execPath: process.execPath, execArgv: [], silent: true })
+  // One listener for all commands.
+  const gone = once(child, 'exit').then(([code]) =>
+    Promise.reject(new Error(`the process ended with ${code}`)),
+  )
+  gone.catch(() => {})
   let last: Promise<unknown> = Promise.resolve()
   const next = async (args: string[]): Promise<Ran> => {
+    const answered = once(child, 'message')
     child.send(args)
-    const [ran] = await Promise.race([
-      once(child, 'message'),
-      once(child, 'exit').then(([code]) => Promise.reject(new Error(`the process ended with ${code}`))),
-    ])
+    const [ran] = await Promise.race([answered, gone])
     return ran as Ran
   }
   return {
+    child,
     run(args: string[]): Promise<Ran> {
       const ran = last.then(() => next(args))
       last = ran.catch(() => {})
       return ran
     },
     async stop(): Promise<void> {
-      const ended = once(child, 'exit')
       child.kill()
-      await ended
+      await gone.catch(() => {})
     },
   }
 }

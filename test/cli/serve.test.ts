@@ -1,8 +1,10 @@
 // valetkey serve: the server, by another door.
+
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { BARE } from '../support/environment.ts'
 import { freePort } from '../support/server.ts'
 import { against, BIN, ended, SECRET_KEYS } from './run.ts'
 
@@ -14,7 +16,7 @@ afterAll(() => database.drop())
 
 test('serves until SIGTERM; what the command line does meanwhile counts at once', async () => {
   const origin = `http://localhost:${await freePort()}`
-  const env = { PATH: process.env.PATH, DATABASE_URL: database.url, SECRET_KEYS, ISSUER_URL: origin }
+  const env = { ...BARE, DATABASE_URL: database.url, SECRET_KEYS, ISSUER_URL: origin }
   const child = spawn(process.execPath, [BIN, 'serve'], { env })
   const end = ended(child)
   try {

@@ -1,11 +1,13 @@
 // What a person at a terminal is asked. The terminal is a real one, made by script(1) of util-linux.
+
 import { spawn, spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { createClient, findClient } from '../../src/clients/store.ts'
-import { verifyPassword } from '../../src/users/password.ts'
-import { createUser, findCredentials, findUserByEmail } from '../../src/users/store.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { createClient, findClient } from '../../src/core/clients/store.ts'
+import { verifyPassword } from '../../src/core/users/password.ts'
+import { createUser, findCredentials, findUserByEmail } from '../../src/core/users/store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { BARE } from '../support/environment.ts'
 import { BIN, SECRET_KEYS } from './run.ts'
 
 const SCRIPT = 'script'
@@ -19,7 +21,7 @@ afterAll(() => database.drop())
 /** Answers each question as it appears. @returns the exit code and all that the terminal showed. */
 function atTerminal(args: string[], answers: [question: string, keys: string][]) {
   const command = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ')
-  const env = { PATH: process.env.PATH, DATABASE_URL: database.url, SECRET_KEYS }
+  const env = { ...BARE, DATABASE_URL: database.url, SECRET_KEYS }
   const child = spawn(SCRIPT, ['--quiet', '--return', '--command', command, '/dev/null'], { env })
   const left = [...answers]
   let shown = ''
@@ -112,5 +114,24 @@ onTerminal('deleting a client', () => {
 
     expect(code).toBe(1)
     expect(await findClient(database.db, client.id)).toBeDefined()
+  })
+})
+
+onTerminal('a decision', () => {
+  test('is made about what was shown', async () => {
+    const redirect_uris = ['https://app.example/cb']
+    const { client } = await createClient(
+      database.db,
+      { name: 'Decided', type: 'spa', redirect_uris },
+      SYSTEM,
+    )
+    const verify = ['clients', 'verify', client.id]
+
+    const no = await atTerminal(verify, [['Verify this? [y/N] ', 'n\r']])
+    expect([no.code, (await findClient(database.db, client.id))!.verified_at]).toEqual([1, null])
+    expect(no.shown).toContain('https://app.example/cb')
+    const yes = await atTerminal(verify, [['Verify this? [y/N] ', 'y\r']])
+
+    expect([yes.code, (await findClient(database.db, client.id))!.verified_at]).toEqual([0, expect.any(Date)])
   })
 })

@@ -6,9 +6,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Command } from 'commander'
-import { program } from '../../src/cli.ts'
+import { program } from '../../src/cli/index.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { against, failure, SECRET_KEYS, valetkey } from './run.ts'
+import { against, failure, inOneProcess, SECRET_KEYS, valetkey } from './run.ts'
 
 let database: TestDatabase
 let empty: TestDatabase
@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const COMMANDS: Record<string, string[]> = {
   migrate: ['status', 'up'],
-  users: ['create', 'list', 'disable', 'enable', 'role', 'set-password', 'send-reset'],
+  users: ['create', 'list', 'disable', 'enable', 'role', 'set-password', 'send-reset', 'withdraw-reset'],
   clients: [
     ...[
       'create',
@@ -73,7 +73,7 @@ describe('help', () => {
   })
 
   test('every command is there, and every one has --json', () => {
-    const [serve, ...nouns] = program().commands
+    const [serve, ...nouns] = program(async () => 0).commands
 
     expect(
       Object.fromEntries(nouns.map((noun) => [noun.name(), leavesOf(noun).map(([name]) => name)])),
@@ -112,7 +112,7 @@ describe('a mistake in the command line exits with 2 and one line', () => {
     [['usres'], /unknown command "usres"/],
     [
       ['users'],
-      /users: which command\? There are: create, list, disable, enable, role, set-password, send-reset/,
+      /users: which command\? There are: create, list, disable, enable, role, set-password, send-reset, withdraw-reset/,
     ],
     [['users', 'lsit'], /users: unknown command "lsit"/],
     [['users', 'list', '--limt', '1'], /unknown option '--limt'/],
@@ -120,11 +120,69 @@ describe('a mistake in the command line exits with 2 and one line', () => {
     [['users', 'list', '--limit', '1e2'], /--limit/],
     [['users', 'disable'], /missing required argument/],
     [['audit', 'list', '--after', 'x'], /--after takes the number of an event/],
+    [['users', 'list', '--after', '1.x'], /--after .* is invalid\. It is an id/],
+    [['registration-tokens', 'list', '--after', '1.x'], /--after .* is invalid\. It is an id/],
     [['evil\x1b[2J\nsecond line'], /unknown command/],
   ] as [string[], RegExp][])('%j', async (args, line) => {
     expect(await valetkey(args)).toEqual(failure(2, line))
   })
 })
+
+test('commands one after another in one process leave nothing behind in the test', async () => {
+  const resident = inOneProcess(database.url)
+  try {
+    const listeners = () => resident.child.eventNames().map((name) => resident.child.listenerCount(name))
+    await resident.run(['keys', 'list'])
+    const before = listeners()
+    for (let i = 0; i < 3; i++) await resident.run(['keys', 'list'])
+
+    expect(listeners()).toEqual(before)
+  } finally {
+    await resident.stop()
+  }
+})
+
+test('no option or argument that names something ends in an error of PostgreSQL', async () => {
+  const resident = inOneProcess(database.url)
+  // What no id is: too short, too long, of another kind, a cursor of another list.
+  const wrong = [
+    ...['', 'x', '-1', '1.x', `${'9'.repeat(16)}.x`, '9'.repeat(30), 'user:x', '0000-01-01'],
+    ...['00000000-0000-0000-0000-00000000000g', 'x'.repeat(3_000)],
+  ]
+  const looks = Object.entries(COMMANDS).flatMap(([noun, names]) =>
+    names.filter((name) => /^(secrets )?(list|show|revoke)$/.test(name)).map((name) => `${noun} ${name}`),
+  )
+  const said: string[] = []
+  try {
+    for (const words of looks.map((each) => each.split(' '))) {
+      const command = words.reduce(
+        below,
+        program(async () => 0),
+      )
+      const taken = command.registeredArguments.length
+      const ways = (value: string): string[][] =>
+        taken > 0
+          ? [['--', ...Array<string>(taken).fill(value)]]
+          : command.options.flatMap(({ required, long }) => (required ? [[long!, value]] : []))
+      for (const way of wrong.flatMap(ways)) {
+        const { code, stderr } = await resident.run([...words, ...way])
+        if (![0, 1, 2].includes(code!) || POSTGRES.test(stderr)) said.push(`${[...words, ...way]}: ${stderr}`)
+      }
+    }
+  } finally {
+    await resident.stop()
+  }
+
+  expect(said).toEqual([])
+  expect(looks.length).toBeGreaterThan(8)
+}, 240_000)
+
+const POSTGRES =
+  /invalid input syntax|out of range|invalid byte sequence|value too long|for type|bind message/
+
+function below(command: Command, name: string): Command {
+  return command.commands.find((each) => each.name() === name)!
+}
 
 describe('a mistake in the configuration exits with 78', () => {
   test('and one line that names every key', async () => {
@@ -189,7 +247,11 @@ describe('the database', () => {
 
     expect(before.applied).toEqual([])
     expect(up).toEqual({ applied: before.pending })
-    expect(await cli.json(['migrate', 'status'])).toEqual({ applied: before.pending, pending: [] })
+    expect(await cli.json(['migrate', 'status'])).toEqual({
+      applied: before.pending,
+      pending: [],
+      too_new: [],
+    })
     expect(await cli.run(['migrate', 'up'])).toEqual({ code: 0, stdout: 'nothing is pending\n', stderr: '' })
     expect((await cli.run(['migrate', 'status'])).stdout).toMatch(/^0001_users +applied$/m)
     expect(await cli.json(['users', 'list'])).toEqual([])

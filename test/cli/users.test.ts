@@ -1,8 +1,9 @@
 // valetkey users: accounts, their passwords, and what comes in on standard input.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { listEvents } from '../../src/audit/store.ts'
-import { verifyPassword } from '../../src/users/password.ts'
-import { findCredentials, findUserByEmail } from '../../src/users/store.ts'
+import { listEvents } from '../../src/core/audit/store.ts'
+import { verifyPassword } from '../../src/core/users/password.ts'
+import { findResetLink } from '../../src/core/users/reset-links.ts'
+import { findCredentials, findUserByEmail } from '../../src/core/users/store.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { against, failure } from './run.ts'
 
@@ -211,5 +212,20 @@ describe('set-password', () => {
 
     expect(ran).toEqual(failure(2, /too many arguments/))
     expect(ran.stderr).not.toContain(PASSWORD)
+  })
+})
+
+describe('withdraw-reset', () => {
+  test('ends the link that was made, and says so when there is none', async () => {
+    await create('linked@example.com')
+    const { link } = await cli.json<{ link: string }>(['users', 'send-reset', 'linked@example.com'])
+    expect(link).toContain('/reset/')
+
+    const first = await cli.json(['users', 'withdraw-reset', 'linked@example.com'])
+    const again = await cli.run(['users', 'withdraw-reset', 'linked@example.com'])
+
+    expect(first).toMatchObject({ email: 'linked@example.com', withdrawn: true })
+    expect(again.stdout).toBe('the link of linked@example.com was used, or is over\n')
+    expect(await findResetLink(database.db, link.split('/').at(-1)!)).toBeUndefined()
   })
 })

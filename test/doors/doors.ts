@@ -4,12 +4,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { createRegistrationToken } from '../../src/clients/registration-tokens.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { createRegistrationToken } from '../../src/core/registration/initial-access-tokens.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type Office, openOffice } from '../admin/office.ts'
 import { ALL, tokenOf } from '../api/bureau.ts'
 import { inOneProcess, type Ran } from '../cli/run.ts'
+import { type Office, openOffice } from '../pages/admin/office.ts'
 import { type DocumentHost, startDocumentHost } from '../support/documents.ts'
 import type { Page, Person } from '../support/flow.ts'
 import { type Asked, FOR_SERVICES, WEB } from '../support/registration.ts'
@@ -111,7 +111,7 @@ export async function forgive({ office, dev }: House): Promise<void> {
   const { db } = office.stage
   await run(
     db,
-    sql`delete from rate_limits where key ~ '^(register|register-own|register-change|documents):'`,
+    sql`delete from rate_limits where key ~ '^(register|register-own|register-change|documents|changes|changes-burst):'`,
   )
   await run(db, sql`delete from client_owners where user_id = ${dev.id}`)
 }

@@ -2,7 +2,7 @@
 // what one refuses, all refuse, naming the field, what is wrong and a right example, and nothing is stored.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { clientRow } from '../admin/office.ts'
+import { clientRow } from '../pages/admin/office.ts'
 import {
   type Asked,
   CHANGE_CASES,

@@ -137,7 +137,7 @@ const ADMIN_FORMS = `/apps/new /apps/clean-up /apps/:client_id/edit /apps/:clien
   /apps/:client_id/delete /apps/:away_id/readmit /apps/:client_id/secrets/new /apps/:client_id/secrets/rotate
   /apps/:client_id/secrets/:secret_id/revoke /registration-tokens/new /registration-tokens/:token_id/revoke
   /users/:user_id/make-admin /users/:user_id/make-user /users/:user_id/disable /users/:user_id/enable
-  /users/:user_id/end-sessions /users/:user_id/send-reset /users/:user_id/end-access /access/end
+  /users/:user_id/end-sessions /users/:user_id/send-reset /users/:user_id/withdraw-reset /users/:user_id/end-access /access/end
   /access/:consent_id/end /apis/new /apis/:api/rename /apis/:api/tokens /apis/:api/secret /apis/:api/secrets/new
   /apis/:api/secrets/:api_secret_id/revoke /apis/:api/scopes/new /apis/:api/scopes/:scope
   /apis/:api/scopes/:scope/remove /keys/rotate /audit/export`
@@ -217,8 +217,8 @@ export const TABLE: Rows = {
     'POST /clients': 415,
     'PATCH /clients/:client_id': 415,
     'DELETE /clients/:client_id': 404,
-    'PUT /clients/:client_id/approval': 404,
-    'PUT /clients/:client_id/verification': 404,
+    'PUT /clients/:client_id/approval': 428,
+    'PUT /clients/:client_id/verification': 428,
     'DELETE /clients/:client_id/verification': 404,
     'PUT /clients/:client_id/suspension': 404,
     'DELETE /clients/:client_id/suspension': 404,
@@ -246,6 +246,7 @@ export const TABLE: Rows = {
     'DELETE /users/:user_id/disablement': 404,
     'DELETE /users/:user_id/sessions': 404,
     'POST /users/:user_id/password-reset': 404,
+    'DELETE /users/:user_id/password-reset': 404,
   }),
   ...apiRows('grants:read', {
     'GET /grants': 200,

@@ -1,7 +1,15 @@
 // The pages of one's own account: which apps have access, on which devices, taking it back, and what happened.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { many, run, sql } from '../../src/db/pool.ts'
-import { type App, PASSWORD, type Page, type Person, type Stage, startStage } from '../support/flow.ts'
+import {
+  type App,
+  atTime,
+  PASSWORD,
+  type Page,
+  type Person,
+  type Stage,
+  startStage,
+} from '../support/flow.ts'
 
 const FORGED = { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.example' }
 
@@ -268,6 +276,21 @@ describe('the profile', () => {
     expect((await app.introspect(tokens.access_token)).active).toBe(true)
     expect(old).toBeDefined()
     expect(await stage.events({ type: 'password.changed', user_id: jamie.id })).toHaveLength(1)
+  })
+
+  test('is told the same when the form that set the new password comes again, for a while', async () => {
+    await jamie.account()
+    await changePassword(PASSWORD, 'seven dry umbrellas')
+
+    const again = await changePassword(PASSWORD, 'seven dry umbrellas')
+
+    expect(again.text).toContain('Your password was changed.')
+    expect(await stage.events({ type: 'password.changed', user_id: jamie.id })).toHaveLength(1)
+    expect(await stage.events({ type: 'password.change_failed', user_id: jamie.id })).toEqual([])
+    expect((await changePassword(PASSWORD, 'another umbrella')).status).toBe(422)
+    await atTime(11 * 60, async () => {
+      expect((await changePassword(PASSWORD, 'seven dry umbrellas')).status).toBe(422)
+    })
   })
 
   test.each([

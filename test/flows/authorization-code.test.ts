@@ -3,7 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { textOf } from '../../demo/form.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { Browser } from '../support/attack.ts'
+import { type App, atTime, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 
@@ -191,10 +192,7 @@ describe('prompt and max_age', () => {
   })
 
   test('prompt=login asks for the password again, and auth_time tells the app', async () => {
-    await run(
-      stage.db,
-      sql`update sessions set payload = jsonb_set(payload::jsonb, '{loginTs}', '1700000000')::json`,
-    )
+    await signedInEarlier(jamie)
     const pending = await app.begin({ prompt: 'login' })
 
     const page = await jamie.open(pending.url)
@@ -224,16 +222,69 @@ describe('prompt and max_age', () => {
       (await jamie.open((await app.begin({ max_age: '3600' })).url)).away!.searchParams.has('code'),
     ).toBe(true)
 
-    await run(
-      stage.db,
-      sql`update sessions set payload = jsonb_set(payload::jsonb, '{loginTs}', '1700000000')::json`,
-    )
+    await signedInEarlier(jamie)
     const pending = await app.begin({ max_age: '3600' })
     const page = await jamie.open(pending.url)
 
     expect(page.title).toBe('Sign in · Valetkey')
     const tokens = await app.finish((await jamie.signIn(page)).away!, pending)
     expect(tokens.claims()).toHaveProperty('auth_time')
+  })
+  const WISHES = [{ prompt: 'login' }, { prompt: 'login consent' }, { max_age: '0' }, { max_age: '900' }]
+  const DOORS = ['web', 'native'].flatMap((type) => ['/auth', '/par'].map((door) => ({ type, door })))
+
+  test.each(DOORS.flatMap((door) => WISHES.map((wish) => ({ ...door, wish }))))(
+    '$type at $door: $wish is answered by one sign-in and one decision',
+    async ({ type, door, wish }) => {
+      const of = await stage.app(
+        type === 'web' ? {} : { type: 'native', redirect_uris: ['http://127.0.0.1/callback'] },
+      )
+      const who = await stage.person('Kim')
+      await who.account()
+      await signedInEarlier(who)
+      const pending = await of.begin(wish)
+      if (door === '/par') {
+        const { body } = await of.post('/par', Object.fromEntries(pending.url.searchParams))
+        pending.url.search = String(new URLSearchParams({ client_id: of.id, request_uri: body.request_uri }))
+      }
+
+      const consent = await who.signIn(await who.open(pending.url))
+      const { away } = await who.press(consent, 'Allow')
+
+      const { auth_time } = (await of.finish(away!, pending)).claims()!
+      expect(Math.abs(auth_time! - Date.now() / 1000)).toBeLessThan(600)
+    },
+  )
+
+  test('a sign-in happened when the password was right, however late the browser goes on', async () => {
+    const robin = await stage.person('Robin')
+    const browser = new Browser(stage.origin)
+    const page = await browser.open((await app.begin()).url)
+    const signedIn = await browser.submit(page, 'Sign in', { email: robin.email, password: PASSWORD })
+
+    const next = await atTime(30 * 60, () => browser.follow(signedIn))
+
+    expect(next.text).toContain('wants access')
+    const session = await one<{ at: number }>(
+      stage.db,
+      sql`select (payload ->> 'loginTs')::float8 as at from sessions where user_id = ${robin.id}`,
+    )
+    expect(Math.abs(session.at - Date.now() / 1000)).toBeLessThan(600)
+  })
+
+  test('a sign-in that is older than max_age when the person decides is asked for once more', async () => {
+    const of = await stage.app({ type: 'native', redirect_uris: ['http://127.0.0.1/callback'] })
+    const pending = await of.begin({ max_age: '900' })
+    const consent = await jamie.open(pending.url)
+    expect(consent.title).toContain('wants access')
+    await signedInEarlier(jamie)
+
+    const signIn = await jamie.press(consent, 'Allow')
+    expect(signIn.title).toBe('Sign in · Valetkey')
+    const { away } = await jamie.signIn(signIn)
+
+    const { auth_time } = (await of.finish(away!, pending)).claims()!
+    expect(Math.abs(auth_time! - Date.now() / 1000)).toBeLessThan(600)
   })
 })
 
@@ -255,6 +306,25 @@ describe('id_token_hint', () => {
 
     expect(silent.away!.searchParams.get('error')).toBe('login_required')
     expect(asked.title).toBe('Sign in · Valetkey')
+  })
+
+  test('holds on the later pages of the request: “Use another account” lets nobody else in', async () => {
+    const robin = await stage.person('Robin')
+    const { id_token } = await app.connect(robin)
+    const robins = robin.elsewhere()
+    const params = { id_token_hint: id_token, scope: 'openid photos.share', prompt: 'consent' }
+    const consent = await robins.signIn(await robins.open((await app.begin(params)).url))
+
+    const signIn = await robins.press(consent, 'Use another account')
+    const { away } = await robins.press(signIn, 'Sign in', { email: jamie.email, password: PASSWORD })
+
+    expect(away!.searchParams.get('error')).toBe('login_required')
+    const [tried] = await stage.events({ type: 'sign_in.failed', user_id: jamie.id })
+    expect(tried).toMatchObject({ client_id: app.id, data: { reason: 'other_account' } })
+    const activity = await jamie.account('/account/activity')
+    expect(activity.text).toContain(
+      'Somebody gave your password where Photo Printer asked for another account',
+    )
   })
 
   test('that is nonsense is refused', async () => {
@@ -492,3 +562,13 @@ test('a session is renewed once a minute, and at once when something about it ch
   expect(Object.keys(more.payload.authorizations)).toContain(other.id)
   expect((await session()).payload.exp).toBeGreaterThanOrEqual(old.payload.exp + 61)
 })
+
+/** A person signed in two hours ago: no longer than a session lives, so that it is there until they have signed in anew. */
+async function signedInEarlier({ id }: Person): Promise<void> {
+  await run(
+    stage.db,
+    sql`update sessions
+        set payload = jsonb_set(payload::jsonb, '{loginTs}', to_jsonb((payload ->> 'loginTs')::bigint - 7200))::json
+        where user_id = ${id}`,
+  )
+}

@@ -1,14 +1,17 @@
 // Deciding about an app: what is asked, what is remembered, and that exactly this much is allowed.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { revokeApp } from '../../src/core/grants/store.ts'
+import { changeScope } from '../../src/core/resources/update.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { revokeApp } from '../../src/grants/store.ts'
+import { heard } from '../pages/admin/office.ts'
 import {
   type Api,
   type App,
   PASSWORD,
   type Page,
   type Person,
+  PHOTOS,
   type Stage,
   startStage,
 } from '../support/flow.ts'
@@ -74,6 +77,29 @@ describe('what is allowed', () => {
     expect(await scopes(tokens.access_token)).toEqual(['photos.read'])
     expect(tokens.claims()).not.toHaveProperty('email')
     expect((await consentRow()).scopes.sort()).toEqual(['openid', 'photos.read'])
+  })
+
+  test('is what the page said: where a scope means something else by now, it is shown again', async () => {
+    const shared = { name: 'photos.share', sentence: 'Share your photos', detail: '', dangerous: false }
+    const page = await consentPage()
+    await changeScope(
+      stage.db,
+      PHOTOS.identifier,
+      'photos.share',
+      { ...shared, sentence: 'Sell them' },
+      SYSTEM,
+    )
+    await heard()
+
+    const again = await jamie.press(page, 'Allow')
+
+    expect(again.status).toBe(422)
+    expect(again.text).toContain('has changed in the meantime')
+    expect(again.text).toContain('Sell them')
+    expect(await many(stage.db, sql`select from consents where user_id = ${jamie.id}`)).toEqual([])
+    expect((await jamie.press(again, 'Allow')).away!.searchParams.has('code')).toBe(true)
+    await changeScope(stage.db, PHOTOS.identifier, 'photos.share', shared, SYSTEM)
+    await heard()
   })
 
   test('may be nothing but who the person is', async () => {

@@ -1,9 +1,13 @@
 // The device authorization grant (RFC 8628): a program without a browser shows a code, a person types it in elsewhere.
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { decodeJwt } from 'jose'
 import * as openid from 'openid-client'
-import { digest } from '../../src/credentials.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { digest } from '../../src/base/credentials.ts'
+import { updateClient } from '../../src/core/clients/update.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { type App, type Page, type Person, startStage } from '../support/flow.ts'
+import { administrator, heard } from '../pages/admin/office.ts'
+import { type App, PASSWORD, type Page, type Person, startStage } from '../support/flow.ts'
 
 let stage: Awaited<ReturnType<typeof startStage>>
 let app: App
@@ -235,3 +239,235 @@ test('neither code is kept as it is', async () => {
   expect(rows.text).not.toContain(user_code.replace('-', ''))
   expect(rows.text).not.toContain(user_code)
 })
+
+test('what administers is given to a device bound to a key alone', async () => {
+  const ada = await administrator(stage, 'Ada')
+  const remote = await stage.app({ type: 'device', name: 'Remote', scopes: ['openid', 'users:read'] })
+  const client = await remote.client()
+  const DPoP = openid.getDPoPHandle(client, await openid.randomDPoPKeyPair())
+  const asked = await openid.initiateDeviceAuthorization(client, { scope: 'openid users:read' })
+  const consent = await toConsent(asked.user_code, ada)
+  await ada.press(consent, 'Allow', { scope: ['users:read'] })
+
+  const bearer = await ask(asked.device_code, remote)
+  expect(bearer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
+  expect(bearer.body.access_token).toBeUndefined()
+  await run(stage.db, sql`update tokens set polled_at = null`)
+  const options = { DPoP }
+  const tokens = await openid.pollDeviceAuthorizationGrant(
+    client,
+    { ...asked, interval: 0 },
+    undefined,
+    options,
+  )
+  const users = new URL(`${stage.origin}/api/v1/users`)
+  const answered = await openid.fetchProtectedResource(
+    client,
+    tokens.access_token,
+    users,
+    'GET',
+    null,
+    undefined,
+    options,
+  )
+
+  expect(tokens).toMatchObject({ token_type: 'dpop', scope: 'users:read' })
+  expect(answered.status).toBe(200)
+  expect((await remote.refresh(tokens.refresh_token)).body.error).toMatch(/^invalid_/)
+  expect((await openid.refreshTokenGrant(client, tokens.refresh_token!, undefined, options)).token_type).toBe(
+    'dpop',
+  )
+})
+
+test('a scope that administers, given to a device later, ends its bearer tokens with the next renewal', async () => {
+  const { app: late, tokens } = await connected()
+
+  await updateClient(stage.db, late.id, { scopes: [...SCOPE.split(' '), 'users:read'] }, SYSTEM)
+  await heard()
+
+  expect((await late.refresh(tokens.refresh_token)).body).toMatchObject({ error: 'invalid_grant' })
+})
+
+describe('as at the authorization endpoint:', () => {
+  const LONG_AGO = 1000
+
+  async function begin(of: App, more: Record<string, string>) {
+    const { status, body } = await of.post('/device_authorization', { scope: SCOPE, ...more })
+    expect([status, body]).toEqual([200, expect.objectContaining({ user_code: expect.any(String) })])
+    return body as { device_code: string; user_code: string }
+  }
+
+  /** Somebody who signed in a while ago. */
+  async function signedIn(secondsAgo = LONG_AGO): Promise<Person> {
+    const who = await stage.person('Kim')
+    await who.account()
+    await age(who, secondsAgo)
+    return who
+  }
+
+  async function age(who: Person, seconds: number): Promise<void> {
+    await run(
+      stage.db,
+      sql`update sessions
+          set payload = jsonb_set(payload::jsonb, '{loginTs}', to_jsonb((payload->>'loginTs')::int - ${seconds}::int))::json
+          where user_id = ${who.id}`,
+    )
+  }
+
+  /** From the code to the end. @returns which pages there were, and the last one. */
+  async function walk(user_code: string, who: Person): Promise<{ pages: string[]; last: Page }> {
+    const pages: string[] = []
+    let last = await who.press(await type(user_code, who), 'Continue')
+    while (pages.length < 6) {
+      const isSignIn = last.title.startsWith('Sign in')
+      if (!isSignIn && !last.title.includes('wants access')) break
+      pages.push(isSignIn ? 'sign in' : 'consent')
+      last = isSignIn ? await who.signIn(last) : await who.press(last, 'Allow')
+    }
+    return { pages, last }
+  }
+
+  async function authTime(device_code: string): Promise<number | undefined> {
+    const { status, body } = await ask(device_code)
+    expect([status, body.error]).toEqual([200, undefined])
+    return decodeJwt(body.id_token).auth_time as number | undefined
+  }
+
+  const isNow = (seconds: number | undefined) => Math.abs((seconds ?? 0) - Date.now() / 1000) < LONG_AGO / 2
+
+  test.each<[string, Record<string, string>]>([
+    ['prompt=login', { prompt: 'login' }],
+    ['prompt=login consent', { prompt: 'login consent' }],
+    ['max_age=0', { max_age: '0' }],
+    ['a sign-in older than max_age', { max_age: '900' }],
+  ])('%s wants a new sign-in, once, and the ID token says when it was', async (_, params) => {
+    const who = await signedIn()
+    const { device_code, user_code } = await begin(app, params)
+
+    const { pages, last } = await walk(user_code, who)
+
+    expect(pages).toEqual(['sign in', 'consent'])
+    expect(last.text).toContain('Your device is connected')
+    expect(isNow(await authTime(device_code))).toBe(true)
+  })
+
+  test.each<[string, Record<string, string>]>([
+    ['a sign-in younger than max_age', { max_age: '3600' }],
+    ['prompt=consent', { prompt: 'consent' }],
+    ['no wish', {}],
+  ])('%s wants none, and the decision all the same', async (_, params) => {
+    const who = await signedIn()
+    const { device_code, user_code } = await begin(app, params)
+
+    const { pages } = await walk(user_code, who)
+
+    expect(pages).toEqual(['consent'])
+    expect((await ask(device_code)).status).toBe(200)
+  })
+
+  test('a sign-in that is too old when the person decides is asked for once more, and the decision stands', async () => {
+    const who = await signedIn(0)
+    const { device_code, user_code } = await begin(app, { max_age: '900' })
+    const consent = await who.press(await type(user_code, who), 'Continue')
+    expect(consent.title).toContain('wants access')
+    await age(who, LONG_AGO)
+
+    const signIn = await who.press(consent, 'Allow')
+    expect(signIn.title).toContain('Sign in')
+    expect(await ask(device_code)).toMatchObject({ body: { error: 'authorization_pending' } })
+    const done = await who.signIn(signIn)
+
+    expect(done.text).toContain('Your device is connected')
+    expect(isNow(await authTime(device_code))).toBe(true)
+  })
+
+  test('prompt=login may be answered by another account, which then decides', async () => {
+    const who = await signedIn()
+    const robin = await stage.person('Robin')
+    const { device_code, user_code } = await begin(app, { prompt: 'login' })
+    const signIn = await who.press(await type(user_code, who), 'Continue')
+
+    let page = await who.press(signIn, 'Sign in', { email: robin.email, password: PASSWORD })
+    // The provider ends the first session by a form of its own.
+    if (page.html.includes('/session/end/confirm')) page = await who.press(page, 'Continue')
+    expect(page.text).toContain(`Signed in as ${robin.email}`)
+    await who.press(page, 'Allow')
+
+    const { body } = await ask(device_code)
+    expect(decodeJwt(body.id_token).sub).toBe(robin.id)
+  })
+
+  test('“Use another account” keeps what the device asked for', async () => {
+    const who = await signedIn()
+    const { device_code, user_code } = await begin(app, { prompt: 'login' })
+    const consent = await who.signIn(await who.press(await type(user_code, who), 'Continue'))
+    const form = await who.press(consent, 'Use another account')
+    await who.account()
+    await age(who, LONG_AGO)
+
+    const page = await who.press(await who.press(form, 'Continue', { user_code }), 'Continue')
+    expect(page.title).toContain('Sign in')
+    await who.press(await who.signIn(page), 'Allow')
+
+    expect(isNow(await authTime(device_code))).toBe(true)
+  })
+
+  test('an id_token_hint lets nobody decide but the person it names', async () => {
+    const web = await stage.app()
+    const robin = await stage.person('Robin')
+    await web.connect(robin)
+    const { device_code, user_code } = await begin(app, {})
+    await jamie.press(await toConsent(user_code), 'Allow')
+    const { id_token } = (await ask(device_code)).body
+
+    const second = await begin(app, { id_token_hint: id_token })
+    const page = await robin.press(await type(second.user_code, robin), 'Continue')
+    expect(page.title).toContain('Sign in')
+    const refused = await robin.signIn(page)
+    expect(refused.text).toContain('asked for another account')
+    expect(await ask(second.device_code)).toMatchObject({ status: 400, body: { error: 'login_required' } })
+
+    const third = await begin(app, { id_token_hint: id_token })
+    expect((await walk(third.user_code, jamie)).pages).toEqual(['consent'])
+    const stored = await one<{ text: string }>(stage.db, sql`select json_agg(t)::text as text from tokens t`)
+    expect(stored.text).not.toContain(id_token)
+  })
+
+  test.each([
+    ['none', 'a person decides about each device'],
+    ['none login', 'a person decides about each device'],
+    ['select_account', 'unsupported prompt value'],
+  ])('prompt=%s is refused', async (prompt, why) => {
+    const answer = await app.post('/device_authorization', { scope: SCOPE, prompt })
+
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+    expect(answer.body.error_description).toContain(why)
+  })
+
+  test('max_age that is no number of seconds is refused', async () => {
+    const answer = await app.post('/device_authorization', { scope: SCOPE, max_age: '-1' })
+
+    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+  })
+
+  test('deciding does not end what another tab is at', async () => {
+    const who = await signedIn(0)
+    const web = await stage.app()
+    const other = await who.open((await web.begin({ prompt: 'consent' })).url)
+    const before = who.cookie('_session')
+
+    const { user_code } = await begin(app, {})
+    await walk(user_code, who)
+
+    expect(who.cookie('_session')).toBe(before)
+    expect((await who.press(other, 'Allow')).away!.searchParams.has('code')).toBe(true)
+  })
+})
+
+async function connected() {
+  const late = await stage.app({ type: 'device', name: 'Late' })
+  const { user_code, device_code } = await start(late)
+  await jamie.press(await toConsent(user_code), 'Allow')
+  const { body: tokens } = await ask(device_code, late)
+  return { app: late, tokens }
+}

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import * as openid from 'openid-client'
-import { digest } from '../../src/credentials.ts'
+import { digest } from '../../src/base/credentials.ts'
 import { type Api, type App, type Person, type Stage, startStage } from '../support/flow.ts'
 
 type Keys = Awaited<ReturnType<typeof generateKeyPair>>

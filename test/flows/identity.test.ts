@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import * as openid from 'openid-client'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { digest } from '../../src/credentials.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { digest } from '../../src/base/credentials.ts'
+import { rotateKeys } from '../../src/core/keys/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { rotateKeys } from '../../src/keys/store.ts'
 import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
 
 let stage: Stage

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
-import { digest } from '../../src/credentials.ts'
+import { digest } from '../../src/base/credentials.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
 

@@ -1,8 +1,17 @@
 // Pushed authorization requests (RFC 9126): the request is checked beforehand, and its address is good for one use.
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
+import { digest } from '../../src/base/credentials.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type App, type Pending, type Person, type Stage, startStage } from '../support/flow.ts'
+import {
+  type App,
+  atTime,
+  PASSWORD,
+  type Pending,
+  type Person,
+  type Stage,
+  startStage,
+} from '../support/flow.ts'
 
 let stage: Stage
 let app: App
@@ -67,6 +76,107 @@ test('"Use another account" goes on with a pushed request', async () => {
   expect((await app.finish(away!, pending)).claims()!.sub).toBe(robin.id)
 })
 
+describe('a pushed request is used once, whatever stood between it and its answer (RFC 9126 §4)', () => {
+  test('sign-in and consent', async () => {
+    const visitor = jamie.elsewhere()
+    const newcomer = await stage.app({ name: 'Newcomer' })
+    const uri = await push(await newcomer.begin(), newcomer)
+    expect((await visitor.authorize(uri)).searchParams.has('code')).toBe(true)
+
+    await expectUsed(visitor, uri)
+  })
+
+  test('prompt=login', async () => {
+    const visitor = await signedIn()
+    const uri = await push(await app.begin({ prompt: 'login' }))
+    const { away } = await visitor.signIn(await visitor.open(uri))
+    expect(away!.searchParams.has('code')).toBe(true)
+
+    await expectUsed(visitor, uri)
+  })
+
+  test('another account, of which no address says what was pushed', async () => {
+    const robin = await stage.person('Robin')
+    const visitor = await signedIn()
+    const pending = await app.begin({ prompt: 'consent' })
+    const uri = await push(pending)
+    const consent = await visitor.open(uri)
+
+    const signIn = await visitor.press(consent, 'Use another account')
+    expect(signIn.url.href).toBe(`${stage.origin}${signIn.url.pathname}`)
+    expect(signIn.url.pathname).toMatch(/^\/interaction\/[^/]+$/)
+    const asked = await visitor.press(signIn, 'Sign in', { email: robin.email, password: PASSWORD })
+    const { away } = await visitor.press(asked, 'Allow')
+
+    expect((await app.finish(away!, pending)).claims()!.sub).toBe(robin.id)
+    await expectUsed(visitor, uri)
+  })
+
+  test('“Don’t allow”', async () => {
+    const visitor = await signedIn()
+    const uri = await push(await app.begin({ prompt: 'consent' }))
+    const { away } = await visitor.press(await visitor.open(uri), 'Don’t allow')
+    expect(away!.searchParams.get('error')).toBe('access_denied')
+
+    await expectUsed(visitor, uri)
+  })
+
+  test('an error that no page came before', async () => {
+    const stranger = jamie.elsewhere()
+    const uri = await push(await app.begin({ prompt: 'none' }))
+    const { away } = await stranger.open(uri)
+    expect(away!.searchParams.get('error')).toBe('login_required')
+
+    await expectUsed(stranger, uri)
+  })
+
+  test('of two browsers that began with it one gets a code, also when it has been forgotten since', async () => {
+    for (const isForgotten of [false, true]) {
+      const uri = await push(await app.begin())
+      const [mine, other] = [jamie.elsewhere(), jamie.elsewhere()]
+      const [first, second] = [await mine.open(uri), await other.open(uri)]
+      if (isForgotten) await run(stage.db, sql`delete from provider_state where kind like 'pushed%'`)
+
+      const pages = await Promise.all([mine.signIn(first), other.signIn(second)])
+
+      const won = pages.filter(({ away }) => away?.searchParams.has('code'))
+      const [lost] = pages.filter((page) => !won.includes(page))
+      expect(won).toHaveLength(1)
+      expect(lost!.away!.searchParams.get('error')).toBe('invalid_request_uri')
+    }
+  })
+
+  test('all pages of one request together take an hour at most', async () => {
+    const visitor = jamie.elsewhere()
+    const uri = await push(await app.begin({ prompt: 'login consent' }))
+    const signIn = await visitor.open(uri)
+
+    const page = await atTime(40 * 60, () => visitor.signIn(signIn))
+    const inTime = await atTime(59 * 60, () => visitor.open(page.url))
+    const late = await atTime(61 * 60, () => visitor.open(page.url))
+
+    expect([page.title, inTime.status, late.status]).toEqual([
+      expect.stringContaining('wants access'),
+      200,
+      410,
+    ])
+  })
+
+  test('the digest of an address is no address', async () => {
+    const uri = await push(await app.begin())
+    const named = new URL(uri)
+    const urn = 'urn:ietf:params:oauth:request_uri:'
+    const id = uri.searchParams.get('request_uri')!.slice(urn.length)
+    named.searchParams.set('request_uri', `${urn}sha256:${digest(id).toString('base64url')}`)
+
+    const visitor = await signedIn()
+    const page = await visitor.open(named)
+
+    expect(page).toMatchObject({ status: 400, away: undefined })
+    expect((await visitor.open(uri)).away!.searchParams.has('code')).toBe(true)
+  })
+})
+
 test('a request_uri of another client, an unknown one and an old one are refused', async () => {
   const other = await stage.app({ name: 'Thief' })
   const foreign = await push(await app.begin())
@@ -128,10 +238,22 @@ test('a public client pushes with its id alone', async () => {
   })
 })
 
-async function push({ url }: Pending): Promise<URL> {
-  const { status, body } = await app.post('/par', Object.fromEntries(url.searchParams))
+async function signedIn(): Promise<Person> {
+  const visitor = jamie.elsewhere()
+  await visitor.account()
+  return visitor
+}
+
+async function expectUsed(person: Person, uri: URL): Promise<void> {
+  const again = await person.open(uri)
+  expect(again).toMatchObject({ status: 400, away: undefined })
+  expect(again.text).toContain('invalid_request_uri')
+}
+
+async function push({ url }: Pending, by = app): Promise<URL> {
+  const { status, body } = await by.post('/par', Object.fromEntries(url.searchParams))
   expect(status).toBe(201)
   return new URL(
-    `${stage.origin}/auth?${new URLSearchParams({ client_id: app.id, request_uri: body.request_uri })}`,
+    `${stage.origin}/auth?${new URLSearchParams({ client_id: by.id, request_uri: body.request_uri })}`,
   )
 }

@@ -1,7 +1,7 @@
 // Refresh tokens (RFC 6749 §6, RFC 9700 §4.14.2): they rotate at each use, and one that is shown twice ends its family.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
-import { digest } from '../../src/credentials.ts'
+import { digest } from '../../src/base/credentials.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
 

@@ -1,10 +1,10 @@
 // Taking access back, whoever does it: one durable mark, and from that moment nothing on it works any more.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { deleteClient, resumeClient, suspendClient } from '../../src/clients/store.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { deleteClient, resumeClient, suspendClient } from '../../src/core/clients/store.ts'
+import { revokeApp, revokeGrant } from '../../src/core/grants/store.ts'
+import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
-import { revokeApp, revokeGrant } from '../../src/grants/store.ts'
-import { disableUser, enableUser } from '../../src/users/store.ts'
 import { type Api, type App, type Person, type Stage, startStage, type Tokens } from '../support/flow.ts'
 
 let stage: Stage & { photos: Api }

@@ -1,7 +1,7 @@
 // The first administrator: made once, by whoever holds the link that the server prints.
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { createSetupLink } from '../../src/core/users/store.ts'
 import { many, run, sql } from '../../src/db/pool.ts'
-import { createSetupLink } from '../../src/users/store.ts'
 import { type Page, Person, type Stage, startStage } from '../support/flow.ts'
 
 const ADMIN = { name: 'Alex', email: 'Alex@Example.com', password: 'a kettle full of keys' }
@@ -43,9 +43,26 @@ test('it works once', async () => {
 
   for (const refused of [again, sent]) {
     expect(refused.status).toBe(404)
+    expect(refused.title).toContain('This link is over')
     expect(refused.text).toContain('This link was used already, or it is too old.')
   }
   expect(await administrators()).toHaveLength(1)
+})
+
+test('the form that used it does no harm when it comes again, and helps nobody to guess the password', async () => {
+  const page = await alex.open(path)
+  const press = (typed: object) => alex.press(page, 'Create the administrator', { ...ADMIN, ...typed })
+  await press({})
+
+  expect((await press({})).title).toBe('Sign in · Valetkey')
+  const guesses = await Promise.all(
+    Array.from({ length: 21 }, () => press({ password: 'a guess of mallory' })),
+  )
+
+  expect(await administrators()).toHaveLength(1)
+  expect(new Set(guesses.map(({ status }) => status))).toEqual(new Set([404, 429]))
+  await run(stage.db, sql`update user_links set consumed_at = consumed_at - interval '11 minutes'`)
+  expect((await press({})).status).toBe(404)
 })
 
 test('it ends after a day, and when a newer one is made', async () => {

@@ -2,12 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createRemoteJWKSet, decodeJwt, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import * as openid from 'openid-client'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { suspendClient } from '../../src/clients/store.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { suspendClient } from '../../src/core/clients/store.ts'
+import { rotateKeys } from '../../src/core/keys/store.ts'
+import { changeResource } from '../../src/core/resources/update.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { rotateKeys } from '../../src/keys/store.ts'
-import { changeResource } from '../../src/resources/edit.ts'
-import { heard } from '../admin/office.ts'
+import { heard } from '../pages/admin/office.ts'
 import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
 
 const NOTES = {

@@ -1,7 +1,12 @@
 // The sweeper takes the dead away and leaves the living, however much there is, however many sweep, whoever is busy.
 import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
-import { one, run, sql } from '../../src/db/pool.ts'
+import { sweepClients } from '../../src/core/clients/store.ts'
+import { many, one, run, sql } from '../../src/db/pool.ts'
+import { SWEEP_BATCH } from '../../src/db/sweep.ts'
+import { createLogger } from '../../src/http/log.ts'
+import { startSweeper } from '../../src/jobs/sweeper.ts'
+import { sweepState } from '../../src/protocol/storage/state.ts'
 import {
   authUrl,
   Browser,
@@ -13,7 +18,7 @@ import {
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { startApp, type TestApp } from '../support/server.ts'
+import { startApp, startServer, type TestApp } from '../support/server.ts'
 
 let database: TestDatabase
 let world: World
@@ -54,6 +59,8 @@ test('dead rows of every kind go, living ones of the same kind stay', async () =
       (${hash()}, 'interaction', '{}', ${old}), (${hash()}, 'replay_detection', '{}', ${old}),
       (${hash()}, 'pushed_authorization_request', '{}', ${old});
     insert into sessions (hash, uid, payload, expires_at) values (${hash()}, 'dead', '{}', ${old});
+    insert into known_devices (device_id, user_id, sign_in_epoch, expires_at)
+      values ('dead', '${world.bob.id}', 0, ${old}), ('living', '${world.bob.id}', 0, now() + interval '1 day');
     insert into user_links (hash, purpose, expires_at) values (${hash()}, 'setup', ${old}),
       (${hash()}, 'setup', now() + interval '1 hour');
     insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
@@ -79,6 +86,7 @@ test('dead rows of every kind go, living ones of the same kind stay', async () =
     provider_state: 3,
     sessions: 1,
     user_links: 1,
+    known_devices: 1,
     rate_limits: 1,
     signing_keys: 1,
   })
@@ -149,6 +157,83 @@ test('a dead row that somebody holds is left for the next time, and holds nobody
   await until(async () => (await dead()) === 0)
 })
 
+test('one sweep that fails stops no other, and the log says which', async () => {
+  const { db } = database
+  const held = randomBytes(32)
+  await run(
+    db,
+    sql`insert into tokens (hash, kind, client_id, payload, expires_at)
+        values (${held}, 'client_credentials', ${world.service.id}, '{}', now() - interval '1 minute')`,
+  )
+  await db.pg.query(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise exception 'a broken disk'; end $$;
+    create trigger refuse before delete on tokens for each row execute function refuse();
+  `)
+  await mark()
+  const server = await startServer({
+    databaseUrl: database.url,
+    env: { SWEEP_INTERVAL_SECONDS: '1', LOG_LEVEL: 'warn' },
+  })
+  try {
+    await until(async () => (await dead()) === 1)
+    await until(() => /"kind":"tokens","msg":"a sweep failed/.test(server.output()))
+
+    await db.pg.query('drop trigger refuse on tokens')
+
+    await until(async () => (await dead()) === 0)
+    expect(server.output()).not.toMatch(/"kind":"(?!tokens")/)
+  } finally {
+    await server.stop()
+  }
+})
+
+test('one that does not come to an end leaves the others their turn', async () => {
+  const endless = async () => SWEEP_BATCH
+  const sweeper = startSweeper(
+    { db: database.db, log: createLogger('silent') },
+    { endless, sweepState },
+    0,
+    0.2,
+  )
+  await mark()
+
+  const swept = await sweeper.sweep()
+
+  expect(swept.endless).toBeGreaterThan(SWEEP_BATCH)
+  expect(swept.sweepState).toBe(1)
+})
+
+test('of deleted apps that many used, what hangs on them goes first, in batches', async () => {
+  const { db } = database
+  const [people, each] = [3_000, 1_700]
+  await db.pg.query(`
+    insert into clients (id, name, type, deleted_at)
+      select 'loved-' || n, 'Loved', 'native', now() - interval '91 days' from generate_series(1, 3) n;
+    insert into users (id, email, name)
+      select gen_random_uuid(), 'fan' || n || '@example.com', 'Fan' from generate_series(1, ${people}) n;
+    insert into consents (user_id, client_id, scopes, client_name, client_host)
+      select id, 'loved-1', '{openid}', 'Loved', 'x' from users where name = 'Fan';
+    insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
+      select 'loved-2', now(), true, 0, '/token', 'x', 'other', '', '' from generate_series(1, ${each});
+    insert into client_usage_days (client_id, day)
+      select 'loved-2', current_date - n from generate_series(1, ${each}) n;
+    insert into tokens (hash, kind, client_id, payload, expires_at)
+      values (sha256('kept'), 'client_credentials', 'loved-3', '{}', now() + interval '1 hour');
+  `)
+  const left = () =>
+    many(db, sql`select id from clients where name = 'Loved' order by id`).then((rows) => rows.length)
+  const batches: number[] = []
+
+  do batches.push(await sweepClients(db))
+  while (batches.at(-1)! >= SWEEP_BATCH)
+
+  // One full batch of a table ends a statement's turn; the clients go with the last one.
+  expect(batches.length).toBe(6)
+  expect(Math.max(...batches)).toBeLessThanOrEqual(2 * SWEEP_BATCH)
+  expect(await left()).toBe(1)
+  expect(await sweepClients(db)).toBe(0)
+})
+
 /** A server over the same database whose sweeper works every second. */
 async function startSweeping(): Promise<void> {
   sweeping.push(await startApp({ db: database.db, env: { SWEEP_INTERVAL_SECONDS: '1' } }))
@@ -170,6 +255,7 @@ async function dead(): Promise<number> {
               + (select count(*) from provider_state where expires_at < now())
               + (select count(*) from sessions where expires_at < now())
               + (select count(*) from user_links where expires_at < now())
+              + (select count(*) from known_devices where expires_at < now())
               + (select count(*) from rate_limits where key = 'dead')
               + (select count(*) from grants where id = 'dead')
               + (select count(*) from consents where revoked_at < now() - interval '100 days')
@@ -183,7 +269,9 @@ async function dead(): Promise<number> {
 
 async function counts(): Promise<Record<string, number>> {
   const tables =
-    'clients consents grants tokens provider_state sessions user_links rate_limits signing_keys'.split(' ')
+    'clients consents grants tokens provider_state sessions user_links known_devices rate_limits signing_keys'.split(
+      ' ',
+    )
   const pairs = tables.map(async (table) => {
     const { rows } = await database.db.pg.query<{ n: number }>(`select count(*)::int as n from ${table}`)
     return [table, rows[0]!.n] as const

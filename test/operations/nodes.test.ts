@@ -1,12 +1,13 @@
 // Two processes over one database, and nobody who sends a person or an app to the same one twice: it makes no difference.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createLocalJWKSet, createRemoteJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
-import { rotateSecret } from '../../src/clients/secrets.ts'
-import { createClient, deleteClient, resumeClient, suspendClient } from '../../src/clients/store.ts'
-import { one as row, sql } from '../../src/db/pool.ts'
-import { listKeys, rotateKeys } from '../../src/keys/store.ts'
-import { createResource } from '../../src/resources/store.ts'
-import { secretsFrom } from '../../src/secrets.ts'
+import { digest } from '../../src/base/credentials.ts'
+import { secretsFrom } from '../../src/base/secrets.ts'
+import { rotateSecret } from '../../src/core/clients/secrets.ts'
+import { createClient, deleteClient, resumeClient, suspendClient } from '../../src/core/clients/store.ts'
+import { listKeys, rotateKeys } from '../../src/core/keys/store.ts'
+import { createResource } from '../../src/core/resources/store.ts'
+import { one as row, run, sql } from '../../src/db/pool.ts'
 import {
   type App,
   authUrl,
@@ -20,6 +21,7 @@ import {
   send,
   startTwo,
   until,
+  untilAnswered,
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -74,6 +76,70 @@ test('signing in, allowing, tokens and the account, each step at the other proce
   for (const _ of [one, two]) expect((await alice.open('/account')).text).toContain('name="password"')
 })
 
+describe('what was used at one comes again at the other', () => {
+  const used = async () => {
+    const { body } = await redeem(one, world.web, await alice.code(authUrl(world.web)))
+    const next = await refresh(one, world.web, String(body.refresh_token))
+    return { old: String(body.refresh_token), access: String(next.body.access_token) }
+  }
+  let alice: Browser
+  beforeAll(async () => {
+    alice = new Browser(server.issuer)
+    await alice.code(authUrl(world.web), world.alice)
+  })
+
+  test('it was answered: a replay, which ends the grant', async () => {
+    const { old, access } = await used()
+
+    expect(await untilAnswered(() => refresh(two, world.web, old))).toMatchObject({
+      status: 400,
+      body: { error: 'invalid_grant' },
+    })
+    expect(await isActive(one, world.web, access)).toBe(false)
+  })
+
+  test('nobody says that it was answered: 503 for a minute, and nothing ends; then a replay', async () => {
+    const { old, access } = await used()
+    // As by a node that has lost its way to the database, or has died.
+    const hash = digest(old)
+    await run(database.db, sql`update tokens set exchange_id = gen_random_uuid() where hash = ${hash}`)
+
+    for (const node of [one, two]) {
+      expect(await refresh(node, world.web, old)).toMatchObject({
+        status: 503,
+        body: { error: 'temporarily_unavailable' },
+      })
+    }
+    expect(await isActive(one, world.web, access)).toBe(true)
+    await run(database.db, sql`update tokens set consumed_at = now() - interval '61 s' where hash = ${hash}`)
+    expect((await refresh(two, world.web, old)).status).toBe(400)
+    expect(await isActive(one, world.web, access)).toBe(false)
+  })
+})
+
+test('a device that asks too often is told so by either; a poll that nobody has answered does not count', async () => {
+  const { client, secret } = await createClient(
+    database.db,
+    { name: 'Frame', type: 'device', scopes: ['photos.read'] },
+    BY,
+  )
+  const frame: App = { id: client.id, secret: secret ?? '', redirect_uri: '' }
+  const { body } = await call(one, '/device_authorization', frame, { scope: 'photos.read' })
+  const device_code = String(body.device_code)
+  const form = { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code }
+  const ask = async (node: string) => (await call(node, '/token', frame, form)).body.error
+  expect(await ask(one)).toBe('authorization_pending')
+
+  expect([await ask(one), await ask(two)]).toEqual(['slow_down', 'slow_down'])
+  // As by a node that has lost its way to the database.
+  await run(
+    database.db,
+    sql`update tokens set polled_by = gen_random_uuid() where hash = ${digest(device_code)}`,
+  )
+  expect(await ask(two)).toBe('authorization_pending')
+  expect(await ask(one)).toBe('slow_down')
+})
+
 describe('what changes in the database is seen at both at once', () => {
   const machine = { grant_type: 'client_credentials' }
   const statuses = (app: App) =>
@@ -88,11 +154,11 @@ describe('what changes in the database is seen at both at once', () => {
     expect(await statuses(app)).toEqual([200, 200])
 
     await suspendClient(database.db, app.id, BY)
-    await soon(() => statuses(app), [401, 401])
+    expect(await statuses(app)).toEqual([401, 401])
     await resumeClient(database.db, app.id, BY)
-    await soon(() => statuses(app), [200, 200])
+    expect(await statuses(app)).toEqual([200, 200])
     await deleteClient(database.db, app.id, BY)
-    await soon(() => statuses(app), [401, 401])
+    expect(await statuses(app)).toEqual([401, 401])
   })
 
   test('a secret that is replaced', async () => {
@@ -102,8 +168,8 @@ describe('what changes in the database is seen at both at once', () => {
 
     const renewed = { ...old, secret: (await rotateSecret(database.db, old.id, BY))! }
 
-    await soon(() => statuses(renewed), [200, 200])
-    await soon(() => statuses(old), [401, 401])
+    expect(await statuses(renewed)).toEqual([200, 200])
+    expect(await statuses(old)).toEqual([401, 401])
   })
 
   test('an API with its scopes', async () => {

@@ -1,9 +1,7 @@
 // Postgres goes away: killed, cut off, or silent. Everybody is told to come back in a moment, in the form they understand,
 // nothing is promised that was not written, and when it is back, so are we, without anybody's help.
-import { once } from 'node:events'
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { resumeClient, suspendClient } from '../../src/clients/store.ts'
+import { resumeClient, suspendClient } from '../../src/core/clients/store.ts'
 import { openPool, type Pool } from '../../src/db/pool.ts'
 import {
   asking,
@@ -21,6 +19,7 @@ import {
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { openRoad, type Road } from '../support/road.ts'
 import { startApp, type TestApp } from '../support/server.ts'
 
 const FEW_SECONDS = 12_000
@@ -95,6 +94,8 @@ describe.each([
 
   test('it is alive and not ready, and what needs no database goes on', async () => {
     await goAway()
+    // What it has found out less than a second ago is not asked again.
+    await soon([until(async () => (await send('GET', app.origin, '/readyz')).status === 503)])
 
     const [alive, ready, keys, discovery] = await soon(
       ['/healthz', '/readyz', '/jwks', '/.well-known/openid-configuration'].map((path) =>
@@ -188,84 +189,4 @@ async function soon<T>(requests: Promise<T>[]): Promise<T[]> {
   const replies = await Promise.all(requests)
   expect(Date.now() - started).toBeLessThan(FEW_SECONDS)
   return replies
-}
-
-/** A way to Postgres that can be blocked. */
-interface Road {
-  url: string
-  open(): void
-  /** Connections break, new ones are refused. */
-  cut(): void
-  /** Connections stand, new ones are taken, and nobody ever says a word. */
-  silence(): void
-  /** How many connections were tried. */
-  knocks(): number
-  /** Whether announcements arrive over it. */
-  listening(): boolean
-  close(): void
-}
-
-async function openRoad(databaseUrl: string): Promise<Road> {
-  const to = new URL(databaseUrl)
-  const socketDir = to.searchParams.get('host')
-  const target = socketDir
-    ? { path: `${socketDir}/.s.PGSQL.${to.searchParams.get('port') ?? 5432}` }
-    : { host: to.hostname, port: Number(to.port || 5432) }
-  let state: 'open' | 'cut' | 'silent' = 'open'
-  let knocks = 0
-  const pairs = new Set<{ near: Socket; far: Socket; listens: boolean }>()
-  const server: Server = createServer((near) => {
-    knocks++
-    near.on('error', () => {})
-    if (state === 'cut') return near.resetAndDestroy()
-    if (state === 'silent') return near.resume()
-    const far = connect(target)
-    const pair = { near, far, listens: false }
-    pairs.add(pair)
-    const end = () => {
-      near.destroy()
-      far.destroy()
-      pairs.delete(pair)
-    }
-    near.on('data', (chunk) => {
-      if (chunk.includes('listen valetkey')) pair.listens = true
-      if (state === 'open') far.write(chunk)
-    })
-    far.on('data', (chunk) => {
-      if (state === 'open') near.write(chunk)
-    })
-    for (const socket of [near, far]) socket.on('error', end).on('close', end)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = new URL(databaseUrl)
-  url.search = ''
-  url.hostname = '127.0.0.1'
-  url.port = String((server.address() as { port: number }).port)
-  const drop = () => {
-    for (const { near, far } of pairs) {
-      near.destroy()
-      far.destroy()
-    }
-  }
-  return {
-    url: url.href,
-    open() {
-      // What was swallowed is lost: such a connection would never make sense again.
-      if (state === 'silent') drop()
-      state = 'open'
-    },
-    cut() {
-      state = 'cut'
-      drop()
-    },
-    silence() {
-      state = 'silent'
-    },
-    knocks: () => knocks,
-    listening: () => [...pairs].some(({ listens, near }) => listens && !near.destroyed),
-    close() {
-      drop()
-      server.close()
-    },
-  }
 }

@@ -1,10 +1,10 @@
 // The power goes at the worst moment. Postgres is made to hold the very statement that matters, the process is killed,
 // and another process finds either everything or nothing.
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { many, one, sql } from '../../src/db/pool.ts'
-import { ensureKeys } from '../../src/keys/store.ts'
-import { secretsFrom } from '../../src/secrets.ts'
+import { secretsFrom } from '../../src/base/secrets.ts'
+import { ensureKeys } from '../../src/core/keys/store.ts'
+import { many, one, run, sql } from '../../src/db/pool.ts'
 import {
   authUrl,
   Browser,
@@ -96,6 +96,8 @@ test('killed while somebody signs in: nobody is signed in, and signing in again 
   alice.node = survivor.origin
 
   expect(await sessions()).toEqual(before)
+  // Used, perhaps, and nobody knows whether it was answered: for some seconds the browser is asked to try again.
+  await run(database.db, sql`update provider_state set consumed_at = consumed_at - interval '20 seconds'`)
   const again = await alice.open(accepted.next!)
   expect(again.status).toBeLessThan(500)
   expect(again.text).toContain('/account')
@@ -130,6 +132,50 @@ test('killed at any moment under load: every code is used with tokens, or unused
   for (const { status, body } of answered) {
     expect(status).toBe(200)
     expect(await isActive(survivor.origin, world.spa, String(body.access_token))).toBe(true)
+  }
+})
+
+describe('who asks again with a code that was redeemed at another process', () => {
+  test('which was killed since, is refused as soon as nobody can know better, long before a minute', async () => {
+    const { victim, code, access_token } = await redeemedElsewhere()
+    expect((await redeem(survivor.origin, world.web, code)).status).toBe(503)
+
+    await victim.kill()
+
+    const last = await askedUntilItIsSaid(code)
+    expect([last.status, last.body.error]).toEqual([400, 'invalid_grant'])
+    expect(await isActive(survivor.origin, world.web, access_token)).toBe(false)
+  })
+
+  test('which stands still, is asked to come again until that one says what it did', async () => {
+    const { victim, code } = await redeemedElsewhere()
+    const began = performance.now()
+    // Longer than a process is missed that was killed.
+    do {
+      expect((await redeem(survivor.origin, world.web, code)).status).toBe(503)
+    } while (performance.now() - began < 6_000)
+
+    victim.process.kill('SIGCONT')
+
+    expect((await askedUntilItIsSaid(code)).status).toBe(400)
+    await victim.stop()
+  })
+
+  /** A code that was redeemed at a process which stands still since. */
+  async function redeemedElsewhere() {
+    const victim = await startVictim()
+    const code = await new Browser(issuer).code(authUrl(world.web), world.alice)
+    const { status, body } = await redeem(victim.origin, world.web, code)
+    expect(status).toBe(200)
+    victim.process.kill('SIGSTOP')
+    return { victim, code, access_token: String(body.access_token) }
+  }
+
+  async function askedUntilItIsSaid(code: string) {
+    for (;;) {
+      const reply = await redeem(survivor.origin, world.web, code)
+      if (reply.status !== 503) return reply
+    }
   }
 })
 

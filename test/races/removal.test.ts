@@ -2,10 +2,10 @@
 // whatever was handed out, before, meanwhile or after, none of it lives afterwards.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { resumeClient, suspendClient } from '../../src/clients/store.ts'
+import { resumeClient, suspendClient } from '../../src/core/clients/store.ts'
+import { revokeApp } from '../../src/core/grants/store.ts'
+import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { many, one, sql } from '../../src/db/pool.ts'
-import { revokeApp } from '../../src/grants/store.ts'
-import { disableUser, enableUser } from '../../src/users/store.ts'
 import {
   authUrl,
   Browser,

@@ -2,9 +2,19 @@
 // begun: whoever only knew the old password is out.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { one, sql } from '../../src/db/pool.ts'
-import { disableUser, enableUser, setPassword } from '../../src/users/store.ts'
-import { authUrl, Browser, populate, startTwo, type World } from '../support/attack.ts'
+import { disableUser, enableUser, setPassword } from '../../src/core/users/store.ts'
+import { one, run, sql } from '../../src/db/pool.ts'
+import {
+  atOnce,
+  authUrl,
+  Browser,
+  populate,
+  type Reply,
+  saysTryAgain,
+  startTwo,
+  untilAnswered,
+  type World,
+} from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 const BY = { type: 'cli' } as const
@@ -78,6 +88,84 @@ test('so is one that an account was disabled in between, also when it is enabled
 
   expect(after.text).toContain('name="password"')
 })
+
+test('two requests that go on with one new sign-in leave the browser signed in, whichever is answered last', async () => {
+  const browser = new Browser(server.issuer, server.one.origin)
+  await browser.code(authUrl(world.web), world.bob)
+  const page = await browser.open(authUrl(world.web, { prompt: 'login' }))
+  const accepted = await browser.submit(page, 'Sign in', bob())
+
+  const replies = await atOnce(6, nodes(), (node) =>
+    copyOf(browser, node, accepted.next!).get(accepted.next!),
+  )
+
+  expect(replies.filter(hasCode).length).toBeLessThan(2)
+  await staysSignedIn(browser, replies)
+})
+
+test('of two new sign-ins in one browser that go on at once, the slower one goes on when it is tried again', async () => {
+  const browser = new Browser(server.issuer, server.one.origin)
+  await browser.code(authUrl(world.web), world.bob)
+  const accepted: Reply[] = []
+  for (let i = 0; i < 2; i++) {
+    const page = await browser.open(authUrl(world.web, { prompt: 'login' }))
+    accepted.push(await browser.submit(page, 'Sign in', bob()))
+  }
+
+  const tabs = accepted.map(({ next }, i) => ({ next: next!, tab: copyOf(browser, nodes()[i]!, next!) }))
+  const replies = await Promise.all(tabs.map(({ next, tab }) => tab.get(next)))
+
+  expect(replies.filter(hasCode).length).toBeLessThan(2)
+  await staysSignedIn(browser, replies)
+  for (const [i, reply] of replies.entries()) {
+    if (hasCode(reply)) continue
+    expect(saysTryAgain(reply)).toBe(true)
+    expect(hasCode(await untilAnswered(() => browser.get(accepted[i]!.next!)))).toBe(true)
+  }
+})
+
+test('who comes with the id that a session had a moment ago is told to try again, and later is not signed in', async () => {
+  const browser = new Browser(server.issuer, server.one.origin)
+  await browser.code(authUrl(world.web), world.bob)
+  const before = copyOf(browser, server.two.origin, '/')
+  await browser.code(authUrl(world.web, { prompt: 'login' }), world.bob)
+
+  for (const address of ['/account', authUrl(world.web)]) {
+    const reply = await before.get(address)
+    expect(saysTryAgain(reply)).toBe(true)
+    expect(reply.headers.getSetCookie().filter((line) => line.startsWith('_session'))).toEqual([])
+  }
+  await run(database.db, sql`update sessions set created_at = created_at - interval '21 seconds'`)
+  expect((await before.open('/account')).text).toContain('name="password"')
+  expect((await browser.open('/account')).text).toContain(world.bob.email)
+})
+
+function nodes(): string[] {
+  return [server.one.origin, server.two.origin]
+}
+
+/** The same browser, about to ask for an address while another request of it is under way. */
+function copyOf(browser: Browser, node: string, address: string | URL): Browser {
+  const copy = new Browser(server.issuer, node)
+  const url = new URL(address, server.issuer)
+  const pairs = browser.jar.header(url)?.split('; ') ?? []
+  copy.jar.take(
+    url,
+    pairs.map((pair) => `${pair}; path=/`),
+  )
+  return copy
+}
+
+function hasCode({ next }: Reply): boolean {
+  return next?.searchParams.has('code') ?? false
+}
+
+/** The browser takes the answers in the order that is worst for it: what the others say after the one that has gone on. */
+async function staysSignedIn(browser: Browser, replies: Reply[]): Promise<void> {
+  const order = [...replies].sort((a, b) => Number(hasCode(b)) - Number(hasCode(a)))
+  for (const { url, headers } of order) browser.jar.take(url, headers.getSetCookie())
+  expect((await browser.open('/account')).text).toContain(world.bob.email)
+}
 
 function bob(): { email: string; password: string } {
   return { email: world.bob.email, password: world.bob.password }

@@ -1,8 +1,8 @@
 // What may be used once is used once, however many try it at the same moment at two processes over one database.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { createSetupLink } from '../../src/core/users/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
-import { createSetupLink } from '../../src/users/store.ts'
 import {
   API,
   asking,
@@ -17,6 +17,7 @@ import {
   send,
   startTwo,
   tally,
+  untilAnswered,
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -42,7 +43,7 @@ afterAll(async () => {
 test('of 20 parallel redemptions of one code exactly one gets tokens, and the replay ends them', async () => {
   const code = await alice.code(authUrl(world.web))
 
-  const replies = await atOnce(20, nodes, (node) => redeem(node, world.web, code))
+  const replies = await atOnce(20, nodes, (node) => untilAnswered(() => redeem(node, world.web, code)))
 
   expect(tally(replies)).toEqual({ 200: 1, 400: 19 })
   for (const { status, body } of replies) if (status === 400) expect(body.error).toBe('invalid_grant')
@@ -57,9 +58,13 @@ test('codes of one sign-in that are redeemed together at both nodes all get thei
   const codes: string[] = []
   for (let i = 0; i < 24; i++) codes.push(await alice.code(authUrl(world.web)))
 
-  const replies = await Promise.all(codes.map((code, i) => redeem(nodes[i % 2]!, world.web, code)))
+  const replies = await Promise.all(
+    codes.map((code, i) => untilAnswered(() => redeem(nodes[i % 2]!, world.web, code))),
+  )
   const refreshed = await Promise.all(
-    replies.map(({ body }, i) => refresh(nodes[(i >> 1) % 2]!, world.web, String(body.refresh_token))),
+    replies.map(({ body }, i) =>
+      untilAnswered(() => refresh(nodes[(i >> 1) % 2]!, world.web, String(body.refresh_token))),
+    ),
   )
 
   expect(tally(replies)).toEqual({ 200: 24 })
@@ -75,7 +80,7 @@ test('of 20 parallel refreshes with one token exactly one gets tokens, and the r
   const before = await reuseEvents()
 
   const replies = await atOnce(20, nodes, (node) =>
-    refresh(node, world.web, String(first.body.refresh_token)),
+    untilAnswered(() => refresh(node, world.web, String(first.body.refresh_token))),
   )
 
   expect(tally(replies)).toEqual({ 200: 1, 400: 19 })
@@ -92,7 +97,7 @@ test('a public app is bound by the same: one of 20 refreshes', async () => {
   const first = await redeem(nodes[0]!, world.spa, code)
 
   const replies = await atOnce(20, nodes, (node) =>
-    refresh(node, world.spa, String(first.body.refresh_token)),
+    untilAnswered(() => refresh(node, world.spa, String(first.body.refresh_token))),
   )
 
   expect(tally(replies)).toEqual({ 200: 1, 400: 19 })
@@ -107,7 +112,7 @@ test('of 20 parallel uses of a pushed request exactly one gets a code', async ()
   const replies = await atOnce(20, nodes, async (node) => {
     const browser = new Browser(server.issuer, node)
     browser.jar.take(new URL(server.issuer), cookiesOf(alice))
-    return browser.get(url)
+    return untilAnswered(() => browser.get(url))
   })
 
   const codes = replies.filter(({ next }) => next?.searchParams.has('code'))
@@ -161,10 +166,12 @@ test('of 20 parallel uses of the set-up link exactly one makes an administrator'
   const csrf = /name="csrf" value="([^"]+)"/.exec(page.text)![1]!
 
   const replies = await atOnce(20, nodes, (node, i) =>
-    send('POST', node, link, {
-      form: { csrf, name: 'Root', email: `root${i}@example.com`, password: 'a long enough password' },
-      headers: { accept: 'text/html' },
-    }),
+    untilAnswered(() =>
+      send('POST', node, link, {
+        form: { csrf, name: 'Root', email: `root${i}@example.com`, password: 'a long enough password' },
+        headers: { accept: 'text/html' },
+      }),
+    ),
   )
 
   expect(tally(replies)).toEqual({ 303: 1, 404: 19 })

@@ -2,7 +2,7 @@
 // out in a whole life of an app, nothing stands there, not as text, not in another spelling.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { rotateSecret } from '../../src/clients/secrets.ts'
+import { rotateSecret } from '../../src/core/clients/secrets.ts'
 import { many, run, sql } from '../../src/db/pool.ts'
 import {
   API,

@@ -1,14 +1,14 @@
 // What an attacker with an account tries on the pages of developers and administrators: each of these went through once.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { rejectClient, verifyClient } from '../../src/clients/review.ts'
-import { listSecrets } from '../../src/clients/secrets.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { rejectClient, verifyClient } from '../../src/core/clients/review.ts'
+import { listSecrets } from '../../src/core/clients/secrets.ts'
+import { sendReset } from '../../src/core/users/reset-links.ts'
+import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { sendReset } from '../../src/users/reset-links.ts'
-import { disableUser, enableUser } from '../../src/users/store.ts'
-import { clientRow, csrfOf, heard } from '../admin/office.ts'
-import { lastApp, linkOn, openWorkshop, ownApp, WEB, type Workshop } from '../developer/workshop.ts'
-import { openPost } from '../mail/post.ts'
+import { openPost } from '../core/mail/post.ts'
+import { clientRow, csrfOf, heard } from '../pages/admin/office.ts'
+import { lastApp, linkOn, openWorkshop, ownApp, WEB, type Workshop } from '../pages/developer/workshop.ts'
 import { type App, PASSWORD, Person, type Stage } from '../support/flow.ts'
 import { startApp } from '../support/server.ts'
 
@@ -212,7 +212,7 @@ describe('a link for a new password ends', () => {
 
     const { waiting } = await one<{ waiting: number }>(
       stage.db,
-      sql`select count(*)::int as waiting from mails where recipient = ${jamie.email} and state = 'waiting'`,
+      sql`select count(*)::int as waiting from mails where recipient = ${jamie.email} and kind = 'password_reset' and state = 'waiting'`,
     )
     expect(waiting).toBe(0)
   })

@@ -5,10 +5,10 @@ import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Form, formsOf, textOf } from '../../demo/form.ts'
 import { CookieJar } from '../../demo/jar.ts'
-import { createClient } from '../../src/clients/store.ts'
+import { createClient } from '../../src/core/clients/store.ts'
+import { createResource } from '../../src/core/resources/store.ts'
+import { createUser } from '../../src/core/users/store.ts'
 import type { Pool } from '../../src/db/pool.ts'
-import { createResource } from '../../src/resources/store.ts'
-import { createUser } from '../../src/users/store.ts'
 import { freePort, startServer, type TestServer } from './server.ts'
 
 /** An answer, read whole. */
@@ -57,6 +57,27 @@ export function atOnce<T>(
   work: (node: string, i: number) => Promise<T>,
 ): Promise<T[]> {
   return Promise.all(Array.from({ length: count }, (_, i) => work(nodes[i % nodes.length]!, i)))
+}
+
+/** Whether an answer says that the same may be sent again; to an app, in the words of RFC 6749 §4.1.2.1. */
+export function saysTryAgain({ status, next }: { status: number; next?: URL | undefined }): boolean {
+  return status === 503 || next?.searchParams.get('error') === 'temporarily_unavailable'
+}
+
+/**
+ * Sends what was answered with {@link saysTryAgain} again: a busy server says so, and nothing has happened.
+ * @throws Error after 30 seconds
+ */
+export async function untilAnswered<T extends { status: number; next?: URL | undefined }>(
+  work: () => Promise<T>,
+): Promise<T> {
+  const deadline = Date.now() + 30_000
+  for (;;) {
+    const reply = await work()
+    if (!saysTryAgain(reply)) return reply
+    if (Date.now() > deadline) throw new Error('30 seconds of 503')
+    await sleep(200)
+  }
 }
 
 /** How many answers had each status. */

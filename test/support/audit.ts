@@ -1,10 +1,11 @@
 // For tests of the audit log: rows to seal, sealing to the end, and the hand of somebody who owns the database.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sealAudit } from '../../src/audit/seal.ts'
-import { record } from '../../src/audit/store.ts'
+import { type Secrets, secretsFrom } from '../../src/base/secrets.ts'
+import { horizonOf } from '../../src/core/audit/chain.ts'
+import { sealAudit } from '../../src/core/audit/seal.ts'
+import { record } from '../../src/core/audit/store.ts'
 import { many, one, type Pool, type Query, run, sql, tx } from '../../src/db/pool.ts'
-import { type Secrets, secretsFrom } from '../../src/secrets.ts'
 
 /** The keys of these tests, by name. */
 export const KEYS = {
@@ -30,10 +31,11 @@ export async function recordSome(db: Pool, count: number): Promise<string[]> {
 }
 
 /**
- * Seals until every row is sealed. Not at once: transactions of other test files hold it up, because the numbers of
- * transactions are those of the whole server.
+ * Seals every row, in as few seals as there can be. Not at once: transactions of other test files hold it up, because
+ * the numbers of transactions are those of the whole server.
  */
 export async function sealAll(db: Pool, by: Secrets = secrets): Promise<void> {
+  await settled(db)
   for (const deadline = Date.now() + 45_000; Date.now() < deadline; await sleep(20)) {
     await sealAudit(db, by)
     const { left } = await one<{ left: string }>(
@@ -43,6 +45,15 @@ export async function sealAll(db: Pool, by: Secrets = secrets): Promise<void> {
     if (left === '0') return
   }
   throw new Error('rows were not sealed in time')
+}
+
+/** Waits until nothing holds back what was recorded until now: transactions of other test files do. */
+export async function settled(db: Pool): Promise<void> {
+  const { xmax } = await horizonOf(db)
+  for (const deadline = Date.now() + 45_000; Date.now() < deadline; await sleep(20)) {
+    if (BigInt((await horizonOf(db)).xmin) >= BigInt(xmax)) return
+  }
+  throw new Error('transactions were not over in time')
 }
 
 /** Changes what refuses to be changed, as a superuser can: no trigger fires. */

@@ -16,7 +16,9 @@ export async function createTestDatabase(
   options: { empty?: boolean; poolSize?: number } = {},
 ): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
-  await atServer(`create database ${name} template ${options.empty ? 'template0' : 'valetkey'}`)
+  await atServer(
+    `create database ${name} template ${options.empty ? 'template0' : new URL(process.env.TEST_DATABASE_URL!).pathname.slice(1)}`,
+  )
   const url = urlOf(name)
   const db = openPool(url, options.poolSize)
   return {

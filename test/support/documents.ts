@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { Socket } from 'node:net'
-import { type FetchOutside, type OutsideParts, outsideFetch } from '../../src/web/fetch.ts'
+import { type FetchOutside, type OutsideParts, outsideFetch } from '../../src/http/fetch.ts'
 
 /** How an address answers. */
 export type Answering = (req: IncomingMessage, res: ServerResponse) => void

@@ -3,13 +3,13 @@
 import * as openid from 'openid-client'
 import { formsOf, textOf } from '../../demo/form.ts'
 import { CookieJar } from '../../demo/jar.ts'
-import { SYSTEM } from '../../src/audit/events.ts'
-import { type AuditRow, listEvents } from '../../src/audit/store.ts'
-import type { ClientInput } from '../../src/clients/metadata.ts'
-import { createClient } from '../../src/clients/store.ts'
-import { createResource, type NewResource } from '../../src/resources/store.ts'
-import { createUser } from '../../src/users/store.ts'
-import type { FetchOutside } from '../../src/web/fetch.ts'
+import { SYSTEM } from '../../src/base/audit-events.ts'
+import { type AuditRow, listEvents } from '../../src/core/audit/store.ts'
+import type { ClientInput } from '../../src/core/clients/metadata.ts'
+import { createClient } from '../../src/core/clients/store.ts'
+import { createResource, type NewResource } from '../../src/core/resources/store.ts'
+import { createUser } from '../../src/core/users/store.ts'
+import type { FetchOutside } from '../../src/http/fetch.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { startApp, type TestApp } from './server.ts'
 
@@ -49,6 +49,17 @@ export const PHOTOS = {
 
 /** The password of everybody. */
 export const PASSWORD = 'five wet umbrellas'
+
+/** Does something so many seconds later, by the clock of this process; that of the database stays. */
+export async function atTime<T>(seconds: number, work: () => Promise<T>): Promise<T> {
+  const now = Date.now
+  Date.now = () => now() + seconds * 1000
+  try {
+    return await work()
+  } finally {
+    Date.now = now
+  }
+}
 
 /** Starts a server with the photos API. @param env settings that differ from the defaults. */
 export async function startStage(

@@ -4,12 +4,13 @@ import type { Embedded } from '../../src/db/embedded.ts'
 
 /** What global-setup.ts leaves behind for the teardown. */
 export interface Running {
-  embedded: Embedded
+  /** Undefined: the server is somebody else's. */
+  embedded: Embedded | undefined
   dataDir: string
 }
 
 export default async function globalTeardown(): Promise<void> {
   const { running } = globalThis as { running?: Running }
-  await running?.embedded.stop()
+  await running?.embedded?.stop()
   if (running) await rm(running.dataDir, { recursive: true, force: true })
 }

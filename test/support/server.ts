@@ -1,20 +1,24 @@
 // The server under test: as the real process that `npm start` runs, or inside of the test where speed matters.
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from '../../src/app.ts'
-import { type Config, loadConfig } from '../../src/config.ts'
+import { type Config, loadConfig } from '../../src/base/config.ts'
+import { type Secrets, secretsFrom } from '../../src/base/secrets.ts'
+import { ensureKeys } from '../../src/core/keys/store.ts'
 import type { Pool } from '../../src/db/pool.ts'
-import { ensureKeys } from '../../src/keys/store.ts'
-import { type Secrets, secretsFrom } from '../../src/secrets.ts'
-import type { FetchOutside } from '../../src/web/fetch.ts'
-import { listenHttp } from '../../src/web/listen.ts'
-import { createLogger } from '../../src/web/log.ts'
+import type { FetchOutside } from '../../src/http/fetch.ts'
+import { listenHttp } from '../../src/http/listen.ts'
+import { createLogger } from '../../src/http/log.ts'
+import { BARE } from './environment.ts'
 
 /** One list of keys for all servers under test, so that two of them can share a database. */
 export const SECRET_KEYS = 'the-key-of-the-tests-which-guards-nothing-at-all'
+
+const OURS = join(import.meta.dirname, '../../src/main.ts')
 
 /** A server in a process of its own. */
 export interface TestServer {
@@ -35,17 +39,15 @@ export interface ServerOptions {
   env?: Record<string, string | undefined>
   /** Absent: a free one. */
   port?: number
+  /** The program; absent: ours. */
+  main?: string
 }
 
 /** Runs `node src/main.ts`; resolves when it is ready to serve. @throws Error with its output when it ends instead */
-export async function startServer({ databaseUrl, env, port }: ServerOptions): Promise<TestServer> {
+export async function startServer({ databaseUrl, env, port, main }: ServerOptions): Promise<TestServer> {
   const origin = `http://localhost:${port ?? (await freePort())}`
-  const { child, output, exited } = runMain({
-    DATABASE_URL: databaseUrl,
-    SECRET_KEYS,
-    ISSUER_URL: origin,
-    ...env,
-  })
+  const all = { DATABASE_URL: databaseUrl, SECRET_KEYS, ISSUER_URL: origin, ...env }
+  const { child, output, exited } = runMain(all, main)
   const end = (signal: NodeJS.Signals) => {
     child.kill(signal)
     return exited
@@ -69,10 +71,9 @@ export async function startServer({ databaseUrl, env, port }: ServerOptions): Pr
 }
 
 /** Runs `node src/main.ts` with just this environment, whatever comes of it. */
-export function runMain(env: Record<string, string | undefined>) {
-  const main = join(import.meta.dirname, '../../src/main.ts')
+export function runMain(env: Record<string, string | undefined>, main = OURS) {
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...BARE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let text = ''
@@ -107,7 +108,13 @@ export async function startApp({
   const port = await freePort()
   const origin = `http://localhost:${port}`
   // The sweeper would delete under the feet of a test that looks at rows; those that want it ask for it.
-  const defaults = { ISSUER_URL: origin, SECRET_KEYS, LOG_LEVEL: 'silent', SWEEP_INTERVAL_SECONDS: '0' }
+  const defaults = {
+    ISSUER_URL: origin,
+    PORT: `${port}`,
+    SECRET_KEYS,
+    LOG_LEVEL: 'silent',
+    SWEEP_INTERVAL_SECONDS: '0',
+  }
   const config = loadConfig({ ...defaults, ...env })
   const secrets = secretsFrom(config.secretKeys!)
   await ensureKeys(db, secrets)

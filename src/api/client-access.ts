@@ -1,0 +1,69 @@
+// One app as operations of the Admin API reach it, change it and answer it: whichever of them it is, the same checks hold.
+import { z } from 'zod'
+import { isDocumentId } from '../core/clients/document-url.ts'
+import { findOwners } from '../core/clients/owners.ts'
+import { findChange } from '../core/clients/pending-changes.ts'
+import { type Client, findClient, lockClient } from '../core/clients/store.ts'
+import { findDocument } from '../core/registration/metadata-documents.ts'
+import { type Db, tx } from '../db/pool.ts'
+import { NotFound } from '../http/errors.ts'
+import * as json from './client-schemas.ts'
+import type { Answer, Input } from './operation.ts'
+import { clientId } from './schemas.ts'
+
+/** What names an app in a path. */
+export const oneApp = z.object({ client_id: clientId })
+
+/** Why something is refused. */
+export const reason = z.strictObject({
+  reason: z.string().min(1).max(1000).meta({ description: 'In words for its owners.' }),
+})
+
+/** The answer of whatever changes an app. */
+export const SHOWN = {
+  status: 200,
+  description: 'The app as it stands now.',
+  schema: json.client,
+  etag: true,
+} as const
+
+/** What of a request {@link locked} looks at. */
+export type OfClient = Pick<Input<{ client_id: string }, unknown, unknown>, 'db' | 'params' | 'mustMatch'>
+
+/** The app that an address names. @throws NotFound for an API's credentials, too */
+export async function getClient(db: Db, id: string, find = findClient): Promise<Client> {
+  const client = await find(db, id)
+  if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
+  return client
+}
+
+/** An app as it is answered. */
+export async function shown(db: Db, client: Client) {
+  const owners = await findOwners(db, client.id)
+  const found = await findChange(db, client.id)
+  const document = isDocumentId(client.id) ? await findDocument(db, client.id) : undefined
+  return {
+    body: json.clientView(client, { owners, change: found, document }),
+    etag: `"${client.version}"`,
+  }
+}
+
+/**
+ * Does something to an app. What was seen is held against what stands while nobody else can change it.
+ * @throws NotFound, HttpError 412
+ */
+export function locked(input: OfClient, work: (t: Db, client: Client) => Promise<Answer>): Promise<Answer> {
+  return tx(input.db, async (t) => {
+    const client = await getClient(t, input.params.client_id, lockClient)
+    input.mustMatch(`"${client.version}"`)
+    return work(t, client)
+  })
+}
+
+/** As {@link locked}, and answers the app as it stands then. */
+export function change(input: OfClient, work: (t: Db, client: Client) => Promise<unknown>): Promise<Answer> {
+  return locked(input, async (t, client) => {
+    await work(t, client)
+    return shown(t, await getClient(t, client.id))
+  })
+}

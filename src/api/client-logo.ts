@@ -1,0 +1,53 @@
+// The logo of an app over the Admin API: a picture comes in as it is, and becomes one of ours.
+
+import { updateClient } from '../core/clients/update.ts'
+import { mustReachApp } from '../core/escalation/clients.ts'
+import { MOST_BYTES } from '../core/logos/image.ts'
+import { setLogo } from '../core/logos/store.ts'
+import type { MakeLogo } from '../core/logos/upload.ts'
+import { change, getClient, oneApp, SHOWN } from './client-access.ts'
+import { type Operation, operation } from './operation.ts'
+
+const KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif']
+
+/** Operations on logos. @param issuer under whose address they are served */
+export function logoOperations({ issuer, makeLogo }: { issuer: string; makeLogo: MakeLogo }): Operation[] {
+  return [
+    operation({
+      id: 'setClientLogo',
+      method: 'PUT',
+      path: '/clients/{client_id}/logo',
+      tag: 'Apps',
+      scope: 'clients:write',
+      summary: 'Give an app a logo',
+      description: 'The body is the picture, at most 1 MB. It becomes a square PNG that this server serves.',
+      params: oneApp,
+      upload: { types: KINDS, mostBytes: MOST_BYTES },
+      ifMatch: 'optional',
+      success: SHOWN,
+      async run(input) {
+        const { db, params, file, by } = input
+        // Nobody who may not change it has a picture decoded.
+        const { id } = await getClient(db, params.client_id)
+        await mustReachApp(db, id, by)
+        const png = await makeLogo(file, by.id!)
+        return change(input, (t) =>
+          setLogo(t, { png, issuer }, (t, logo_uri) => updateClient(t, id, { logo_uri }, by)),
+        )
+      },
+    }),
+    operation({
+      id: 'removeClientLogo',
+      method: 'DELETE',
+      path: '/clients/{client_id}/logo',
+      tag: 'Apps',
+      scope: 'clients:write',
+      summary: 'Take the logo of an app away',
+      description: 'Its initial is shown. One that stands elsewhere is no longer shown either.',
+      params: oneApp,
+      ifMatch: 'optional',
+      success: SHOWN,
+      run: (input) => change(input, (t, { id }) => updateClient(t, id, { logo_uri: '' }, input.by)),
+    }),
+  ]
+}

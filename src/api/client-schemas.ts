@@ -1,0 +1,243 @@
+// Apps, their secrets and registration tokens as the Admin API takes and writes them. Member by member: what is not named here
+// goes neither in nor out.
+import { z } from 'zod'
+import { APP_TYPES, clientFields, ID_TOKEN_ALGS } from '../core/clients/metadata.ts'
+import type { Owner } from '../core/clients/owners.ts'
+import type { WaitingChange } from '../core/clients/pending-changes.ts'
+import { type ClientSummary, MOST_COUNTED } from '../core/clients/search.ts'
+import type { SecretRow } from '../core/clients/secrets.ts'
+import type { Client } from '../core/clients/store.ts'
+import { MOST, type RegistrationToken, tokenState } from '../core/registration/initial-access-tokens.ts'
+import type { StoredDocument } from '../core/registration/metadata-documents.ts'
+import { clientCursor, clientId, listOf, listQuery, moment, named, uuid, words } from './schemas.ts'
+
+const STATES = ['pending', 'active', 'rejected'] as const
+const DOORS = ['admin', 'developer', 'itself'] as const
+
+/** What an app is registered with. */
+export const newClient = named('NewClient', z.strictObject(clientFields))
+
+const { type: _type, ...changeable } = clientFields
+
+/** What may be changed of an app: what is absent stays. Without the defaults of a registration, which would come along. */
+export const clientChange = named(
+  'ClientChange',
+  z
+    .strictObject(changeOf(changeable))
+    .meta({ description: 'A merge patch (RFC 7396): what is absent stays.' }),
+)
+
+/** What apps are looked for. */
+export const clientQuery = listQuery(
+  {
+    q: words
+      .optional()
+      .meta({ description: 'Part of a name, id or redirect URI, or how an owner’s address begins.' }),
+    state: z
+      .enum([...STATES, 'suspended', 'changed'])
+      .optional()
+      .meta({ description: 'changed: a change of it waits for a decision.' }),
+    type: z.enum(APP_TYPES).optional(),
+    registered_by: z.enum(DOORS).optional(),
+    unused_days: z
+      .string()
+      .regex(/^\d{1,4}$/, 'must be a number of days')
+      .transform(Number)
+      .optional()
+      .meta({ description: 'Got no token for so many days.' }),
+  },
+  clientCursor.optional(),
+)
+
+const told = {
+  id: clientId,
+  name: z.string(),
+  type: z.enum(APP_TYPES),
+  state: z.enum(STATES),
+  registered_by: z.enum(DOORS),
+  first_party: z.boolean(),
+  redirect_uris: z.array(z.string()),
+  homepage_uri: z.string().nullable(),
+  verified_at: moment.nullable(),
+  suspended_at: moment.nullable().meta({ description: 'Set: every token of it is dead.' }),
+  created_at: moment,
+  last_used_at: moment.nullable(),
+}
+
+/** Apps in a list. */
+export const clientList = listOf(
+  'ClientList',
+  named(
+    'ClientSummary',
+    z.strictObject({
+      ...told,
+      owners: z.array(z.string()).meta({ description: 'Email addresses, 5 at most.' }),
+      users: z.int().meta({ description: `People who allow it; at most ${MOST_COUNTED} are counted.` }),
+    }),
+  ),
+)
+
+const whole = {
+  ...told,
+  state_reason: z.string(),
+  verification_fell_at: moment.nullable().meta({
+    description:
+      'Set: it is no longer verified, or first-party, because the last owner that an administrator vouched for has left.',
+  }),
+  description: z.string(),
+  post_logout_redirect_uris: z.array(z.string()),
+  scopes: z.array(z.string()),
+  logo_uri: z.string().nullable(),
+  policy_uri: z.string().nullable(),
+  tos_uri: z.string().nullable(),
+  pkce_required: z.boolean(),
+  id_token_signed_response_alg: z.enum(ID_TOKEN_ALGS),
+  version: z.int().meta({ description: 'Grows with every change; ETag says it, too.' }),
+  waiting_change_id: uuid
+    .nullable()
+    .meta({ description: 'A change of it waits for a decision; until then it goes on as it is.' }),
+  document_read_at: moment
+    .nullable()
+    .meta({ description: 'When the document was read whose address is its id; null for other apps.' }),
+  owners: z.array(z.strictObject({ id: uuid, name: z.string(), email: z.string() })),
+}
+
+/** An app. */
+export const client = named('Client', z.strictObject(whole))
+
+/** A secret that is shown this once. */
+const shownOnce = z.string().nullable().meta({
+  description:
+    'Shown this once, and null when there is none or the request was repeated: make another one then.',
+})
+
+/** An app just registered. */
+export const madeClient = named('MadeClient', z.strictObject({ ...whole, client_secret: shownOnce }))
+
+/** A secret, without its value. */
+const secret = named(
+  'Secret',
+  z.strictObject({
+    id: uuid,
+    name: z.string(),
+    prefix: z.string().meta({ description: 'Its first characters.' }),
+    created_at: moment,
+    expires_at: moment.nullable(),
+    last_used_at: moment.nullable(),
+  }),
+)
+
+/** The secrets of an app. */
+export const secretList = listOf('SecretList', secret)
+
+/** What tells one secret from another. */
+export const secretName = z.strictObject({
+  name: z.string().max(100).meta({ description: 'Where it is used, e.g. web server 2.' }),
+})
+
+/** A value that is shown this once. */
+export const madeSecret = named(
+  'MadeSecret',
+  z.strictObject({ client_id: clientId, client_secret: shownOnce }),
+)
+
+/** How long the secrets that an app has go on beside a new one. */
+export const rotation = named(
+  'Rotation',
+  z.strictObject({
+    overlap_seconds: z
+      .int()
+      .min(0)
+      .max(90 * 86_400)
+      .default(86_400)
+      .meta({ description: 'When the secrets it has end: 0 is at once.' }),
+  }),
+)
+
+/** What a registration token is made with. */
+export const newToken = named(
+  'NewRegistrationToken',
+  z.strictObject({
+    name: z.string().max(100, 'has more than 100 characters').default(''),
+    scopes: z
+      .array(z.string())
+      .max(100, 'has more than 100 entries')
+      .meta({ description: 'What apps registered with it may ask for.' }),
+    client_credentials: z.boolean().default(false),
+    max_uses: z.int().min(1).max(MOST.uses).default(1),
+    days: z.int().min(1).max(MOST.days).default(7),
+  }),
+)
+
+const tokenFields = {
+  id: uuid,
+  prefix: z.string(),
+  name: z.string(),
+  state: z.enum(['live', 'revoked', 'used up', 'expired']),
+  scopes: z.array(z.string()),
+  client_credentials: z.boolean(),
+  max_uses: z.int(),
+  uses: z.int(),
+  created_at: moment,
+  expires_at: moment,
+  last_used_at: moment.nullable(),
+  revoked_at: moment.nullable(),
+}
+
+/** A registration token, without its value. */
+export const token = named('RegistrationToken', z.strictObject(tokenFields))
+
+/** Registration tokens. */
+export const tokenList = listOf('RegistrationTokenList', token)
+
+/** A registration token just made. */
+export const madeToken = named('MadeRegistrationToken', z.strictObject({ ...tokenFields, token: shownOnce }))
+
+/** An app in a list. */
+export function summaryView(app: ClientSummary) {
+  return { ...pick(app, Object.keys(told)), owners: app.owners, users: app.users }
+}
+
+/** What an app's own row does not say. */
+export interface Around {
+  owners: Owner[]
+  change: WaitingChange | undefined
+  document: StoredDocument | undefined
+}
+
+/** An app as a whole. */
+export function clientView(app: Client, { owners, change, document }: Around) {
+  return {
+    ...pick(app, Object.keys(whole)),
+    waiting_change_id: change && !change.rejected_at ? change.id : null,
+    document_read_at: document?.fetched_at ?? null,
+    owners: owners.map(({ id, name, email }) => ({ id, name, email })),
+  }
+}
+
+/** A secret in a list. */
+export function secretView(row: SecretRow) {
+  return pick(row, Object.keys(secret.shape))
+}
+
+/** A registration token. */
+export function tokenView(row: RegistrationToken) {
+  return { ...pick(row, Object.keys(tokenFields)), state: tokenState(row) }
+}
+
+function pick(row: object, names: string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    names.filter((name) => name in row).map((name) => [name, row[name as keyof object]]),
+  )
+}
+
+// A default would be filled in for what a patch leaves out, and overwrite what stands.
+function changeOf<F extends Record<string, z.ZodType>>(fields: F) {
+  const entries = Object.entries(fields).map(([name, field]) => [
+    name,
+    (field instanceof z.ZodDefault ? (field.unwrap() as z.ZodType) : field).optional(),
+  ])
+  return Object.fromEntries(entries) as {
+    [Name in keyof F]: z.ZodOptional<z.ZodType<Exclude<z.output<F[Name]>, undefined>>>
+  }
+}

@@ -1,0 +1,152 @@
+// Who allowed which app what, over the Admin API, and ending it: one, or all that a filter names in a job.
+import { z } from 'zod'
+import { findClient } from '../core/clients/store.ts'
+import { endAccess, endAllAccess } from '../core/grants/revoke.ts'
+import { type Access, searchAccess } from '../core/grants/search.ts'
+import { findUser } from '../core/users/store.ts'
+import { findJob, listJobs } from '../db/jobs.ts'
+import type { Db } from '../db/pool.ts'
+import { NotFound } from '../http/errors.ts'
+import { type Operation, operation } from './operation.ts'
+import { invalid } from './request.ts'
+import {
+  begun,
+  clientId,
+  job,
+  jobView,
+  listOf,
+  listQuery,
+  moment,
+  named,
+  pageOf,
+  uuid,
+  uuidCursor,
+} from './schemas.ts'
+
+const grant = named(
+  'Grant',
+  z.strictObject({
+    id: uuid,
+    user_id: uuid,
+    user_name: z.string(),
+    email: z.string(),
+    client_id: clientId,
+    client_name: z.string(),
+    scopes: z.array(z.string()),
+    created_at: moment,
+    expires_at: moment.nullable().meta({ description: 'When it ends by itself.' }),
+    devices: z.int(),
+    last_used_at: moment.nullable(),
+  }),
+)
+const filter = { user_id: uuid.optional(), client_id: clientId.optional() }
+const one = z.object({ grant_id: uuid })
+const MOST_JOBS = 100
+
+/** Operations on decisions of people, and on the jobs that end them. */
+export function grantOperations(): Operation[] {
+  return [
+    operation({
+      id: 'listGrants',
+      method: 'GET',
+      path: '/grants',
+      tag: 'Grants',
+      scope: 'grants:read',
+      summary: 'List who allowed which app what, newest first',
+      query: listQuery(filter, uuidCursor.optional()),
+      success: { status: 200, description: 'A page of decisions.', schema: listOf('GrantList', grant) },
+      async run({ db, query: { limit, ...wanted } }) {
+        const found = await searchAccess(db, { ...wanted, limit: limit + 1 })
+        const { rows, next } = pageOf(found, limit, ({ cursor }) => cursor)
+        return { body: rows.map(grantView), next }
+      },
+    }),
+    operation({
+      id: 'endGrants',
+      method: 'DELETE',
+      path: '/grants',
+      tag: 'Grants',
+      scope: 'grants:write',
+      summary: 'End all access of an app, or to an account, or of that app to that account',
+      description: 'In the background. One of the two has to be said.',
+      query: z.strictObject(filter),
+      success: { status: 202, description: 'It has begun.', schema: job, location: true },
+      async run({ db, query, by }) {
+        await checkFilter(db, query)
+        return begun(await endAllAccess(db, query, by))
+      },
+    }),
+    operation({
+      id: 'getGrant',
+      method: 'GET',
+      path: '/grants/{grant_id}',
+      tag: 'Grants',
+      scope: 'grants:read',
+      summary: 'Read one decision',
+      params: one,
+      success: { status: 200, description: 'The decision.', schema: grant },
+      async run({ db, params }) {
+        const [found] = await searchAccess(db, { id: params.grant_id })
+        if (!found) throw new NotFound('There is no such access, or it has ended.')
+        return { body: grantView(found) }
+      },
+    }),
+    operation({
+      id: 'endGrant',
+      method: 'DELETE',
+      path: '/grants/{grant_id}',
+      tag: 'Grants',
+      scope: 'grants:write',
+      summary: 'End the access of one app to one account, on every device',
+      params: one,
+      success: { status: 204, description: 'Ended.' },
+      async run({ db, params, by }) {
+        const ended = await endAccess(db, params.grant_id, by)
+        if (!ended) throw new NotFound('There is no such access, or it has ended.')
+        return {}
+      },
+    }),
+    operation({
+      id: 'listJobs',
+      method: 'GET',
+      path: '/jobs',
+      tag: 'Jobs',
+      scope: 'grants:read',
+      summary: 'List the latest jobs, newest first',
+      success: { status: 200, description: `At most ${MOST_JOBS}.`, schema: listOf('JobList', job) },
+      run: async ({ db }) => ({ body: (await listJobs(db, MOST_JOBS)).map(jobView) }),
+    }),
+    operation({
+      id: 'getJob',
+      method: 'GET',
+      path: '/jobs/{job_id}',
+      tag: 'Jobs',
+      scope: 'grants:read',
+      summary: 'See how far a job has come',
+      params: z.object({ job_id: uuid }),
+      success: { status: 200, description: 'The job.', schema: job },
+      async run({ db, params }) {
+        const found = await findJob(db, params.job_id)
+        if (!found) throw new NotFound('There is no such job.')
+        return { body: jobView(found) }
+      },
+    }),
+  ]
+}
+
+// Never everything, and nothing that is not there: a filter that is mistyped must not look like one that found little.
+async function checkFilter(db: Db, { user_id, client_id }: { user_id?: string; client_id?: string }) {
+  if (user_id === undefined && client_id === undefined) {
+    throw invalid(400, 'Say whose access ends.', { user_id: 'say this, or client_id, or both' })
+  }
+  const [user, client] = await Promise.all([
+    user_id === undefined ? undefined : findUser(db, user_id),
+    client_id === undefined ? undefined : findClient(db, client_id),
+  ])
+  if (user_id !== undefined && !user) throw new NotFound('There is no such account.')
+  if (client_id !== undefined && !client) throw new NotFound('There is no such app.')
+}
+
+function grantView(access: Access) {
+  return Object.fromEntries(Object.keys(grant.shape).map((name) => [name, access[name as keyof Access]]))
+}

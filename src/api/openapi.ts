@@ -1,0 +1,297 @@
+// The OpenAPI 3.1 document, made from the table of operations and the schemas that check their requests.
+import { STATUS_CODES } from 'node:http'
+import { z } from 'zod'
+import { API_PATH, API_SCOPES } from '../base/admin-api-scopes.ts'
+import type { Operation, Tag } from './operation.ts'
+import { NAMED, problem } from './schemas.ts'
+
+type Json = Record<string, unknown>
+
+/** An operation in the document. */
+export interface DocumentedOperation {
+  operationId: string
+  tags: string[]
+  summary: string
+  description: string
+  parameters?: { name: string; in: string; required?: boolean; description?: string; schema?: Json }[]
+  requestBody?: { required: boolean; content: Record<string, { schema: Json }> }
+  responses: Record<string, { description?: string; $ref?: string; content?: Record<string, Json> }>
+  security: Record<string, string[]>[]
+}
+
+/** The document, as far as the page of it looks. */
+export interface ApiDocument extends Json {
+  tags: { name: string; description: string }[]
+  paths: Record<string, Record<string, DocumentedOperation>>
+  components: { schemas: Record<string, Json> } & Json
+}
+
+/** Writes the document. */
+export function apiDocument(
+  operations: readonly Operation[],
+  { issuer, brand }: { issuer: string; brand: string },
+): ApiDocument {
+  const schemas: Record<string, Json> = {}
+  const paths: ApiDocument['paths'] = {}
+  for (const operation of operations) {
+    const { path, method } = operation
+    paths[path] = { ...paths[path], [method.toLowerCase()]: operationObject(operation, schemas) }
+  }
+  schemaOf(problem, 'output', schemas)
+  return {
+    openapi: '3.1.1',
+    info: {
+      title: `Admin API of ${brand}`,
+      version: '1',
+      summary: 'Everything the administrators’ console can do, for programs.',
+      description: INTRODUCTION,
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: `${issuer}${API_PATH}`, description: brand }],
+    tags: [...new Set(operations.map(({ tag }) => tag))].map((name) => ({ name, description: TAGS[name] })),
+    paths,
+    components: {
+      schemas,
+      responses: Object.fromEntries(
+        REFUSALS.map(([status, description, headers = []]) => [
+          `Refused${status}`,
+          {
+            description,
+            headers: Object.fromEntries([...headers, ...RATE].map((name) => [name, { $ref: header(name) }])),
+            content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+          },
+        ]),
+      ),
+      headers: Object.fromEntries(
+        Object.entries(HEADERS).map(([name, description]) => [
+          name,
+          { description, schema: { type: 'string' } },
+        ]),
+      ),
+      parameters: {
+        'If-Match': {
+          name: 'If-Match',
+          in: 'header',
+          required: true,
+          description: 'The ETag of what you have seen. Where something is vouched for, `*` is none.',
+          schema: { type: 'string' },
+          example: '"3"',
+        },
+        'If-Match-Optional': {
+          name: 'If-Match',
+          in: 'header',
+          description: 'The ETag of what you have seen; without it, whatever stands.',
+          schema: { type: 'string' },
+          example: '"3"',
+        },
+        'Idempotency-Key': {
+          name: 'Idempotency-Key',
+          in: 'header',
+          description:
+            'For 24 hours a request with the same key gets the same answer, and nothing is made twice. Secrets are null then.',
+          schema: { type: 'string', pattern: '^[!-~]{1,255}$' },
+          example: '8e03978e-40d5-43dd-bc93-6894a57f9324',
+        },
+      },
+      securitySchemes: {
+        oauth: {
+          type: 'oauth2',
+          description: `Tokens of this server for the API ${issuer}${API_PATH}.`,
+          flows: {
+            clientCredentials: { tokenUrl: `${issuer}/token`, scopes: SCOPES },
+            authorizationCode: {
+              authorizationUrl: `${issuer}/auth`,
+              tokenUrl: `${issuer}/token`,
+              refreshUrl: `${issuer}/token`,
+              scopes: SCOPES,
+            },
+          },
+        },
+      },
+    },
+  }
+}
+
+const SCOPES = Object.fromEntries(API_SCOPES.map(({ name, sentence }) => [name, sentence]))
+
+const INTRODUCTION =
+  `Send a token of this server in Authorization: one that a service got with client credentials, or that an
+app got for an administrator; the latter works while that person is one.
+
+Lists come in pages: \`next\`, and the header Link, lead to the next one. Whatever is refused is answered with
+application/problem+json and a stable \`code\`. Members and parameters that are not known are refused. What has an ETag is changed
+with If-Match, so that nobody overwrites what they have not seen. Whatever is made can be asked for with an Idempotency-Key.
+Secrets are shown once, in the answer to the request that makes them.`.replaceAll(/(?<!\n)\n(?!\n)/g, ' ')
+
+const TAGS = {
+  Overview: 'What waits for a decision, and what happened.',
+  Apps: 'OAuth clients: finding, registering, changing them, and deciding about them.',
+  Secrets: 'What apps that can keep a secret authenticate with.',
+  'Registration tokens': 'What lets apps register themselves (RFC 7591).',
+  Users: 'The people who sign in here.',
+  Grants: 'What people allowed apps.',
+  Jobs: 'Work in the background.',
+  APIs: 'What tokens are for (RFC 8707), and their scopes.',
+  'Signing keys': 'What ID tokens are signed with.',
+  'Audit log': 'What happened, who did it, and when.',
+} satisfies Record<Tag, string>
+
+const RATE = ['RateLimit', 'RateLimit-Policy']
+const HEADERS: Record<string, string> = {
+  ETag: 'The version of what is answered, for If-Match.',
+  Location: 'Where that is which was made.',
+  Link: 'rel="next": the next page.',
+  'Idempotency-Replayed': 'true: this is the answer of an earlier request.',
+  'WWW-Authenticate': 'What kind of token is needed (RFC 6750, RFC 9449).',
+  'Retry-After': 'After how many seconds to try again.',
+  RateLimit: 'How many requests are left, and for how many seconds.',
+  'RateLimit-Policy': 'How many requests a minute one client may send.',
+}
+const REFUSALS: [status: number, description: string, headers?: string[]][] = [
+  [400, 'A parameter is wrong or not known, or the request cannot be read.'],
+  [401, 'There is no token, or it is not good here.', ['WWW-Authenticate']],
+  [403, 'The token has not the scope, or its person does not administer this server.', ['WWW-Authenticate']],
+  [404, 'There is no such thing.'],
+  [412, 'It was changed since.', ['ETag']],
+  [413, 'The body is too large.'],
+  [415, 'The body is of another kind.'],
+  [422, 'A member is wrong or not known.'],
+  [428, 'If-Match is missing, or says no version.'],
+  [429, 'Too many requests.', ['Retry-After']],
+  [503, 'The server cannot reach its database.', ['Retry-After']],
+]
+
+function operationObject(operation: Operation, schemas: Record<string, Json>): DocumentedOperation {
+  const { id, tag, scope, summary, description, params, query, body, upload, method, ifMatch, success } =
+    operation
+  const creates = method === 'POST'
+  const parameters = [
+    ...parametersOf(params, 'path'),
+    ...parametersOf(query, 'query'),
+    ...(ifMatch
+      ? [{ $ref: `#/components/parameters/If-Match${ifMatch === 'optional' ? '-Optional' : ''}` }]
+      : []),
+    ...(creates ? [{ $ref: '#/components/parameters/Idempotency-Key' }] : []),
+  ] as DocumentedOperation['parameters']
+  const types =
+    method === 'PATCH' ? ['application/merge-patch+json', 'application/json'] : ['application/json']
+  const takes = body !== undefined || upload !== undefined
+  const refused = [
+    400,
+    401,
+    403,
+    ...(params || method === 'DELETE' || takes ? [404] : []),
+    ...(ifMatch ? [412] : []),
+    ...(takes ? [413, 415] : []),
+    ...(takes || creates ? [422] : []),
+    ...(ifMatch === 'required' || ifMatch === 'seen' ? [428] : []),
+    429,
+    503,
+  ]
+  const conflict =
+    operation.conflict ?? (creates ? 'A request with this Idempotency-Key is under way.' : undefined)
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    description: [description, `Needs \`${scope}\`.`].filter(Boolean).join(' '),
+    ...(parameters!.length > 0 ? { parameters } : {}),
+    ...(body
+      ? {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(
+              types.map((type) => [type, { schema: schemaOf(body, 'input', schemas) }]),
+            ),
+          },
+        }
+      : {}),
+    ...(upload
+      ? {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(
+              upload.types.map((type) => [type, { schema: { type: 'string', format: 'binary' } }]),
+            ),
+          },
+        }
+      : {}),
+    responses: {
+      [success.status]: successObject(operation, schemas),
+      ...Object.fromEntries(
+        refused.map((status) => [status, { $ref: `#/components/responses/Refused${status}` }]),
+      ),
+      ...(conflict ? { 409: conflictObject(conflict) } : {}),
+    },
+    security: [{ oauth: [scope] }],
+  }
+}
+
+function successObject({ success, method }: Operation, schemas: Record<string, Json>) {
+  const { description, schema, files, etag, location } = success
+  const isList = schema instanceof z.ZodObject && 'next' in schema.shape
+  const names = [
+    ...(etag ? ['ETag'] : []),
+    ...(location ? ['Location'] : []),
+    ...(isList ? ['Link'] : []),
+    ...(method === 'POST' ? ['Idempotency-Replayed'] : []),
+    ...RATE,
+  ]
+  const content = {
+    ...(schema ? { 'application/json': { schema: schemaOf(schema, 'output', schemas) } } : {}),
+    ...Object.fromEntries((files ?? []).map((type) => [type, { schema: { type: 'string' } }])),
+  }
+  return {
+    description,
+    headers: Object.fromEntries(names.map((name) => [name, { $ref: header(name) }])),
+    ...(Object.keys(content).length > 0 ? { content } : {}),
+  }
+}
+
+function conflictObject(description: string) {
+  return {
+    description,
+    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+  }
+}
+
+function header(name: string): string {
+  return `#/components/headers/${name}`
+}
+
+function parametersOf(schema: z.ZodObject | undefined, where: 'path' | 'query') {
+  if (!schema) return []
+  const { properties = {}, required = [] } = jsonSchema(schema, 'input') as {
+    properties?: Record<string, Json>
+    required?: string[]
+  }
+  return Object.entries(properties).map(([name, { description, examples, ...rest }]) => ({
+    name,
+    in: where,
+    ...(where === 'path' || required.includes(name) ? { required: true } : {}),
+    ...(description ? { description } : {}),
+    schema: { ...rest, ...(examples ? { examples } : {}) },
+  }))
+}
+
+/** A named schema stands in the components; another one where it is used. */
+function schemaOf(schema: z.ZodType, io: 'input' | 'output', schemas: Record<string, Json>): Json {
+  const id = NAMED.get(schema)?.id
+  if (!id) return jsonSchema(schema, io)
+  schemas[id] ??= jsonSchema(schema, io)
+  return { $ref: `#/components/schemas/${id}` }
+}
+
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    reused: 'inline',
+  }) as Json
+  return rest
+}
+
+/** The title of a status, e.g. Not Found. */
+export function statusTitle(status: string): string {
+  return STATUS_CODES[status] ?? ''
+}

@@ -1,0 +1,119 @@
+// What runs in the background: sweeping, sealing, jobs, mails, keys that rotate by themselves.
+import { sweepAnswers } from './api/idempotency.ts'
+import { SYSTEM } from './base/audit-events.ts'
+import type { Config } from './base/config.ts'
+import type { Secrets } from './base/secrets.ts'
+import { countDays } from './core/audit/days.ts'
+import { SEAL_SECONDS, startSealer } from './core/audit/seal.ts'
+import { record } from './core/audit/store.ts'
+import { sweepClients } from './core/clients/store.ts'
+import { sweepUsage, sweepUsageDays } from './core/clients/usage.ts'
+import { sweepRefusals } from './core/diagnostics/store.ts'
+import { END_ACCESS, endAccessStep } from './core/grants/revoke.ts'
+import { sweepConsents, sweepGrants } from './core/grants/store.ts'
+import { rotateKeysIfDue, sweepKeys } from './core/keys/store.ts'
+import { sweepLogos } from './core/logos/store.ts'
+import { startMailer } from './core/mail/mailer.ts'
+import { type LostMail, sweepMails } from './core/mail/outbox.ts'
+import { invitationLinkForMail, sweepInvitations } from './core/ownership/invitations.ts'
+import { CLEAN_UP, cleanUpStep } from './core/registration/cleanup.ts'
+import { sweepUnused } from './core/registration/store.ts'
+import { TAKE_SCOPE, takeScopeStep } from './core/resources/removal.ts'
+import { sweepKnownDevices } from './core/users/known-devices.ts'
+import { resetLinkForMail } from './core/users/reset-links.ts'
+import { sweepSessions } from './core/users/sessions.ts'
+import { sweepLinks } from './core/users/store.ts'
+import type { Db, Pool } from './db/pool.ts'
+import type { Logger } from './http/log.ts'
+import { sweepCounters } from './http/throttle.ts'
+import { repeat } from './jobs/repeat.ts'
+import { startJobRunner } from './jobs/runner.ts'
+import { startSweeper } from './jobs/sweeper.ts'
+import { sweepState } from './protocol/storage/state.ts'
+import { sweepTokens } from './protocol/storage/tokens.ts'
+
+// In the order in which one makes the next possible: tokens hang on grants, grants on consents and clients.
+const sweepsOf = ({ dynamicRegistration }: Config) => ({
+  tokens: sweepTokens,
+  provider_state: sweepState,
+  sessions: sweepSessions,
+  user_links: sweepLinks,
+  known_devices: sweepKnownDevices,
+  rate_limits: sweepCounters,
+  grants: sweepGrants,
+  consents: sweepConsents,
+  client_invitations: sweepInvitations,
+  clients: sweepClients,
+  signing_keys: sweepKeys,
+  usage_hours: sweepUsage,
+  mails: sweepMails,
+  client_usage_days: sweepUsageDays,
+  client_refusals: sweepRefusals,
+  api_answers: sweepAnswers,
+  // Looked at, most of them to stay.
+  logos: sweepLogos,
+  registrations: sweepUnused(dynamicRegistration.unusedDays),
+})
+
+// What can be a job.
+const JOBS = { [END_ACCESS]: endAccessStep, [CLEAN_UP]: cleanUpStep, [TAKE_SCOPE]: takeScopeStep }
+
+const UPKEEP_SECONDS = 600
+
+/** What runs in the background. */
+export interface Background {
+  /** Another node made a job: look at once. */
+  wakeJobs(): void
+  /** A mail waits: look at once. */
+  wakeMailer(): void
+  close(): Promise<void>
+}
+
+/** Starts all of it. @param parts.renew what a signing key that has been published for long enough is told to */
+export function startBackground(parts: {
+  config: Config
+  secrets: Secrets
+  db: Pool
+  log: Logger
+  renew(): void
+}): Background {
+  const { config, secrets, db, log } = parts
+  const jobs = startJobRunner({ db, log }, JOBS)
+  const mailer = startMailer({
+    db,
+    log,
+    config,
+    links: { password_reset: resetLinkForMail, owner_invitation: invitationLinkForMail },
+    lost: recordLostMail,
+  })
+  const sweeper = startSweeper({ db, log }, sweepsOf(config), config.sweepIntervalSeconds)
+  // A process that leaves sweeping to others leaves this to them, too.
+  const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
+  const keepUp = async (): Promise<void> => {
+    const { signingKeyRotationDays: days } = config
+    try {
+      const rotated = days > 0 && (await rotateKeysIfDue(db, secrets, days))
+      if (rotated) log.info('signing keys were rotated: the old ones had signed for long enough')
+      await countDays(db)
+    } catch (error) {
+      log.error({ err: error }, 'rotating keys or counting days failed, it is tried again')
+    }
+    // A retired key has been published for long enough: nobody announces that.
+    parts.renew()
+  }
+  const upkeep = repeat(keepUp, UPKEEP_SECONDS)
+  const firstUpkeep = keepUp()
+  return {
+    wakeJobs: () => jobs.wake(),
+    wakeMailer: () => mailer.wake(),
+    async close() {
+      const running = [sweeper, sealer, upkeep, jobs, mailer].map((each) => each.close())
+      await Promise.all([...running, firstUpkeep])
+    },
+  }
+}
+
+function recordLostMail(t: Db, { id, kind, attempts, client_id, user_id }: LostMail): Promise<void> {
+  const about = { ...(client_id !== null && { client_id }), ...(user_id !== null && { user_id }) }
+  return record(t, { type: 'mail.given_up', ...about, mail_id: id, kind, attempts }, SYSTEM)
+}

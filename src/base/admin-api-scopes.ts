@@ -1,0 +1,64 @@
+// The one API that is always there: the Admin API of this server, with its scopes. It knows no storage.
+
+/** What the Admin API can be asked for. All of it is dangerous: no box of these is ticked in advance. */
+export const API_SCOPES = [
+  scope(
+    'clients:read',
+    'See every app registered here',
+    'Also who looks after each, and tokens for registering apps',
+  ),
+  scope(
+    'clients:write',
+    'Register, change, approve, suspend and delete apps',
+    'Also make and revoke their secrets',
+  ),
+  scope('users:read', 'See everybody’s account', 'Names, email addresses, roles and sign-ins'),
+  scope(
+    'users:write',
+    'Disable accounts, sign people out, change who administers',
+    'It acts as you, on everybody',
+  ),
+  scope('grants:read', 'See who allowed which app what', 'Of everybody, not only of you'),
+  scope('grants:write', 'End the access of apps to accounts', 'Of everybody, not only of you'),
+  scope('resources:read', 'See the APIs and their scopes'),
+  scope(
+    'resources:write',
+    'Add and change APIs and their scopes',
+    'Also what people read when they allow an app',
+  ),
+  scope('keys:read', 'See the signing keys', 'Not their private parts'),
+  scope('keys:write', 'Rotate the signing keys'),
+  scope(
+    'audit:read',
+    'Read the whole audit log',
+    'What everybody did, from which address, with which browser',
+  ),
+] as const
+
+/** The name of a scope of the Admin API. */
+export type ApiScope = (typeof API_SCOPES)[number]['name']
+
+/** Where the Admin API is, under the issuer. */
+export const API_PATH = '/api/v1'
+
+/** Whether a scope is one of the Admin API's. */
+export function isApiScope(name: string): name is ApiScope {
+  return API_SCOPES.some((each) => each.name === name)
+}
+
+/** The Admin API as an API among the others; its identifier is where it is. */
+export function builtInApi(issuer: string) {
+  return {
+    identifier: `${issuer}${API_PATH}`,
+    name: 'Administration of this server',
+    scopes: [...API_SCOPES],
+    // Every request of it is looked up all the same: what administers must be dead at once.
+    token_format: 'opaque' as const,
+    token_seconds: null,
+    being_removed: [],
+  }
+}
+
+function scope<Name extends string>(name: Name, sentence: string, detail = '') {
+  return { name, sentence, detail, dangerous: true, kinds: null }
+}

@@ -1,0 +1,68 @@
+// How often what happened, a day a row: counting a month of events anew each time somebody looks would take too long.
+import { type Db, many, run, sql } from '../../db/pool.ts'
+
+// How far back the counts go.
+const COUNTED_DAYS = 30
+
+/**
+ * Counts the days (UTC) that are over and were not counted yet. Any number of nodes may do it at once. A day is counted an
+ * hour after its end: an event stands at the begin of its transaction, and none takes that long.
+ */
+export async function countDays(db: Db): Promise<void> {
+  await run(
+    db,
+    sql`with span as (
+          select greatest((select max(day) + 1 from audit_days), current_day - ${COUNTED_DAYS}::int) as first_day,
+                 (now() at time zone 'UTC' - interval '1 hour')::date as end_day
+          from (select (now() at time zone 'UTC')::date as current_day) today
+        )
+        insert into audit_days (day, type, count)
+        select (at at time zone 'UTC')::date, type, count(*)
+        from audit_events, span
+        where at >= first_day::timestamp at time zone 'UTC' and at < end_day::timestamp at time zone 'UTC'
+        group by 1, 2
+        union all
+        -- A day without events is counted, too.
+        select end_day - 1, '', 0 from span where end_day > first_day
+        on conflict do nothing`,
+  )
+}
+
+/** How often each type of event was recorded today (UTC) and on the 29 days before. */
+export async function countMonth(db: Db): Promise<Map<string, number>> {
+  const rows = await many<Count>(
+    db,
+    sql`with span as (
+            select current_day - ${COUNTED_DAYS - 1}::int as first_day,
+                   greatest((select max(day) + 1 from audit_days), current_day - ${COUNTED_DAYS - 1}::int) as open_day
+            from (select (now() at time zone 'UTC')::date as current_day) today
+          )
+          select type, sum(count)::float8 as count
+          from (
+            select type, count from audit_days, span where day >= first_day
+            union all
+            select type, count(*) from audit_events, span
+            where at >= open_day::timestamp at time zone 'UTC' group by type
+          ) counted
+          group by type`,
+  )
+  return asMap(rows)
+}
+
+/** How often each type of event was recorded in the last 24 hours. */
+export async function countDay(db: Db): Promise<Map<string, number>> {
+  const rows = await many<Count>(
+    db,
+    sql`select type, count(*)::float8 as count from audit_events where at >= now() - interval '1 day' group by type`,
+  )
+  return asMap(rows)
+}
+
+interface Count {
+  type: string
+  count: number
+}
+
+function asMap(rows: Count[]): Map<string, number> {
+  return new Map(rows.map(({ type, count }) => [type, count]))
+}

@@ -1,0 +1,222 @@
+// Bringing registrations to what somebody has written down: the plan, and carrying it out as a whole. The rules are those of
+// every door; it knows no file.
+import type { Actor, Change } from '../../base/audit-events.ts'
+import { type Db, tx } from '../../db/pool.ts'
+import { type ClientInput, hasRedirects, InvalidMetadata, validMetadata } from './metadata.ts'
+import {
+  type ApiScopes,
+  apiScopes,
+  type Client,
+  checkClientId,
+  clientNames,
+  createClients,
+  deleteClients,
+  findClients,
+  listClients,
+  mustBeAllowed,
+} from './store.ts'
+import { FIELDS, planChange, updateClients } from './update.ts'
+
+/** An app as it is wanted. What is not said stays, and is the standard for a new one. */
+export type Wanted = Partial<ClientInput> & { id: string; absent?: boolean }
+
+/** What is to be done about one app. */
+export type Step =
+  | { id: string; action: 'create'; wanted: ClientInput & { id: string }; changes: Change[] }
+  | { id: string; action: 'change'; wanted: Wanted; version: number; changes: Change[] }
+  | { id: string; action: 'delete'; name: string; changes: [] }
+
+/** What is wrong with one of those that are wanted. */
+export interface Mistake {
+  /** Its place in the list. */
+  index: number
+  field: string
+  problem: string
+}
+
+/**
+ * What it takes to bring the registrations to what is wanted; nothing of it is done yet. What stands is read in batches, so
+ * that an app which is as it is wanted costs nothing of its own.
+ */
+export async function planApply(db: Db, wanted: Wanted[]): Promise<{ steps: Step[]; mistakes: Mistake[] }> {
+  const steps: Step[] = []
+  const mistakes: Mistake[] = []
+  const ofApis = await apiScopes(
+    db,
+    wanted.flatMap(({ scopes }) => scopes ?? []),
+  )
+  const seen = new Set<string>()
+  for (const [start, batch] of batches(wanted)) {
+    const ids = batch.map(({ id }) => id)
+    const [clients, names] = [await findClients(db, ids), await clientNames(db, ids)]
+    for (const [i, one] of batch.entries()) {
+      const mistake = (field: string, problem: string) => mistakes.push({ index: start + i, field, problem })
+      if (seen.has(one.id)) mistake('id', 'is in the file twice')
+      seen.add(one.id)
+      const client = clients.get(one.id)
+      if (one.absent) {
+        if (client?.type === 'resource_server') mistake('id', 'these are the credentials of an API')
+        else if (client) steps.push({ id: one.id, action: 'delete', name: client.name, changes: [] })
+        continue
+      }
+      if (!client && names.has(one.id)) {
+        mistake('id', 'was deleted, and an id is not given twice; choose another')
+        continue
+      }
+      const step = planOne(ofApis, client, one, mistake)
+      if (step && step.changes.length > 0) steps.push(step)
+    }
+  }
+  return { steps, mistakes }
+}
+
+/**
+ * Carries a plan out, all of it or nothing, a batch of apps a statement.
+ * @param keep is handed the new secrets before anything is final: what it throws undoes everything
+ * @throws InvalidMetadata, VersionConflict when somebody was faster
+ */
+export function applyPlan(
+  db: Db,
+  steps: Step[],
+  by: Actor,
+  keep: (secrets: Map<string, string>) => Promise<void>,
+): Promise<Map<string, string>> {
+  return tx(db, async (t) => {
+    const secrets = new Map<string, string>()
+    const created = steps.flatMap((step) => (step.action === 'create' ? [step.wanted] : []))
+    for (const [, batch] of batches(created)) {
+      for (const { client, secret } of await createClients(t, batch, by)) {
+        if (secret !== undefined) secrets.set(client.id, secret)
+      }
+    }
+    const edits = steps.flatMap((step) => {
+      if (step.action !== 'change') return []
+      const { id, type: _type, absent: _absent, ...change } = step.wanted
+      return [{ id, change, version: step.version }]
+    })
+    for (const [, batch] of batches(edits)) mustHaveAll(batch, await updateClients(t, batch, by))
+    const gone = steps.filter(({ action }) => action === 'delete')
+    for (const [, batch] of batches(gone)) {
+      const ids = batch.map(({ id }) => id)
+      mustHaveAll(batch, new Set(await deleteClients(t, ids, by)))
+    }
+    await keep(secrets)
+    return secrets
+  })
+}
+
+function mustHaveAll(batch: { id: string }[], found: { has(id: string): boolean }): void {
+  const missing = batch.find(({ id }) => !found.has(id))
+  if (missing) throw new InvalidMetadata(missing.id, 'was deleted meanwhile')
+}
+
+function* batches<T>(all: T[]): Generator<[start: number, batch: T[]]> {
+  for (let start = 0; start < all.length; start += PAGE) yield [start, all.slice(start, start + PAGE)]
+}
+
+/** Every app as it stands, in the form in which it can be wanted. The credentials of APIs are not among them. */
+export async function* standingApps(db: Db): AsyncGenerator<Wanted> {
+  for (let after: string | undefined; ; ) {
+    const page = await listClients(db, { after, limit: PAGE })
+    for (const client of page) if (client.type !== 'resource_server') yield asWanted(client)
+    if (page.length < PAGE) return
+    after = page.at(-1)!.cursor
+  }
+}
+
+const PAGE = 500
+
+function planOne(
+  ofApis: ApiScopes,
+  client: Client | undefined,
+  wanted: Wanted,
+  mistake: (field: string, problem: string) => void,
+): Step | undefined {
+  const { id, absent: _, ...input } = wanted
+  if (client && input.type !== undefined && input.type !== client.type) {
+    mistake('type', `cannot become ${input.type}: it is ${client.type}; register another app`)
+    return undefined
+  }
+  const type = client?.type ?? input.type
+  if (!type) {
+    mistake('type', 'is missing, e.g. web')
+    return undefined
+  }
+  const typed = { ...input, type } as ClientInput
+  const found = allMistakes(typed, (each) => {
+    if (client) return planChange(client, each)
+    checkClientId(id)
+    const metadata = validMetadata(each)
+    const changes = FIELDS.filter((field) => each[field] !== undefined || isSaid(metadata[field])).map(
+      (field) => ({ field, from: undefined, to: metadata[field] }),
+    )
+    return { metadata, changes }
+  })
+  for (const { field, problem } of found.mistakes) mistake(field, problem)
+  if (!found.result) return undefined
+  const { metadata, changes } = found.result
+  if (!client || changes.some(({ field }) => field === 'scopes')) {
+    try {
+      mustBeAllowed(ofApis, metadata.scopes, client?.registered_by ?? 'admin', type)
+    } catch (error) {
+      if (!(error instanceof InvalidMetadata)) throw error
+      mistake(error.field, error.problem)
+      return undefined
+    }
+  }
+  if (found.mistakes.length > 0) return undefined
+  if (client) return { id, action: 'change', wanted, version: client.version, changes }
+  return { id, action: 'create', wanted: { ...typed, id }, changes }
+}
+
+// The rules stop at the first mistake. With that field mended by something harmless, they tell the next one.
+function allMistakes<T>(
+  input: ClientInput,
+  check: (input: ClientInput) => T,
+): { result: T | undefined; mistakes: InvalidMetadata[] } {
+  const mistakes: InvalidMetadata[] = []
+  const tried = { ...input }
+  for (;;) {
+    try {
+      return { result: check(tried), mistakes }
+    } catch (error) {
+      if (!(error instanceof InvalidMetadata)) throw error
+      const field = error.field.split('.')[0] as keyof ClientInput
+      const isAgain = mistakes.some((known) => known.field === error.field)
+      if (!isAgain) mistakes.push(error)
+      const harmless = HARMLESS[field as keyof typeof HARMLESS]
+      if (isAgain || !harmless) return { result: undefined, mistakes }
+      Object.assign(tried, { [field]: harmless(input.type) })
+    }
+  }
+}
+
+const HARMLESS = {
+  name: () => 'App',
+  redirect_uris: (type: ClientInput['type']) => (hasRedirects(type) ? ['https://app.example/callback'] : []),
+  post_logout_redirect_uris: () => [],
+  scopes: () => [],
+  homepage_uri: () => undefined,
+  logo_uri: () => undefined,
+  tos_uri: () => undefined,
+  policy_uri: () => undefined,
+  description: () => '',
+  pkce_required: () => true,
+} as const
+
+function isSaid(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : value !== null && value !== '' && value !== false
+}
+
+function asWanted(client: Client): Wanted {
+  const { id, name, type } = client
+  const standard = { first_party: false, pkce_required: true, id_token_signed_response_alg: 'RS256' }
+  const said = FIELDS.filter((field) => {
+    if (field === 'name') return false
+    if (field === 'scopes') return true
+    if (field in standard) return client[field] !== standard[field as keyof typeof standard]
+    return isSaid(client[field])
+  })
+  const fields = Object.fromEntries(said.map((field) => [field, client[field]]))
+  return { id, name, type, ...fields } as Wanted
+}

@@ -1,0 +1,192 @@
+// Changes of approved apps that wait for a decision: the app serves on as it is until an administrator approves them.
+import type { ActingUser, Actor, Change } from '../../base/audit-events.ts'
+import { type Place, placeAt } from '../../db/cursor.ts'
+import { type Db, many, maybe, run, sql, tx } from '../../db/pool.ts'
+import { record } from '../audit/store.ts'
+import { mustReachApp } from '../escalation/clients.ts'
+import { lockOwnApp } from './owners.ts'
+import { reasonText } from './review.ts'
+import { CLIENT_COLUMNS, type Client } from './store.ts'
+import { type ClientChange, updateClient } from './update.ts'
+
+/** A change that waits, or that was rejected and not yet put away. */
+export interface WaitingChange {
+  client_id: string
+  /** Another one with every request. */
+  id: string
+  changes: Change[]
+  base_version: number
+  /** The e-mail address of who asked. */
+  requested_by: string | null
+  created_at: Date
+  rejected_at: Date | null
+  reason: string
+}
+
+/** What was asked for no longer fits the app as it stands: these fields became others meanwhile. */
+export class ChangeOutdated extends Error {
+  override name = 'ChangeOutdated'
+  readonly fields: string[]
+
+  constructor(fields: string[]) {
+    super(`the app was changed meanwhile: ${fields.join(', ')}`)
+    this.fields = fields
+  }
+}
+
+/** The change of an app, waiting or rejected. */
+export function findChange(db: Db, client_id: string): Promise<WaitingChange | undefined> {
+  return maybe<WaitingChange>(
+    db,
+    sql`select ch.client_id, ch.id, ch.changes, ch.base_version, u.email as requested_by, ch.created_at, ch.rejected_at, ch.reason
+        from client_changes ch left join users u on u.id = ch.requested_by
+        where ch.client_id = ${client_id}`,
+  )
+}
+
+/** A change that waits, in a list. */
+export interface ListedChange
+  extends Pick<WaitingChange, 'id' | 'client_id' | 'requested_by' | 'created_at'> {
+  /** Of the app, as it is called now. */
+  name: string
+  /** Where the list goes on after it. */
+  cursor: string
+}
+
+/** Changes that wait, the longest first. @param page.after a cursor */
+export function listWaitingChanges(
+  db: Db,
+  { limit, after }: { limit: number; after?: string | undefined },
+): Promise<ListedChange[]> {
+  const { micros = null, id = null }: Partial<Record<keyof Place, string | null>> = placeAt(after) ?? {}
+  return many<ListedChange>(
+    db,
+    sql`select ch.id, ch.client_id, c.name, u.email as requested_by, ch.created_at,
+               (extract(epoch from ch.created_at) * 1000000)::bigint || '.' || ch.client_id as cursor
+        from client_changes ch join clients c on c.id = ch.client_id left join users u on u.id = ch.requested_by
+        where ch.rejected_at is null and c.deleted_at is null
+          and (${micros}::bigint is null
+               or (ch.created_at, ch.client_id) >
+                  (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${id}))
+        order by ch.created_at, ch.client_id
+        limit ${limit}`,
+  )
+}
+
+/** Puts a change in the place of the one an app has; none takes it away. Call it with the app's row locked. */
+export async function putChange(t: Db, client: Client, changes: Change[], by: ActingUser): Promise<void> {
+  const earlier = await findChange(t, client.id)
+  const waiting = earlier?.rejected_at ? undefined : earlier
+  if (changes.length === 0) {
+    if (waiting) await takeAway(t, waiting, by)
+    return
+  }
+  if (waiting && JSON.stringify(waiting.changes) === JSON.stringify(changes)) return
+  const base_version = await countUp(t, client.id)
+  await run(t, sql`delete from client_changes where client_id = ${client.id}`)
+  await run(
+    t,
+    sql`insert into client_changes (client_id, changes, base_version, requested_by)
+        values (${client.id}, ${JSON.stringify(changes)}, ${base_version}, ${by.id})`,
+  )
+  await record(t, { type: 'client.change_requested', client_id: client.id, changes }, by)
+}
+
+/** Takes a change back, or puts away a rejected one. @returns whether there was one, of an app of theirs. */
+export function withdrawChange(db: Db, client_id: string, by: ActingUser): Promise<boolean> {
+  return tx(db, async (t) => {
+    const client = await lockOwnApp(t, client_id, by.id)
+    const change = client && (await findChange(t, client_id))
+    if (!change) return false
+    await takeAway(t, change, by)
+    return true
+  })
+}
+
+/**
+ * Makes a change hold, by the rules as they are now. @param id of the change that was looked at; absent: the one there is.
+ * @returns undefined when there is no such change any more. @throws ChangeOutdated, InvalidMetadata
+ */
+export function approveChange(
+  db: Db,
+  client_id: string,
+  id: string | undefined,
+  by: Actor,
+): Promise<Client | undefined> {
+  return tx(db, async (t) => {
+    const found = await lockWaiting(t, client_id, id)
+    if (!found) return undefined
+    const { client, change } = found
+    await mustReachApp(t, client_id, by, valuesOf(change.changes).scopes)
+    const moved = change.changes
+      .filter(({ field, from }) => JSON.stringify(client[field as keyof Client]) !== JSON.stringify(from))
+      .map(({ field }) => field)
+    if (moved.length > 0) throw new ChangeOutdated(moved)
+    const { changes } = change
+    await run(t, sql`delete from client_changes where client_id = ${client_id}`)
+    await record(t, { type: 'client.change_approved', client_id, changes }, by)
+    return updateClient(t, client_id, valuesOf(changes), by)
+  })
+}
+
+/**
+ * Refuses a change; its owners read why. @param id of the change that was looked at; absent: the one there is.
+ * @returns whether there was one. @throws InvalidMetadata
+ */
+export function rejectChange(
+  db: Db,
+  client_id: string,
+  id: string | undefined,
+  reason: string,
+  by: Actor,
+): Promise<boolean> {
+  const text = reasonText(reason)
+  return tx(db, async (t) => {
+    const found = await lockWaiting(t, client_id, id)
+    if (!found) return false
+    await mustReachApp(t, client_id, by)
+    const { changes } = found.change
+    await countUp(t, client_id)
+    await run(
+      t,
+      sql`update client_changes set rejected_at = now(), reason = ${text} where client_id = ${client_id}`,
+    )
+    await record(t, { type: 'client.change_rejected', client_id, changes, reason: text }, by)
+    return true
+  })
+}
+
+/** What fields would become, by a change. */
+export function valuesOf(changes: Change[]): ClientChange {
+  return Object.fromEntries(changes.map(({ field, to }) => [field, to])) as ClientChange
+}
+
+async function lockWaiting(
+  t: Db,
+  client_id: string,
+  id: string | undefined,
+): Promise<{ client: Client; change: WaitingChange } | undefined> {
+  const client = await maybe<Client>(
+    t,
+    sql`select ${CLIENT_COLUMNS} from clients where id = ${client_id} and deleted_at is null for update`,
+  )
+  const change = client && (await findChange(t, client_id))
+  if (!change || change.rejected_at || (id !== undefined && id !== change.id)) return undefined
+  return { client, change }
+}
+
+async function takeAway(t: Db, { client_id, changes, rejected_at }: WaitingChange, by: Actor): Promise<void> {
+  await run(t, sql`delete from client_changes where client_id = ${client_id}`)
+  if (rejected_at) return
+  await countUp(t, client_id)
+  await record(t, { type: 'client.change_withdrawn', client_id, changes }, by)
+}
+
+// Whoever edits the app must have seen what waits, too.
+async function countUp(t: Db, client_id: string): Promise<number> {
+  const row = await maybe<{ version: number }>(
+    t,
+    sql`update clients set version = version + 1 where id = ${client_id} returning version`,
+  )
+  return row!.version
+}

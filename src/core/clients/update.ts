@@ -1,0 +1,182 @@
+// Changing a registration: what is not said stays, the rules of metadata.ts hold for the whole, and nobody overwrites what
+// they have not seen.
+import type { Actor, Change } from '../../base/audit-events.ts'
+import { type Db, many, sql, tx } from '../../db/pool.ts'
+import { recordAll } from '../audit/store.ts'
+import { mustReachApps } from '../escalation/clients.ts'
+import { vouchForOwners } from '../users/vouching.ts'
+import { type ClientInput, type ClientMetadata, InvalidMetadata, validMetadata } from './metadata.ts'
+import { APP_COLUMNS, apiScopes, CLIENT_COLUMNS, type Client, mustBeAllowed } from './store.ts'
+
+/** Somebody else has changed the registration meanwhile. */
+export class VersionConflict extends Error {
+  override name = 'VersionConflict'
+  /** The registration as it stands now. */
+  readonly client: Client
+
+  constructor(client: Client) {
+    super(`the app was changed meanwhile; it is at version ${client.version} now`)
+    this.client = client
+  }
+}
+
+/** What may be changed; a client's kind may not: it decides what it can keep secret. */
+export type ClientChange = Partial<Omit<ClientInput, 'type'>>
+
+/**
+ * Changes what `change` names and leaves the rest. What was changed is recorded with its old and new value.
+ * @param version what the caller has seen; absent: whatever stands now. @returns undefined when there is no such app.
+ * @throws InvalidMetadata, VersionConflict, LesserPower
+ */
+export async function updateClient(
+  db: Db,
+  id: string,
+  change: ClientChange,
+  by: Actor,
+  version?: number,
+): Promise<Client | undefined> {
+  const changed = await updateClients(db, [{ id, change, version }], by)
+  return changed.get(id)
+}
+
+/** What is to become of one of several apps. As in {@link updateClient}. */
+export interface Edit {
+  id: string
+  change: ClientChange
+  version?: number | undefined
+}
+
+/**
+ * As {@link updateClient}, of several apps, all or none; the number of statements does not grow with theirs.
+ * @returns the apps by id, also those that are as they were; one that there is not is missing.
+ */
+export function updateClients(db: Db, edits: Edit[], by: Actor): Promise<Map<string, Client>> {
+  return tx(db, async (t) => {
+    const ids = edits.map(({ id }) => id)
+    await mustReachApps(
+      t,
+      ids,
+      by,
+      edits.flatMap(({ change }) => change.scopes ?? []),
+    )
+    const rows = await many<Client>(
+      t,
+      sql`select ${CLIENT_COLUMNS} from clients where id = any(${ids}) and deleted_at is null order by id for update`,
+    )
+    const clients = new Map(rows.map((client) => [client.id, client]))
+    const plans = edits.flatMap(({ id, change, version }) => {
+      const client = clients.get(id)
+      if (!client) return []
+      if (version !== undefined && version !== client.version) throw new VersionConflict(client)
+      const { metadata, changes } = planChange(client, change)
+      return changes.length > 0 ? [{ client, metadata, changes }] : []
+    })
+    if (plans.length === 0) return clients
+    const rescoped = plans.filter(({ changes }) => changes.some(({ field }) => field === 'scopes'))
+    if (rescoped.length > 0) {
+      const ofApis = await apiScopes(
+        t,
+        rescoped.flatMap(({ metadata }) => metadata.scopes),
+      )
+      for (const { client, metadata: m } of rescoped)
+        mustBeAllowed(ofApis, m.scopes, client.registered_by, m.type)
+    }
+    for (const changed of await write(t, plans)) clients.set(changed.id, changed)
+    const loosened = ({ client, metadata: m }: Plan) => [
+      ...(client.pkce_required && !m.pkce_required ? ['pkce'] : []),
+      ...(!client.first_party && m.first_party ? ['consent'] : []),
+    ]
+    await recordAll(
+      t,
+      plans.map((plan) => ({
+        type: 'client.changed',
+        client_id: plan.client.id,
+        fields: plan.changes.map(({ field }) => field),
+        changes: plan.changes,
+        loosened: loosened(plan),
+      })),
+      by,
+    )
+    const vouched = plans.filter((plan) => loosened(plan).includes('consent')).map(({ client }) => client.id)
+    if (vouched.length > 0) await vouchForOwners(t, ...vouched)
+    return clients
+  })
+}
+
+interface Plan {
+  client: Client
+  metadata: ClientMetadata
+  changes: Change[]
+}
+
+function write(t: Db, plans: Plan[]): Promise<Client[]> {
+  const ids = plans.map(({ client }) => client.id)
+  const rows = JSON.stringify(plans.map(({ client: { id }, metadata }) => ({ id, ...metadata })))
+  return many<Client>(
+    t,
+    sql`with changed as (
+          update clients c
+          set name = app.name, redirect_uris = app.redirect_uris,
+              post_logout_redirect_uris = app.post_logout_redirect_uris, scopes = app.scopes,
+              homepage_uri = app.homepage_uri, logo_uri = app.logo_uri, tos_uri = app.tos_uri,
+              policy_uri = app.policy_uri, description = app.description, first_party = app.first_party,
+              pkce_required = app.pkce_required,
+              id_token_signed_response_alg = app.id_token_signed_response_alg, version = c.version + 1
+          from json_to_recordset(${rows}) as app (${APP_COLUMNS})
+          where c.id = app.id and c.id = any(${ids})
+          returning c.*
+        )
+        select ${CLIENT_COLUMNS} from changed`,
+  )
+}
+
+/** What an app would be after a change, and what would be another. It looks at no scope. @throws InvalidMetadata */
+export function planChange(
+  client: Client,
+  change: ClientChange,
+): { metadata: ClientMetadata; changes: Change[] } {
+  const { type } = client
+  if (type === 'resource_server') {
+    throw new InvalidMetadata('type', 'these are the credentials of an API; change the API instead')
+  }
+  const metadata = validMetadata({ ...metadataOf(client), ...given(change), type })
+  return { metadata, changes: differences(client, metadata) }
+}
+
+/** What of a registration becomes another, field by field. */
+function differences(before: Client, after: ClientMetadata): Change[] {
+  return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
+    (field) => ({
+      field,
+      from: before[field],
+      to: after[field],
+    }),
+  )
+}
+
+/** What a change may name. */
+export const FIELDS = [
+  'name',
+  'description',
+  'homepage_uri',
+  'logo_uri',
+  'policy_uri',
+  'tos_uri',
+  'redirect_uris',
+  'post_logout_redirect_uris',
+  'scopes',
+  'first_party',
+  'pkce_required',
+  'id_token_signed_response_alg',
+] as const satisfies (keyof ClientMetadata)[]
+
+function metadataOf(client: Client): Omit<ClientMetadata, 'type'> {
+  const entries = FIELDS.map((field) => [field, client[field]])
+  return Object.fromEntries(entries) as Omit<ClientMetadata, 'type'>
+}
+
+// Only the fields above: whatever else a caller hands in is not looked at.
+function given(change: ClientChange): ClientChange {
+  const entries = FIELDS.filter((field) => change[field] !== undefined).map((field) => [field, change[field]])
+  return Object.fromEntries(entries) as ClientChange
+}

@@ -1,0 +1,203 @@
+// The last refused requests of each client, for those who build it: collected, and written every second, so that no request
+// waits for it. Bounded at every place: in memory, in a write, in the table.
+import { digest } from '../../base/credentials.ts'
+import { type Db, many, run, sql } from '../../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
+import { type Note, type Refusal, settle } from './enrich.ts'
+import type { RefusalKind } from './messages.ts'
+import { redact } from './redact.ts'
+
+/** A refused request, as it is read. */
+export interface RefusalRow {
+  id: string
+  at: Date
+  /** Whoever sent it proved to be the app. */
+  attested: boolean
+  endpoint: string
+  error: string
+  kind: RefusalKind
+  expected: string
+  came: string
+}
+
+/** Collects refused requests. */
+export interface RefusalRecorder {
+  note(refusal: Refusal): void
+  /** Writes what is still to be written, and stops. */
+  close(): Promise<void>
+}
+
+/** Refusals kept of a client. */
+export const MOST_KEPT = 200
+
+// Of these, half may be taken up by requests that anybody could have sent, a tenth by those from one place.
+const MOST_UNATTESTED = 100
+const MOST_OF_SOURCE = 20
+
+const FLUSH_MS = 1_000
+const KEPT_DAYS = 30
+const MOST_TEXT = 600
+
+// Between two writes.
+const PENDING = { attested: 1_000, unattested: 1_000, ofClient: 100, ofPlace: 60, ofSource: 20 }
+
+/** @param onError a write that failed; what it told is lost, and only that. */
+export function refusalRecorder(db: Db, onError: (error: unknown) => void): RefusalRecorder {
+  let pending = new Pending()
+  const flush = async (): Promise<void> => {
+    const notes = pending.all()
+    if (notes.length === 0) return
+    pending = new Pending()
+    try {
+      await addRefusals(db, await settle(db, notes))
+    } catch (error) {
+      onError(error)
+    }
+  }
+  let writing: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    writing = writing.then(flush)
+  }, FLUSH_MS)
+  timer.unref()
+  return {
+    note(refusal) {
+      const { client_id = '', place } = refusal
+      const source = digest(`${client_id}\n${place}`).readInt32BE()
+      const expected = redact(refusal.expected, { known: refusal.expected, most: MOST_TEXT })
+      const came = redact(refusal.came, { known: refusal.expected, most: MOST_TEXT })
+      pending.add({ ...refusal, expected, came, at: new Date(Date.now()), source })
+    },
+    async close() {
+      clearInterval(timer)
+      await writing.then(flush)
+    },
+  }
+}
+
+/** The refused requests of a client, newest first. */
+export function listRefusals(db: Db, client_id: string): Promise<RefusalRow[]> {
+  return many<RefusalRow>(
+    db,
+    sql`select id, at, attested, endpoint, error, kind, expected, came
+        from client_refusals
+        where client_id = ${client_id}
+        order by id desc
+        limit ${MOST_KEPT}`,
+  )
+}
+
+/** Refusals that nobody looks at any more. */
+export const sweepRefusals: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from client_refusals where id = any(array(
+          select id from client_refusals where at < now() - make_interval(days => ${KEPT_DAYS})
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )
+
+// What came from one place makes way for what comes from it next; where there is no room at all, what comes is left out.
+class Pending {
+  readonly #attested: Note[] = []
+  readonly #bySource = new Map<number, Note[]>()
+  readonly #counts = new Map<string, number>()
+  #unattested = 0
+
+  add(note: Note): void {
+    if (note.attested) {
+      if (
+        this.#attested.length < PENDING.attested &&
+        this.#takes(`app ${note.client_id}`, PENDING.ofClient)
+      ) {
+        this.#attested.push(note)
+      }
+      return
+    }
+    const ofSource = this.#bySource.get(note.source) ?? []
+    if (ofSource.length === PENDING.ofSource) {
+      ofSource.shift()
+      ofSource.push(note)
+      return
+    }
+    if (this.#unattested === PENDING.unattested) return
+    if (!this.#takes(`place ${note.place}`, PENDING.ofPlace)) return
+    if (!this.#takes(`anybody ${note.client_id}`, PENDING.ofClient)) return
+    this.#bySource.set(note.source, ofSource)
+    ofSource.push(note)
+    this.#unattested++
+  }
+
+  all(): Note[] {
+    return [...this.#attested, ...[...this.#bySource.values()].flat()].sort((a, b) => +a.at - +b.at)
+  }
+
+  #takes(name: string, most: number): boolean {
+    const count = this.#counts.get(name) ?? 0
+    if (count >= most) return false
+    this.#counts.set(name, count + 1)
+    return true
+  }
+}
+
+// Of clients that exist; the oldest of theirs go.
+async function addRefusals(db: Db, notes: Note[]): Promise<void> {
+  if (notes.length === 0) return
+  const rows = notes.map(({ client_id, at, attested, source, endpoint, error, kind, expected, came }) => ({
+    client_id,
+    at,
+    attested,
+    source,
+    endpoint,
+    error: error.slice(0, 100),
+    kind,
+    expected,
+    came,
+  }))
+  const touched = await many<{ client_id: string }>(
+    db,
+    sql`insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
+        select n.client_id, n.at, n.attested, n.source, n.endpoint, n.error, n.kind, n.expected, n.came
+        from json_to_recordset(${JSON.stringify(rows)}::json)
+               as n (client_id text, at timestamptz, attested boolean, source integer, endpoint text, error text, kind text,
+                     expected text, came text)
+        join clients c on c.id = n.client_id and c.id = any(${rows.map(({ client_id }) => client_id)})
+          and c.deleted_at is null and c.type <> 'resource_server'
+        order by n.at
+        returning client_id`,
+  )
+  await keepTheLast(db, [...new Set(touched.map(({ client_id }) => client_id))])
+}
+
+// First what is certain to be the app's, up to half, and of what anybody could have sent the last of each place, up to the
+// other half; then what else is certain, then the rest. Looks at the rows of these clients only, 200 each and what has just
+// come.
+async function keepTheLast(db: Db, ids: string[]): Promise<void> {
+  if (ids.length === 0) return
+  await run(
+    db,
+    sql`with counted as (
+          select id, client_id, attested,
+                 row_number() over (partition by client_id, attested, case when attested then 0 else source end
+                                    order by id desc) as of_source
+          from client_refusals
+          where client_id = any(${ids})
+        ), ranked as (
+          select id, client_id, attested,
+                 attested or of_source <= ${MOST_OF_SOURCE} as is_fair,
+                 row_number() over (partition by client_id, attested, attested or of_source <= ${MOST_OF_SOURCE}
+                                    order by id desc) as n
+          from counted
+        ), placed as (
+          select id, row_number() over (
+                   partition by client_id
+                   order by case when is_fair and n <= ${MOST_UNATTESTED} then 0 when attested then 1 else 2 end, id desc
+                 ) as place
+          from ranked
+        )
+        delete from client_refusals where id = any(array(
+          -- What another node takes away right now is left to it.
+          select r.id from client_refusals r join placed p on p.id = r.id
+          where p.place > ${MOST_KEPT}
+          order by r.id
+          for update of r skip locked))`,
+  )
+}

@@ -1,0 +1,35 @@
+// When a grant was last used, for the person who looks at the list: collected, and written a few times a minute, so that
+// reading a token never waits for a write.
+import type { Db } from '../../db/pool.ts'
+import { noteUse } from './store.ts'
+
+/** Collects which grants are used. */
+export interface UseRecorder {
+  note(grant_id: string): void
+  /** Writes what is still to be written, and stops. */
+  close(): Promise<void>
+}
+
+const FLUSH_MS = 5_000
+const AT_ONCE = 1_000
+
+/** @param onError a write that failed; what it told is lost, and only that. */
+export function useRecorder(db: Db, onError: (error: unknown) => void): UseRecorder {
+  let used = new Set<string>()
+  const flush = async (): Promise<void> => {
+    const ids = [...used]
+    used = new Set()
+    for (let i = 0; i < ids.length; i += AT_ONCE) await noteUse(db, ids.slice(i, i + AT_ONCE)).catch(onError)
+  }
+  const timer = setInterval(flush, FLUSH_MS)
+  timer.unref()
+  return {
+    note: (grant_id) => {
+      used.add(grant_id)
+    },
+    async close() {
+      clearInterval(timer)
+      await flush()
+    },
+  }
+}

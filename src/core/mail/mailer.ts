@@ -1,0 +1,243 @@
+// Sends the mails that wait, in the background: at once when one is announced, later again when it could not be sent. No
+// request ever waits for it. It knows no noun: what links lead to, and who is told of a loss, is handed in.
+import { setTimeout as sleep } from 'node:timers/promises'
+import nodemailer from 'nodemailer'
+import type { Config, MailConfig } from '../../base/config.ts'
+import { DatabaseUnavailable, type Db, type Pool, tx } from '../../db/pool.ts'
+import type { Logger } from '../../http/log.ts'
+import { repeat } from '../../jobs/repeat.ts'
+import { type Message, messages } from './messages.ts'
+import {
+  finishMail,
+  giveUpOldMails,
+  type LostMail,
+  type MailKind,
+  type MailParams,
+  takeMail,
+  type WaitingMail,
+} from './outbox.ts'
+
+/** A sender at work. */
+export interface Mailer {
+  /** Looks for mails now. */
+  wake(): void
+  /** Waits a moment for the mail under way, and no longer. What was not sent is sent by another node. */
+  close(): Promise<void>
+}
+
+/** The kinds of mail that only tell something. */
+const TELLING = [
+  'app_approved',
+  'app_rejected',
+  'owner_came',
+  'owner_gone',
+  'verification_fell',
+  'account_changed',
+  'person_changed',
+  'more_notices',
+] as const satisfies MailKind[]
+
+/** The kinds of mail that lead somewhere. */
+export type LinkedKind = 'owner_invitation' | 'password_reset'
+
+/**
+ * Makes the one link of a mail at the moment it is sent, so that no credential waits anywhere. A further attempt makes
+ * another. @param mail when it was asked for, and its id in outbox.ts. @returns the path; undefined: the mail means nothing any more.
+ */
+export type LinkMaker<K extends LinkedKind> = (
+  t: Db,
+  params: MailParams[K],
+  mail: Pick<WaitingMail, 'id' | 'created_at'>,
+) => Promise<string | undefined>
+
+/** What the sender needs from those who know more. */
+export interface MailerParts {
+  db: Pool
+  log: Logger
+  config: Pick<Config, 'mail' | 'brand' | 'issuerUrl'>
+  /** Mails of a kind that is missing here are left to a node that knows it. */
+  links: { [K in LinkedKind]?: LinkMaker<K> }
+  /** Records that nobody will get a mail. */
+  lost(t: Db, mail: LostMail): Promise<void>
+}
+
+const LOOK_SECONDS = 30
+// Less than the first pause of a mail (outbox.ts), or two nodes would send the same one.
+const SEND_MS = 45_000
+const PATIENCE_MS = 3_000
+const NOTE_TRIES = 5
+
+/** Starts sending. Without a server that takes mails it only gives up what has waited for too long. */
+export function startMailer({ db, log, config, links, lost }: MailerParts): Mailer {
+  const { mail: server, brand, issuerUrl } = config
+  const write = messages(brand, issuerUrl.origin)
+  const transport = server && nodemailer.createTransport(transportOf(server, issuerUrl.hostname))
+  const kinds: MailKind[] = [...TELLING, ...(Object.keys(links) as LinkedKind[])]
+  const stopped = new AbortController()
+  let closed = false
+  let again = false
+  let working: Promise<void> | undefined
+
+  const work = async (): Promise<void> => {
+    try {
+      do {
+        again = false
+        await giveUp()
+        while (!closed && (await sendNext()));
+      } while (again && !closed)
+    } catch (error) {
+      log.warn({ err: error }, 'sending mails was broken off, it is taken up again')
+    }
+  }
+  const giveUp = (): Promise<void> =>
+    tx(db, async (t) => {
+      const gone = await giveUpOldMails(t)
+      for (const mail of gone) await lost(t, mail)
+      return gone
+    }).then((gone) => {
+      for (const { id, kind, attempts } of gone) {
+        // Without a server nothing failed: whoever decided was told that nobody hears of it.
+        if (server) log.error({ mail: id, kind, attempts }, GIVEN_UP)
+        else log.warn({ mail: id, kind }, `${GIVEN_UP}: mail is off`)
+      }
+    })
+
+  /** @returns whether it makes sense to go on at once. */
+  const sendNext = async (): Promise<boolean> => {
+    const mail = transport && (await takeMail(db, kinds))
+    if (!mail) return false
+    const told = { mail: mail.id, kind: mail.kind, attempts: mail.attempts }
+    const message = await composed(mail)
+    if (!message) {
+      await finishMail(db, mail.id, 'withdrawn')
+      log.info(told, 'a mail was not sent: it means nothing any more')
+      return true
+    }
+    try {
+      await send(mail, message)
+    } catch (error) {
+      const { isRefused, isServer, ...why } = reasonOf(error)
+      if (isRefused) await refuse(mail, why)
+      else log.warn({ ...told, ...why }, 'a mail could not be sent, it is tried again')
+      // The others would fare no better just now.
+      return !isServer
+    }
+    await noted(mail)
+    log.info(told, 'a mail was sent')
+    return true
+  }
+
+  const composed = async (mail: WaitingMail): Promise<(Message & { isLinked: boolean }) | undefined> => {
+    const make = links[mail.kind as LinkedKind] as LinkMaker<LinkedKind> | undefined
+    if (!make) return { ...write(mail), isLinked: false }
+    const path = await tx(db, (t) => make(t, mail.params as MailParams[LinkedKind], mail))
+    return path === undefined ? undefined : { ...write(mail, issuerUrl.origin + path), isLinked: true }
+  }
+
+  const send = async (mail: WaitingMail, { isLinked, ...message }: Message & { isLinked: boolean }) => {
+    const { from } = server!
+    // A mailbox shows one of two with the same id. The first link is dead once there is a second.
+    const id = isLinked ? `${mail.id}.${mail.attempts}` : mail.id
+    await transport!.sendMail({
+      ...message,
+      from: { name: from.name || brand.name, address: from.address },
+      // As an object: an address is never read as several.
+      to: { name: '', address: mail.to },
+      messageId: `<${id}@${from.address.split('@')[1]}>`,
+      // RFC 3834: nobody's absence notice answers it.
+      headers: { 'Auto-Submitted': 'auto-generated' },
+      disableFileAccess: true,
+      disableUrlAccess: true,
+      signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(SEND_MS)]),
+    })
+  }
+
+  // The database may go away between sending and noting. What is not noted is sent a second time.
+  const noted = async ({ id }: WaitingMail): Promise<void> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await finishMail(db, id, 'sent')
+      } catch (error) {
+        if (!(error instanceof DatabaseUnavailable) || tries === NOTE_TRIES || closed) throw error
+        await sleep(1_000)
+      }
+    }
+  }
+
+  const refuse = async ({ id, kind, attempts, params }: WaitingMail, why: object): Promise<void> => {
+    const { client_id = null, user_id = null } = params as { client_id?: string; user_id?: string }
+    await tx(db, async (t) => {
+      await finishMail(t, id, 'given_up')
+      await lost(t, { id, kind, attempts, client_id, user_id })
+    })
+    log.error({ mail: id, kind, attempts, ...why }, GIVEN_UP)
+  }
+
+  const wake = (): Promise<void> => {
+    again = true
+    working ??= work().finally(() => {
+      working = undefined
+    })
+    return working
+  }
+  const looking = repeat(wake, LOOK_SECONDS)
+  // What a node that went away has left.
+  void wake()
+  return {
+    wake: () => void wake(),
+    async close() {
+      closed = true
+      const impatient = setTimeout(() => stopped.abort(), PATIENCE_MS)
+      await looking.close()
+      await working
+      clearTimeout(impatient)
+    },
+  }
+}
+
+const GIVEN_UP = 'a mail was given up'
+
+function transportOf({ host, port, secure, requireTls, isLoopback, auth }: MailConfig, name: string) {
+  return {
+    // What we say we are called; the name of this machine is nobody's business.
+    name,
+    host,
+    port,
+    secure,
+    requireTLS: requireTls,
+    auth,
+    // A mail server on this machine has a certificate of its own making, and nobody in between.
+    tls: { rejectUnauthorized: !isLoopback },
+    dnsTimeout: 10_000,
+    connectionTimeout: 10_000,
+    greetingTimeout: 10_000,
+    socketTimeout: 20_000,
+    // A connection that is let go is let go at once.
+    socketCloseTimeout: 0,
+  }
+}
+
+/** Why it was not sent, without what the server said: that may hold the address. */
+function reasonOf(error: unknown) {
+  const { code, command, response, responseCode, message } = error as {
+    code?: string
+    command?: string
+    response?: string
+    responseCode?: number
+    message: string
+  }
+  const isAboutMail = responseCode !== undefined && /^(RCPT TO|DATA)$/.test(command ?? '')
+  return {
+    code,
+    command,
+    response: responseCode,
+    // Said by this machine, about the connection.
+    reason:
+      response === undefined && /^E(CONNECTION|SOCKET|DNS|TLS|TIMEDOUT)$/.test(code ?? '')
+        ? message
+        : undefined,
+    // For good (RFC 5321 §4.2.1) and about this mail, not about us; 501, API: it is no address at all.
+    isRefused: command === 'API' || (isAboutMail && (responseCode === 501 || responseCode >= 550)),
+    isServer: command !== 'API' && !isAboutMail,
+  }
+}

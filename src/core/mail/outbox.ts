@@ -1,0 +1,245 @@
+// The mails that wait to be sent: a row a mail, written in the transaction of what it tells of, so that it goes out when that
+// was done and never otherwise. It knows no noun, and holds no credential.
+import { type Db, many, maybe, run, sql } from '../../db/pool.ts'
+import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
+import { mailboxOf } from './mailbox.ts'
+
+/** What each kind of mail says. A link is never among it: it is made when the mail is sent. */
+export interface MailParams {
+  app_approved: { name: string; client_id: string; client_name: string }
+  /** `reason`: in words for the owners. */
+  app_rejected: { name: string; client_id: string; client_name: string; reason: string }
+  owner_invitation: {
+    invitation_id: string
+    client_id: string
+    client_name: string
+    inviter_name: string
+    /** Where it is confirmed. */
+    inviter_email?: string
+  }
+  password_reset: { name: string; user_id: string }
+  // Notices. `person`: whom it is about; empty: the one it is to. `by`: who did it; empty: that person.
+  owner_came: Notice & { client_id: string; client_name: string; person: string; by: string }
+  owner_gone: Notice & { client_id: string; client_name: string; person: string; by: string }
+  verification_fell: Notice & { client_id: string; client_name: string }
+  account_changed: Notice & { user_id: string; what: AccountChange | 'own_password'; by: string }
+  person_changed: Notice & { user_id: string; person: string; what: AccountChange; by: string }
+  /** How often each of these happened and was not mailed by itself. */
+  more_notices: { name: string; counts: Partial<Record<NoticeCause, number>> }
+}
+
+/** What a notice tells of, without of whom. */
+export type NoticeCause =
+  | 'owner_came'
+  | 'owner_gone'
+  | 'verification_fell'
+  | `account_changed:${AccountChange | 'own_password'}`
+  | `person_changed:${AccountChange}`
+
+interface Notice {
+  name: string
+  /** More of the kind is summed up within the hour. */
+  is_last?: boolean
+}
+
+/** What somebody else did to an account. */
+export type AccountChange = 'made_admin' | 'made_user' | 'disabled' | 'enabled' | 'password' | 'signed_out'
+
+/** A kind of mail. */
+export type MailKind = keyof MailParams
+
+/** One mail to one address. */
+export type Mail = { [K in MailKind]: { to: string; kind: K; params: MailParams[K] } }[MailKind]
+
+/** A mail that somebody has taken to send it. */
+export type WaitingMail = Mail & { id: string; attempts: number; created_at: Date }
+
+/** What is known of a mail that nobody will get. */
+export interface LostMail {
+  id: string
+  kind: string
+  attempts: number
+  client_id: string | null
+  user_id: string | null
+}
+
+/** Longer than sending one takes at most: a mail that is being sent is nobody else's. */
+const FIRST_PAUSE_SECONDS = 60
+const LONGEST_PAUSE_SECONDS = 3_600
+const TRIED_HOURS = 24
+
+/** Has a mail sent once this transaction is done; every node hears of it at commit. */
+export async function queueMail(t: Db, { to, kind, params }: Mail): Promise<void> {
+  await run(
+    t,
+    sql`insert into mails (recipient, kind, params) values (${to}, ${kind}, ${JSON.stringify(params)})`,
+  )
+}
+
+const MOST_A_DAY = 5
+
+/**
+ * As {@link queueMail}, for what anybody can have sent to anybody: within 24 hours at most 5 such mails reach one mailbox, whoever
+ * they are from. The count holds until the end of the transaction. @returns after how many seconds the next one may be sent, where none
+ * may now.
+ */
+export async function queueMailToAnybody(t: Db, { to, kind, params }: Mail): Promise<number | undefined> {
+  const mailbox = mailboxOf(to)
+  // Of two at once, the second counts the first.
+  await run(t, sql`select pg_advisory_xact_lock(hashtextextended(${`mails to ${mailbox}`}, 0))`)
+  const full = await maybe<{ seconds: number }>(
+    t,
+    sql`select ceil(extract(epoch from created_at + interval '24 hours' - now()))::int as seconds
+        from mails
+        where mailbox = ${mailbox} and created_at > now() - interval '24 hours'
+        order by created_at desc
+        offset ${MOST_A_DAY - 1}::int limit 1`,
+  )
+  if (full) return Math.max(1, full.seconds)
+  await run(
+    t,
+    sql`insert into mails (recipient, kind, params, mailbox)
+        values (${to}, ${kind}, ${JSON.stringify(params)}, ${mailbox})`,
+  )
+  return undefined
+}
+
+// Whoever can make a server send mails must not be able to make it send many, nor to hide one thing behind many others.
+const MOST_NOTICES_AN_HOUR = 20
+const SUMMARY_MINUTES = 15
+
+/**
+ * As {@link queueMail}, for what tells somebody of what they did not ask for: of one kind at most 20 an hour reach one
+ * address, and the last of them says so. Others are counted, by what happened, in one further mail within 15 minutes.
+ */
+export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
+  if (notices.length === 0) return
+  await run(
+    t,
+    sql`with placed as (
+          select n.to, n.kind, n.params, n.kind || coalesce(':' || (n.params ->> 'what'), '') as cause, sent.count + n.nth as place
+          from (
+                 select *, row_number() over (partition by "to", kind) as nth
+                 from jsonb_to_recordset(${JSON.stringify(notices)}) as n ("to" text, kind text, params jsonb)
+               ) n,
+               lateral (
+                 select count(*) from mails m
+                 where m.recipient = n.to and m.kind = n.kind and m.created_at > now() - interval '1 hour'
+               ) sent
+        ), mailed as (
+          insert into mails (recipient, kind, params)
+          select p.to, p.kind, p.params || jsonb_build_object('is_last', p.place = ${MOST_NOTICES_AN_HOUR}::int)
+          from placed p
+          where p.place <= ${MOST_NOTICES_AN_HOUR}::int
+        ), others as (
+          select p.to, p.cause, max(p.params ->> 'name') as name, count(*) as count
+          from placed p
+          where p.place > ${MOST_NOTICES_AN_HOUR}::int
+          group by p.to, p.cause
+        )
+        insert into mails (recipient, kind, params, next_try_at)
+        select o.to, 'more_notices', jsonb_build_object('name', max(o.name), 'counts', jsonb_object_agg(o.cause, o.count)),
+               now() + make_interval(mins => ${SUMMARY_MINUTES}::int)
+        from others o
+        group by o.to
+        -- Of two transactions, one waits for the other, and they never wait for each other.
+        order by o.to
+        on conflict (recipient) where kind = 'more_notices' and state = 'waiting' and attempts = 0
+        do update set params = jsonb_set(mails.params, '{counts}', (
+          select jsonb_object_agg(summed.cause, summed.count)
+          from (
+                 select cause, sum(count::int) as count
+                 from (
+                        select * from jsonb_each_text(mails.params -> 'counts')
+                        union all
+                        select * from jsonb_each_text(excluded.params -> 'counts')
+                      ) counted (cause, count)
+                 group by cause
+               ) summed))`,
+  )
+}
+
+/**
+ * Takes back what waits of one kind about an account. What is just being sent arrives all the same. @returns how many those were.
+ */
+export function withdrawMails(t: Db, kind: MailKind, user_id: string): Promise<number> {
+  return run(
+    t,
+    sql`update mails set state = 'withdrawn', params = null, finished_at = now()
+        where state = 'waiting' and kind = ${kind} and params ->> 'user_id' = ${user_id}`,
+  )
+}
+
+/**
+ * Takes the next mail that is due and that no other node has taken, for as long as its next pause lasts: one minute, two,
+ * four, up to an hour. @param kinds what is known here; others are left to a node that knows them.
+ */
+export function takeMail(db: Db, kinds: MailKind[]): Promise<WaitingMail | undefined> {
+  return maybe<WaitingMail>(
+    db,
+    sql`update mails
+        set attempts = attempts + 1,
+            next_try_at = now() + make_interval(secs =>
+              least(${LONGEST_PAUSE_SECONDS}::int, ${FIRST_PAUSE_SECONDS}::int * 2 ^ least(attempts, 20)))
+        where id = (
+          select id from mails
+          where state = 'waiting' and next_try_at <= now() and kind = any(${kinds})
+          order by next_try_at limit 1
+          for update skip locked)
+        returning id, recipient as to, kind, params, attempts, created_at`,
+  )
+}
+
+/** Whether a mail of one kind waits for an address. */
+export async function isMailWaiting(db: Db, kind: MailKind, to: string): Promise<boolean> {
+  const waiting = await maybe(
+    db,
+    sql`select from mails where recipient = ${to} and kind = ${kind} and state = 'waiting' limit 1`,
+  )
+  return waiting !== undefined
+}
+
+/** Whether a mail that was taken to be sent still is to be. */
+export async function isToBeSent(t: Db, id: string): Promise<boolean> {
+  return (await maybe(t, sql`select from mails where id = ${id} and state = 'waiting'`)) !== undefined
+}
+
+/** Notes how a mail ended, and forgets what it said. */
+export async function finishMail(
+  db: Db,
+  id: string,
+  state: 'sent' | 'withdrawn' | 'given_up',
+): Promise<void> {
+  await run(
+    db,
+    sql`update mails set state = ${state}, params = null, finished_at = now()
+        where id = ${id} and state = 'waiting'`,
+  )
+}
+
+/** Gives up what could not be sent for a day. @returns what nobody will get. */
+export function giveUpOldMails(t: Db): Promise<LostMail[]> {
+  return many<LostMail>(
+    t,
+    sql`with old as (
+          select id, params from mails
+          where state = 'waiting' and created_at < now() - make_interval(hours => ${TRIED_HOURS})
+            -- Where none has waited for so long, the first entry of an index says it, however many wait.
+            and (select min(created_at) from mails where state = 'waiting') < now() - make_interval(hours => ${TRIED_HOURS})
+          limit ${SWEEP_BATCH}
+          for update skip locked)
+        update mails m set state = 'given_up', params = null, finished_at = now()
+        from old where m.id = any(array(select id from old)) and m.id = old.id
+        returning m.id, m.kind, m.attempts, old.params ->> 'client_id' as client_id, old.params ->> 'user_id' as user_id`,
+  )
+}
+
+/** Mails that ended long ago. */
+export const sweepMails: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from mails where id = any(array(
+          select id from mails
+          where state <> 'waiting' and finished_at < now() - make_interval(days => ${KEPT_DAYS})
+          limit ${SWEEP_BATCH} for update skip locked))`,
+  )

@@ -1,0 +1,213 @@
+// Reads the documents that client ids name, when somebody is sent here with one: not more often than need be, not for anybody
+// who only wants us to. What is kept of them is documents.ts's.
+import { createHash } from 'node:crypto'
+import type { Actor } from '../../base/audit-events.ts'
+import type { Pool } from '../../db/pool.ts'
+import type { BlockLimits } from '../../http/block-limits.ts'
+import { type FetchOutside, freshSeconds, OutsideRefused } from '../../http/fetch.ts'
+import type { Logger } from '../../http/log.ts'
+import { placeOf, throttle } from '../../http/throttle.ts'
+import { documentUrlProblem, isDocumentId, isHostOf } from '../clients/document-url.ts'
+import { InvalidMetadata, validMetadata } from '../clients/metadata.ts'
+import { findDocument, keepDocument, putOffDocument, type ReadDocument } from './metadata-documents.ts'
+import { asRegistrationError, type Permission, readMetadata } from './rfc7591.ts'
+import type { OpenDoor } from './store.ts'
+import { permission } from './store.ts'
+
+/** A document that cannot be used; the message says why, to whoever wrote it. */
+export class UnusableDocument extends Error {
+  override name = 'UnusableDocument'
+  /** Whether to come back in a moment. */
+  readonly busy: boolean
+
+  constructor(message: string, { busy = false, cause }: { busy?: boolean; cause?: unknown } = {}) {
+    super(message, { cause })
+    this.busy = busy
+  }
+}
+
+/** Reads documents. */
+export interface DocumentReader {
+  /** Whether a client id may be the address of a document here. */
+  accepts(id: string): boolean
+  /**
+   * Sees to it that the registration of a client id is what its document says.
+   * @param by who was sent here with it. @param user_id who is signed in there: they are not held up by what others at their
+   * address do. @throws UnusableDocument, TooManyRequests
+   */
+  refresh(id: string, by: Actor, user_id?: string): Promise<void>
+}
+
+/** What reading stands on. */
+export interface DocumentParts {
+  db: Pool
+  fetchOutside: FetchOutside
+  door: OpenDoor
+  /** Hosts whose documents are read; none: all. */
+  hosts: string[]
+  log: Logger
+  limits: BlockLimits
+  /** Drops what this node remembers of a client. */
+  forget(id: string): void
+}
+
+const LEAST_FRESH_SECONDS = 5 * 60
+const MOST_FRESH_SECONDS = 24 * 60 * 60
+// Whoever keeps a document where it cannot be read has this long to mend it; what they took back is over by then, too.
+const STALE_SECONDS = 24 * 60 * 60
+const RETRY_SECONDS = 60
+
+/** Makes the reader of this node. */
+export function documentReader({
+  db,
+  fetchOutside,
+  door,
+  hosts,
+  log,
+  limits,
+  forget,
+}: DocumentParts): DocumentReader {
+  const underWay = new Map<string, Promise<void>>()
+  const perCaller = throttle(db, {
+    name: 'documents',
+    attempts: 30,
+    seconds: 60 * 60,
+    message: 'Too many apps that nobody has used here yet were named by you, or from your address.',
+    inMemory: true,
+  })
+  const perBlock = limits.limit({
+    name: 'documents',
+    perBlock: 600,
+    seconds: 60 * 60,
+    message: 'Too many apps that nobody has used here yet were named from around this address.',
+  })
+  const accepts = (id: string) =>
+    isDocumentId(id) && documentUrlProblem(id) === undefined && isHostOf(hosts, id)
+
+  const readAndKeep = async (id: string, by: Actor): Promise<void> => {
+    const document = await readDocument(
+      id,
+      await fetchOutside(id),
+      await permission(db, { scopes: door.scopes, client_credentials: false }),
+    )
+    await keepDocument(db, id, document, door, by)
+    forget(id)
+  }
+
+  // Of those who ask for one at once, one asks and the others wait.
+  const readOnce = (id: string, by: Actor): Promise<void> => {
+    const reading =
+      underWay.get(id) ??
+      readAndKeep(id, by)
+        .catch(rethrowUnusable)
+        .finally(() => underWay.delete(id))
+    underWay.set(id, reading)
+    return reading
+  }
+
+  return {
+    accepts,
+
+    async refresh(id, by, user_id) {
+      if (!accepts(id)) return
+      const stored = await findDocument(db, id)
+      const now = Date.now()
+      if (stored?.is_closed) return
+      if (stored && !stored.is_gone && stored.fresh_until.getTime() > now) return
+
+      if (!stored || stored.is_gone) {
+        if (!underWay.has(id)) {
+          if (user_id === undefined) perBlock.count(by.ip ?? '')
+          await perCaller.count(user_id ?? placeOf(by.ip ?? ''))
+        }
+        return readOnce(id, by).catch((error) => {
+          log.info({ request_id: by.request_id, client_id: id, err: error }, 'document cannot be used')
+          throw error
+        })
+      }
+      const isOver = stored.fresh_until.getTime() + STALE_SECONDS * 1000 < now
+      try {
+        if (stored.retry_at && stored.retry_at.getTime() > now) throw new UnusableDocument(UNREADABLE)
+        await readOnce(id, by).catch(async (error) => {
+          if (error instanceof UnusableDocument) await putOffDocument(db, id, RETRY_SECONDS)
+          log.warn(
+            { request_id: by.request_id, client_id: id, err: error },
+            'document could not be read again',
+          )
+          throw error
+        })
+      } catch (error) {
+        // What was read last stands for a while: a host that is away takes nobody's app away at once.
+        if (isOver || !(error instanceof UnusableDocument)) throw error
+      }
+    },
+  }
+}
+
+const UNREADABLE = 'the document that the client id names could not be read'
+
+async function readDocument(
+  id: string,
+  answer: Awaited<ReturnType<FetchOutside>>,
+  may: Permission,
+): Promise<ReadDocument> {
+  if (answer.status !== 200) throw new UnusableDocument(`${UNREADABLE}: its host answers ${answer.status}`)
+  const members = membersOf(answer.body)
+  if (members.client_id !== id) {
+    throw new InvalidMetadata('client_id', 'must be the address of the document itself, letter by letter')
+  }
+  if ('client_secret' in members || 'client_secret_expires_at' in members) {
+    throw new InvalidMetadata('client_secret', 'must not be there: everybody can read the document')
+  }
+  const { token_endpoint_auth_method: method = 'none' } = members
+  if (method !== 'none') {
+    throw new InvalidMetadata('token_endpoint_auth_method', 'must be none: no secret is shared, e.g. "none"')
+  }
+  const asked = { ...members, token_endpoint_auth_method: 'none', scope: undefined }
+  const { type } = readMetadata(asked, may).input
+  const requested = readMetadata({ ...asked, scope: allowedOf(members.scope, may.scopesFor(type)) }, may)
+  const said = JSON.stringify([validMetadata(requested.input), requested.grant_types])
+  const fresh = freshSeconds(answer) ?? LEAST_FRESH_SECONDS
+  return {
+    ...requested,
+    digest: createHash('sha256').update(said).digest(),
+    fresh_seconds: Math.min(MOST_FRESH_SECONDS, Math.max(LEAST_FRESH_SECONDS, fresh)),
+  }
+}
+
+function membersOf(body: Buffer): Record<string, unknown> {
+  let members: unknown
+  try {
+    members = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch (cause) {
+    throw new UnusableDocument('the document that the client id names is not JSON', { cause })
+  }
+  if (typeof members !== 'object' || members === null || Array.isArray(members)) {
+    throw new UnusableDocument('the document that the client id names is not a JSON object')
+  }
+  return members as Record<string, unknown>
+}
+
+// One document is for all servers: what it asks of others is no mistake here.
+function allowedOf(scope: unknown, allowed: string[]): unknown {
+  if (typeof scope !== 'string') return scope
+  return scope
+    .split(' ')
+    .filter((name) => allowed.includes(name))
+    .join(' ')
+}
+
+function rethrowUnusable(error: unknown): never {
+  if (error instanceof InvalidMetadata) {
+    // Whoever wrote it knows its members, not what we call them.
+    const problem = asRegistrationError(error).error_description
+    throw new UnusableDocument(`the document that the client id names is refused: ${problem}`, {
+      cause: error,
+    })
+  }
+  // Why exactly is for the log: whoever named the address learns nothing of what is behind it.
+  if (error instanceof OutsideRefused) {
+    throw new UnusableDocument(UNREADABLE, { busy: error.busy, cause: error })
+  }
+  throw error
+}

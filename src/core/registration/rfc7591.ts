@@ -1,0 +1,243 @@
+// A registration in the words of RFC 7591 and OpenID Connect Registration, both ways. What may be registered stands in
+// metadata.ts; this file only translates, member by member, so that nothing else can come along. It knows no storage.
+import { z } from 'zod'
+import {
+  type ClientInput,
+  DEVICE_GRANT,
+  ID_TOKEN_ALGS,
+  InvalidMetadata,
+  OPENID_SCOPES,
+} from '../clients/metadata.ts'
+
+/** What apps at this door authenticate with. */
+export type AuthMethod = (typeof AUTH_METHODS)[number]
+
+/** What whoever registers may ask for. */
+export interface Permission {
+  /** By the kind of app that it turns out to be. */
+  scopesFor(type: ClientInput['type']): string[]
+  /** Whether it may act for itself, without a person. */
+  client_credentials: boolean
+}
+
+/** A registration as it was asked for, in our words. */
+export interface Requested {
+  input: ClientInput
+  grant_types: string[]
+  token_endpoint_auth_method: AuthMethod
+}
+
+/** What {@link clientInformation} tells a client about itself. */
+export interface Told {
+  id: string
+  name: string
+  type: string
+  redirect_uris: string[]
+  post_logout_redirect_uris: string[]
+  scopes: string[]
+  homepage_uri: string | null
+  logo_uri: string | null
+  tos_uri: string | null
+  policy_uri: string | null
+  id_token_signed_response_alg: string
+  created_at: Date
+  grant_types: string[]
+  token_endpoint_auth_method: AuthMethod
+}
+
+const AUTH_METHODS = ['client_secret_basic', 'client_secret_post', 'none'] as const
+const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials', DEVICE_GRANT] as const
+
+const text = (example: string) => z.string(`must be text, e.g. "${example}"`).nullish()
+const texts = (example: string) => {
+  const error = `must be a list of texts, e.g. ["${example}"]`
+  return z
+    .array(z.string(error), error)
+    .max(20, `has more than 20 entries; one is enough for most, e.g. ["${example}"]`)
+    .nullish()
+}
+
+// Members that are not here are left out of the answer, as RFC 7591 §2 wants it: contacts and software_id, which nobody here
+// could check, as well as whatever we call our own fields.
+const schema = z.object(
+  {
+    redirect_uris: texts('https://app.example/callback'),
+    post_logout_redirect_uris: texts('https://app.example/'),
+    token_endpoint_auth_method: z
+      .enum(AUTH_METHODS, `must be one of ${AUTH_METHODS.join(', ')}, e.g. "none"`)
+      .nullish(),
+    grant_types: texts('authorization_code'),
+    response_types: texts('code'),
+    application_type: z.enum(['web', 'native'], 'must be web or native, e.g. "web"').nullish(),
+    client_name: text('Photo Printer'),
+    client_uri: text('https://app.example/'),
+    logo_uri: text('https://app.example/logo.png'),
+    tos_uri: text('https://app.example/terms'),
+    policy_uri: text('https://app.example/privacy'),
+    scope: text('openid profile'),
+    id_token_signed_response_alg: z
+      .enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}, e.g. "RS256"`)
+      .nullish(),
+  },
+  'must be a JSON object, e.g. {"redirect_uris": ["https://app.example/callback"]}',
+)
+
+type Members = z.output<typeof schema>
+
+/** Reads client metadata. @throws InvalidMetadata, in our words: see {@link asRegistrationError} */
+export function readMetadata(body: unknown, may: Permission): Requested {
+  const parsed = schema.safeParse(body)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    throw new InvalidMetadata(String(issue!.path[0] ?? 'the request'), issue!.message)
+  }
+  const members = parsed.data
+  const redirect_uris = members.redirect_uris ?? []
+  const grant_types = grantTypes(members, may)
+  const type = typeOf(members, grant_types)
+  const input: ClientInput = {
+    name: members.client_name ?? nameless(redirect_uris),
+    type,
+    redirect_uris,
+    post_logout_redirect_uris: members.post_logout_redirect_uris ?? [],
+    scopes: scopesOf(members, may, type),
+    homepage_uri: members.client_uri,
+    logo_uri: members.logo_uri,
+    tos_uri: members.tos_uri,
+    policy_uri: members.policy_uri,
+    id_token_signed_response_alg: members.id_token_signed_response_alg ?? undefined,
+  }
+  return { input, grant_types, token_endpoint_auth_method: authMethodOf(members) }
+}
+
+/** What the client is told it is registered as (RFC 7591 §3.2.1), without its credentials. */
+export function clientInformation(client: Told): Record<string, unknown> {
+  const { homepage_uri, logo_uri, tos_uri, policy_uri } = client
+  const addresses = Object.entries({ client_uri: homepage_uri, logo_uri, tos_uri, policy_uri })
+  return {
+    client_id: client.id,
+    client_id_issued_at: Math.floor(client.created_at.getTime() / 1000),
+    client_name: client.name,
+    application_type: client.type === 'native' || client.type === 'device' ? 'native' : 'web',
+    redirect_uris: client.redirect_uris,
+    post_logout_redirect_uris: client.post_logout_redirect_uris,
+    token_endpoint_auth_method: client.token_endpoint_auth_method,
+    grant_types: client.grant_types,
+    response_types: client.grant_types.includes('authorization_code') ? ['code'] : [],
+    scope: client.scopes.join(' '),
+    id_token_signed_response_alg: client.id_token_signed_response_alg,
+    ...Object.fromEntries(addresses.filter(([, uri]) => uri)),
+  }
+}
+
+/** A refusal in the form of RFC 7591 §3.2.2. */
+export function asRegistrationError({ field, problem }: InvalidMetadata): {
+  error: 'invalid_redirect_uri' | 'invalid_client_metadata'
+  error_description: string
+} {
+  const error = field === 'redirect_uris' ? 'invalid_redirect_uri' : 'invalid_client_metadata'
+  return { error, error_description: asciiText(`${MEMBER[field] ?? field}: ${problem}`) }
+}
+
+/** Text as an error_description may hold it: RFC 6749 §5.2 leaves out quotes, backslashes and everything beyond ASCII. */
+export function asciiText(text: string): string {
+  return text
+    .replaceAll('"', "'")
+    .replaceAll('\\', '/')
+    .replace(/[^\x20-\x7e]/gu, '?')
+}
+
+// What our rules call by another name.
+const MEMBER: Record<string, string> = {
+  name: 'client_name',
+  type: 'application_type',
+  homepage_uri: 'client_uri',
+  scopes: 'scope',
+}
+
+// RFC 7591 §3.2.1: what is asked for and cannot be had is left out, and the answer says so. With nothing left it is refused.
+function grantTypes({ grant_types, response_types }: Members, may: Permission): string[] {
+  const asked = grant_types ?? ['authorization_code']
+  const granted = GRANT_TYPES.filter(
+    (type) => asked.includes(type) && (type !== 'client_credentials' || may.client_credentials),
+  )
+  const signsIn = granted.includes('authorization_code')
+  // Whoever signs in with a browser has no use for a code to type in: it is the other kind of app.
+  const isDevice = !signsIn && granted.includes(DEVICE_GRANT)
+  if (!signsIn && !isDevice && !granted.includes('client_credentials')) {
+    const has = may.client_credentials ? 'authorization_code or client_credentials' : 'authorization_code'
+    throw new InvalidMetadata(
+      'grant_types',
+      `holds nothing that this registration may use (${has}), e.g. ["authorization_code"]`,
+    )
+  }
+  if (signsIn && response_types && !response_types.includes('code')) {
+    throw new InvalidMetadata('response_types', 'lacks the one that there is, e.g. ["code"]')
+  }
+  // Refreshing what nobody was given by a person means nothing.
+  if (isDevice) return granted.filter((type) => type !== 'client_credentials')
+  return signsIn ? granted.filter((type) => type !== DEVICE_GRANT) : ['client_credentials']
+}
+
+function typeOf(members: Members, grant_types: string[]): ClientInput['type'] {
+  const keepsNoSecret = authMethodOf(members) === 'none'
+  if (keepsNoSecret && grant_types.includes('client_credentials')) {
+    throw new InvalidMetadata(
+      'token_endpoint_auth_method',
+      'must not be none for client_credentials, e.g. "client_secret_basic"',
+    )
+  }
+  if (grant_types.includes(DEVICE_GRANT)) {
+    if (keepsNoSecret) return 'device'
+    throw new InvalidMetadata(
+      'token_endpoint_auth_method',
+      'must be none for a device: what is on every one of them is no secret, e.g. "none"',
+    )
+  }
+  if (!grant_types.includes('authorization_code')) return 'service'
+  if (isNative(members)) {
+    if (keepsNoSecret) return 'native'
+    throw new InvalidMetadata(
+      'token_endpoint_auth_method',
+      'must be none for a native app: what is on every device is no secret, e.g. "none"',
+    )
+  }
+  return keepsNoSecret ? 'spa' : 'web'
+}
+
+// Apps on a device that know only RFC 7591 do not send application_type, which is OpenID's; their redirect URIs tell.
+function isNative({ application_type, token_endpoint_auth_method, redirect_uris }: Members): boolean {
+  if (application_type) return application_type === 'native'
+  if (token_endpoint_auth_method !== 'none' || !redirect_uris || redirect_uris.length === 0) return false
+  return redirect_uris.every((uri) => !uri.startsWith('https:'))
+}
+
+function authMethodOf({ token_endpoint_auth_method, application_type, grant_types }: Members): AuthMethod {
+  const isDevice = grant_types?.includes(DEVICE_GRANT) && !grant_types.includes('authorization_code')
+  return (
+    token_endpoint_auth_method ?? (application_type === 'native' || isDevice ? 'none' : 'client_secret_basic')
+  )
+}
+
+function scopesOf({ scope }: Members, may: Permission, type: ClientInput['type']): string[] {
+  const isOpenid = (name: string) => (OPENID_SCOPES as readonly string[]).includes(name)
+  const scopes = may.scopesFor(type)
+  const allowed = type === 'service' ? scopes.filter((name) => !isOpenid(name)) : scopes
+  if (scope === null || scope === undefined) return allowed
+  const asked = scope.split(' ').filter(Boolean)
+  const refused = asked.find((name) => !allowed.includes(name))
+  if (refused !== undefined) {
+    const example = allowed.length > 0 ? `e.g. "${allowed.slice(0, 3).join(' ')}"` : 'leave it out'
+    throw new InvalidMetadata(
+      'scopes',
+      `${JSON.stringify(refused.slice(0, 100))} may not be asked for with this registration, ${example}`,
+    )
+  }
+  return asked
+}
+
+// client_name is optional there, and people need something to call it by.
+function nameless([uri]: string[]): string {
+  const url = uri === undefined ? null : URL.parse(uri)
+  return (url?.hostname || url?.protocol.slice(0, -1) || 'App without a name').slice(0, 80)
+}

@@ -1,0 +1,176 @@
+// Refusals, and the one place where a refusal or a bug becomes an answer: a page for people, problem+json (RFC 9457) for
+// programs. Protocol errors are the provider's own and do not come here.
+import { STATUS_CODES } from 'node:http'
+import type { Context, Middleware } from 'koa'
+import { DatabaseUnavailable } from '../db/pool.ts'
+import type { Logger } from './log.ts'
+import type { Render } from './render.ts'
+
+/** A request that is refused. `message` is for the person who sent it; `code` is stable. */
+export class HttpError extends Error {
+  readonly status: number
+  readonly code: string
+  readonly headers: Record<string, string>
+  /** What the page is called, where its status alone says too little. */
+  heading: string | undefined
+  /** For those who made the program that sent the request. */
+  technical: string | undefined
+  /** What is wrong with which field, for programs. */
+  errors: Record<string, string> | undefined
+
+  constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
+    super(message)
+    this.status = status
+    this.code = code
+    this.headers = headers
+  }
+}
+
+/** 400: the request cannot be understood. */
+export class BadRequest extends HttpError {
+  constructor(message: string) {
+    super(400, 'bad_request', message)
+  }
+}
+
+/** 403: the form is not ours, or too old. */
+export class ForgedForm extends HttpError {
+  constructor() {
+    super(403, 'form_expired', 'This form has expired. Go back, reload the page and send it again.')
+  }
+}
+
+/** 404: there is no such thing, or it is not yours. */
+export class NotFound extends HttpError {
+  constructor(message = 'There is nothing at this address.') {
+    super(404, 'not_found', message)
+  }
+}
+
+/** 405, with the methods that would do. */
+export class MethodNotAllowed extends HttpError {
+  constructor(allowed: string) {
+    super(405, 'method_not_allowed', 'This address does not take that kind of request.', { Allow: allowed })
+  }
+}
+
+/** 429, with the seconds to wait. */
+export class TooManyRequests extends HttpError {
+  readonly retryAfterSeconds: number
+  /** Whether this is the attempt that crossed the limit; those after it are not worth a record each. */
+  readonly crossed: boolean
+
+  constructor(message: string, retryAfterSeconds: number, crossed: boolean) {
+    super(429, 'too_many_requests', message, { 'Retry-After': String(retryAfterSeconds) })
+    this.retryAfterSeconds = retryAfterSeconds
+    this.crossed = crossed
+  }
+}
+
+/** How long a client should wait for the database, in seconds. */
+const RETRY_SECONDS = 5
+
+/** Answers what the handlers below throw, and what nobody answered. */
+export function errorAnswers({
+  render,
+  log,
+  isApi = () => false,
+  isOAuth = () => false,
+}: {
+  render: Render
+  log: Logger
+  /** Whether what is at this path answers in JSON, whatever is asked for. */
+  isApi?: (path: string) => boolean
+  /** Whether clients of the protocol read what is answered there (RFC 6749 §5.2). */
+  isOAuth?: (path: string) => boolean
+}): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next()
+      if (ctx.status === 404 && ctx.body === undefined) throw new NotFound()
+      // The router names the methods that would do, and leaves the words to us.
+      if (ctx.status === 405 && !ctx.body) throw new MethodNotAllowed(ctx.response.get('Allow'))
+    } catch (error) {
+      const refusal = asRefusal(ctx, error, log)
+      if (isOAuth(ctx.path)) answerAsOAuth(ctx, refusal)
+      else answer(ctx, isApi(ctx.path) ? undefined : render, refusal)
+    }
+    if (ctx.status === 503) ctx.set('Retry-After', String(RETRY_SECONDS))
+  }
+}
+
+/** Shows a refusal as a page, or as problem+json to a program and where there are no pages. */
+export function answer(ctx: Context, render: Render | undefined, refusal: HttpError): void {
+  const { status, code, message, headers, technical, errors } = refusal
+  ctx.set(headers)
+  const request_id = ctx.state.requestId as string
+  if (render && ctx.accepts('json', 'html') === 'html') {
+    const heading = refusal.heading ?? HEADINGS[status] ?? HEADINGS[500]
+    render(ctx, 'error', { status, heading, text: message, code, technical, request_id }, status)
+    return
+  }
+  ctx.status = status
+  ctx.body = JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    detail: technical ?? message,
+    code,
+    request_id,
+    errors,
+  })
+  ctx.type = 'application/problem+json'
+  ctx.set('Cache-Control', 'no-store')
+}
+
+const OAUTH_ERRORS: Record<number, string> = {
+  429: 'temporarily_unavailable',
+  500: 'server_error',
+  503: 'temporarily_unavailable',
+}
+
+function answerAsOAuth(ctx: Context, { status, message, headers, technical }: HttpError): void {
+  ctx.set(headers)
+  ctx.status = status
+  ctx.body = { error: OAUTH_ERRORS[status] ?? 'invalid_request', error_description: technical ?? message }
+  ctx.set('Cache-Control', 'no-store')
+}
+
+const HEADINGS: Record<number, string> = {
+  400: 'That did not arrive as it should',
+  403: 'Please send the form again',
+  404: 'There is nothing here',
+  405: 'That did not arrive as it should',
+  413: 'That is too much at once',
+  415: 'That did not arrive as it should',
+  429: 'Please wait a little',
+  500: 'Something went wrong on our side',
+  503: 'We will be back in a moment',
+}
+
+function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
+  if (error instanceof HttpError) return error
+  // The provider's own error for it, thrown outside of the protocol's addresses, carries it as its cause.
+  const lost = [error, (error as Error | undefined)?.cause].find(
+    (each) => each instanceof DatabaseUnavailable,
+  )
+  if (lost) {
+    log.error({ request_id: ctx.state.requestId, err: lost.cause }, 'database unavailable')
+    return new HttpError(
+      503,
+      'temporarily_unavailable',
+      'Nothing was lost. Please try again in a few seconds.',
+    )
+  }
+  // Koa and the body parser refuse with a status of their own (too large, wrong content type, malformed address).
+  const { status, expose } = error as { status?: number; expose?: boolean }
+  if (status && status >= 400 && status < 500 && expose) {
+    return new HttpError(status, 'bad_request', 'The request could not be read. Go back and try again.')
+  }
+  log.error({ request_id: ctx.state.requestId, err: error }, 'unexpected error')
+  return new HttpError(
+    500,
+    'internal_error',
+    'It is not your doing. Please try again; if it stays, ask for help.',
+  )
+}

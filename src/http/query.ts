@@ -1,0 +1,48 @@
+// Reading what a list is asked for from its address, and writing the addresses of its other pages. It knows no noun.
+import type { Context } from 'koa'
+import { BadRequest } from './errors.ts'
+
+/** A parameter of the query, trimmed; empty when it is absent. */
+export function queryText(ctx: Context, name: string, most = 200): string {
+  const value = ctx.query[name]
+  const text = (Array.isArray(value) ? value.at(-1) : value) ?? ''
+  if (text.includes('\0') || !text.isWellFormed()) throw new BadRequest('The address is not well-formed.')
+  return text.trim().slice(0, most)
+}
+
+/** A parameter that is one of these values, else undefined. */
+export function queryChoice<T extends string>(
+  ctx: Context,
+  name: string,
+  choices: readonly T[],
+): T | undefined {
+  const text = queryText(ctx, name)
+  return choices.find((choice) => choice === text)
+}
+
+/** A parameter that says behind which row of a list with UUIDs a page begins: its cursor or its id; else undefined. */
+export function queryPlace(ctx: Context, name: string): string | undefined {
+  const text = queryText(ctx, name)
+  return isUuid(text.replace(/^\d{1,16}\./, '')) ? text : undefined
+}
+
+/** Whether Postgres takes it for a UUID. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+}
+
+/** An address with those parameters that say something. */
+export function withQuery(path: string, parameters: Record<string, string | undefined>): string {
+  const given = Object.entries(parameters).filter((entry): entry is [string, string] => Boolean(entry[1]))
+  return given.length > 0 ? `${path}?${new URLSearchParams(given)}` : path
+}
+
+/** What views show of a list: its rows, and where the next page begins. */
+export function pageOf<Row>(
+  found: Row[],
+  limit: number,
+  hrefAfter: (last: Row) => string,
+): { rows: Row[]; next_href: string | undefined } {
+  const rows = found.slice(0, limit)
+  return { rows, next_href: found.length > limit ? hrefAfter(rows.at(-1)!) : undefined }
+}

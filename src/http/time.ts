@@ -1,0 +1,54 @@
+// How a moment is said on a page: relative when near, a date when far. It must not know which page.
+
+/** A moment in words; the mixin `+time` in views/mixins.pug shows it. */
+export interface Time {
+  /** For machines: `2026-05-03T14:05:00.000Z`. */
+  iso: string
+  /** What is read: `4 minutes ago`, `yesterday`, `3 May 2026`. */
+  text: string
+  /** The exact moment: `3 May 2026, 14:05 UTC`. */
+  title: string
+}
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+// The time zone of the reader is not known without a script: dates are UTC, and the title says so.
+const day = new Intl.DateTimeFormat('en-GB', {
+  day: 'numeric',
+  month: 'long',
+  year: 'numeric',
+  timeZone: 'UTC',
+})
+const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'UTC' })
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
+
+/** Says when `date` is, seen from `now`; past and future alike. */
+export function when(date: Date, now = new Date(Date.now())): Time {
+  return {
+    iso: date.toISOString(),
+    text: words(date, now),
+    title: `${day.format(date)}, ${clock.format(date)} UTC`,
+  }
+}
+
+function words(date: Date, now: Date): string {
+  const distance = date.getTime() - now.getTime()
+  if (Math.abs(distance) < 45 * SECOND) return 'just now'
+  if (Math.abs(distance) < HOUR) return relative.format(whole(distance, MINUTE), 'minute')
+  if (Math.abs(distance) < DAY) return relative.format(whole(distance, HOUR), 'hour')
+  const days = dayNumber(date) - dayNumber(now)
+  return Math.abs(days) < 7 ? relative.format(days, 'day') : day.format(date)
+}
+
+/** Whole units, toward zero, but never none: 50 seconds are said as a minute. */
+function whole(distance: number, unit: number): number {
+  return Math.sign(distance) * Math.max(1, Math.floor(Math.abs(distance) / unit))
+}
+
+/** Which day of the calendar: "yesterday" is the day before today, not 24 to 48 hours ago. */
+function dayNumber(date: Date): number {
+  return Math.floor(date.getTime() / DAY)
+}

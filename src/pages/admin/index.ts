@@ -1,0 +1,68 @@
+// The console: what its pages are made of.
+import type { Secrets } from '../../base/secrets.ts'
+import type { ResourceDirectory } from '../../core/resources/cache.ts'
+import type { Pool } from '../../db/pool.ts'
+import type { Render } from '../../http/render.ts'
+import type { Row } from '../../http/routes.ts'
+import type { Guard } from '../../protocol/guards.ts'
+import type { LogoForm } from '../shared/logo-form.ts'
+import { auditAdmin } from './audit.ts'
+import { changeAdmin } from './client-changes.ts'
+import { cleanUpAdmin } from './client-cleanup.ts'
+import { clientAdminSteps } from './client-decisions.ts'
+import { clientAdminForms } from './client-forms.ts'
+import { clientAdminInsight } from './client-insight.ts'
+import { adminLogo } from './client-logo.ts'
+import { clientAdmin } from './clients.ts'
+import { accessAdmin } from './consents.ts'
+import { registrationTokenAdmin } from './initial-access-tokens.ts'
+import { keyAdmin } from './keys.ts'
+import { overviewAdmin } from './overview.ts'
+import { resourceAdminSecrets } from './resource-secrets.ts'
+import { resourceAdmin } from './resources.ts'
+import { adminRoutes } from './routes.ts'
+import { userAdmin } from './users.ts'
+
+/** What the console stands on. */
+export interface AdminParts {
+  db: Pool
+  secrets: Secrets
+  render: Render
+  issuer: string
+  resources: ResourceDirectory
+  sendLogo: LogoForm
+  /** Whether the server can send mails. */
+  mailIsOn: boolean
+  /** Whether an app's id may be the address of its document. */
+  documents: boolean
+  /** Whether apps may register themselves now. */
+  mayRegister: boolean
+  /** How long an access token lives where its API does not say. */
+  standardSeconds: number
+  /** After how many days signing keys rotate by themselves; 0: never. */
+  rotationDays: number
+  admin: Guard
+  recentAdmin: Guard
+}
+
+/** The rows of the console. */
+export function adminPages(parts: AdminParts): Row[] {
+  const handlers = {
+    overview: overviewAdmin(parts),
+    clients: clientAdmin(parts),
+    clientForms: clientAdminForms(parts),
+    clientSteps: clientAdminSteps(parts),
+    changes: changeAdmin(parts),
+    cleanUp: cleanUpAdmin(parts),
+    registrationTokens: registrationTokenAdmin(parts),
+    logo: adminLogo({ ...parts, send: parts.sendLogo }),
+    insight: clientAdminInsight(parts),
+    users: userAdmin(parts),
+    access: accessAdmin(parts),
+    apis: resourceAdmin(parts),
+    apiSecrets: resourceAdminSecrets(parts),
+    keys: keyAdmin(parts),
+    audit: auditAdmin(parts),
+  }
+  return adminRoutes(handlers, parts)
+}

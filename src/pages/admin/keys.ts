@@ -1,0 +1,91 @@
+// The signing keys as administrators see them, and rotating them now.
+
+import type { Secrets } from '../../base/secrets.ts'
+import { justRotated, listKeys, RETIRED_DAYS, rotateKeys, type SigningKey } from '../../core/keys/store.ts'
+import type { Pool } from '../../db/pool.ts'
+import { sentText } from '../../http/form.ts'
+import { seeOther, takeNotice } from '../../http/notice.ts'
+import type { Render } from '../../http/render.ts'
+import { when } from '../../http/time.ts'
+import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+
+const TOO_SOON =
+  'They were rotated within the last minute: some who verify may not know the next keys yet, and refuse what they sign.'
+const DAY_MS = 86_400_000
+const ORDER = { current: 0, next: 1, retired: 2 } as const
+const STATE_WORDS = { current: 'Signs now', next: 'Next', retired: 'Retired' } as const
+
+/** Handlers of /admin/keys. @param rotationDays 0: nothing rotates by itself. */
+export function keyAdmin({
+  db,
+  secrets,
+  rotationDays,
+  render,
+}: {
+  db: Pool
+  secrets: Secrets
+  rotationDays: number
+  render: Render
+}) {
+  return {
+    async list(ctx: SignedIn): Promise<void> {
+      const keys = (await listKeys(db)).sort((a, b) => ORDER[a.state] - ORDER[b.state])
+      render(ctx, 'admin/keys', {
+        done: takeNotice(ctx),
+        rotation_days: rotationDays,
+        retired_days: RETIRED_DAYS,
+        keys: keys.map((key) => keyView(key, rotationDays)),
+      })
+    },
+
+    rotate: {
+      async show(ctx: SignedIn): Promise<void> {
+        const last = await justRotated(db)
+        render(ctx, 'admin/confirm', {
+          done: takeNotice(ctx),
+          heading: 'Rotate the signing keys now?',
+          will: [
+            'The next keys sign from now on, on all nodes. They have been published already.',
+            ...(last ? [TOO_SOON] : []),
+            `The keys that signed stay published for ${RETIRED_DAYS} days.`,
+          ],
+          will_not: ['Nobody is signed out, and no token becomes invalid.'],
+          confirm_label: last ? 'Rotate all the same' : 'Rotate now',
+          danger: last !== undefined,
+          // Who sees the page knows; who sends it twice, or after somebody else, is asked.
+          hidden: { again: last && 'yes' },
+          action: ctx.path,
+          cancel_href: '/admin/keys',
+          errors: {},
+        })
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        if (sentText(ctx, 'again') !== 'yes' && (await justRotated(db))) {
+          return seeOther(ctx, '/admin/keys/rotate', {
+            heading: 'Nothing was rotated.',
+            lines: [TOO_SOON],
+            tone: 'warning',
+          })
+        }
+        await rotateKeys(db, secrets, actingUser(ctx))
+        seeOther(ctx, '/admin/keys', { heading: 'The next keys sign from now on.' })
+      },
+    },
+  }
+}
+
+function keyView(key: SigningKey, rotationDays: number) {
+  const since = key.activated_at ?? key.created_at
+  const after = (date: Date, days: number) => when(new Date(date.getTime() + days * DAY_MS))
+  return {
+    kid: key.kid,
+    alg: key.alg,
+    state: key.state,
+    state_text: STATE_WORDS[key.state],
+    created: when(key.created_at),
+    activated: key.activated_at ? when(key.activated_at) : undefined,
+    retired: key.retired_at ? when(key.retired_at) : undefined,
+    published_until: key.retired_at ? after(key.retired_at, RETIRED_DAYS) : undefined,
+    rotates: key.state === 'current' && rotationDays > 0 ? after(since, rotationDays) : undefined,
+  }
+}

@@ -1,0 +1,106 @@
+// The URL table of the console.
+import { MOST_BYTES } from '../../core/logos/image.ts'
+import { form, get, type Row, uploadForm } from '../../http/routes.ts'
+import type { Guard } from '../../protocol/guards.ts'
+import type { auditAdmin } from './audit.ts'
+import type { changeAdmin } from './client-changes.ts'
+import type { cleanUpAdmin } from './client-cleanup.ts'
+import type { clientAdminSteps } from './client-decisions.ts'
+import type { clientAdminForms } from './client-forms.ts'
+import type { clientAdminInsight } from './client-insight.ts'
+import type { adminLogo } from './client-logo.ts'
+import type { clientAdmin } from './clients.ts'
+import type { accessAdmin } from './consents.ts'
+import type { registrationTokenAdmin } from './initial-access-tokens.ts'
+import type { keyAdmin } from './keys.ts'
+import type { overviewAdmin } from './overview.ts'
+import type { resourceAdminSecrets } from './resource-secrets.ts'
+import type { resourceAdmin } from './resources.ts'
+import type { userAdmin } from './users.ts'
+
+/** The handlers that the table names. */
+export interface AdminHandlers {
+  overview: ReturnType<typeof overviewAdmin>
+  clients: ReturnType<typeof clientAdmin>
+  clientForms: ReturnType<typeof clientAdminForms>
+  clientSteps: ReturnType<typeof clientAdminSteps>
+  changes: ReturnType<typeof changeAdmin>
+  logo: ReturnType<typeof adminLogo>
+  insight: ReturnType<typeof clientAdminInsight>
+  cleanUp: ReturnType<typeof cleanUpAdmin>
+  registrationTokens: ReturnType<typeof registrationTokenAdmin>
+  users: ReturnType<typeof userAdmin>
+  access: ReturnType<typeof accessAdmin>
+  apis: ReturnType<typeof resourceAdmin>
+  apiSecrets: ReturnType<typeof resourceAdminSecrets>
+  keys: ReturnType<typeof keyAdmin>
+  audit: ReturnType<typeof auditAdmin>
+}
+
+/** The rows, each behind its guard. Whatever an administrator changes is sent by a form. */
+export function adminRoutes(
+  handlers: AdminHandlers,
+  { admin, recentAdmin }: { admin: Guard; recentAdmin: Guard },
+): Row[] {
+  const { overview, clients, clientForms, clientSteps, cleanUp, registrationTokens, changes, logo } = handlers
+  const { insight, users, access, apis, apiSecrets, keys, audit } = handlers
+  return [
+    get('/admin', admin(overview.show)),
+    get('/admin/apps', admin(clients.list)),
+    ...form('/admin/apps/new', recentAdmin, clientForms.register),
+    get('/admin/apps/away', admin(clientSteps.listAway)),
+    ...form('/admin/apps/clean-up', recentAdmin, cleanUp),
+    get('/admin/apps/:client_id', admin(clients.show)),
+    ...form('/admin/apps/:client_id/edit', recentAdmin, clientForms.edit),
+    get('/admin/apps/:client_id/errors', admin(insight.errors)),
+    get('/admin/apps/:client_id/usage', admin(insight.usage)),
+    ...uploadForm('/admin/apps/:client_id/logo', recentAdmin, logo, MOST_BYTES),
+    ...form('/admin/apps/:client_id/approve', recentAdmin, clientSteps.approve),
+    ...form('/admin/apps/:client_id/reject', recentAdmin, clientSteps.reject),
+    ...form('/admin/apps/:client_id/change/approve', recentAdmin, changes.approve),
+    ...form('/admin/apps/:client_id/change/reject', recentAdmin, changes.reject),
+    ...form('/admin/apps/:client_id/verify', recentAdmin, clientSteps.verify),
+    ...form('/admin/apps/:client_id/unverify', recentAdmin, clientSteps.unverify),
+    ...form('/admin/apps/:client_id/suspend', recentAdmin, clientSteps.suspend),
+    ...form('/admin/apps/:client_id/resume', recentAdmin, clientSteps.resume),
+    ...form('/admin/apps/:client_id/end-access', recentAdmin, clientSteps.endAccess),
+    ...form('/admin/apps/:client_id/delete', recentAdmin, clientSteps.remove),
+    ...form('/admin/apps/:away_id/readmit', recentAdmin, clientSteps.readmit),
+    ...form('/admin/apps/:client_id/secrets/new', recentAdmin, clientSteps.addSecret),
+    ...form('/admin/apps/:client_id/secrets/rotate', recentAdmin, clientSteps.rotateSecret),
+    ...form('/admin/apps/:client_id/secrets/:secret_id/revoke', recentAdmin, clientSteps.revokeSecret),
+    get('/admin/registration-tokens', admin(registrationTokens.list)),
+    ...form('/admin/registration-tokens/new', recentAdmin, registrationTokens.create),
+    ...form('/admin/registration-tokens/:token_id/revoke', recentAdmin, registrationTokens.revoke),
+    get('/admin/users', admin(users.list)),
+    get('/admin/users/:user_id', admin(users.show)),
+    ...form('/admin/users/:user_id/make-admin', recentAdmin, users.makeAdmin),
+    ...form('/admin/users/:user_id/make-user', recentAdmin, users.makeUser),
+    ...form('/admin/users/:user_id/disable', recentAdmin, users.disable),
+    ...form('/admin/users/:user_id/enable', recentAdmin, users.enable),
+    ...form('/admin/users/:user_id/end-sessions', recentAdmin, users.endSessions),
+    ...form('/admin/users/:user_id/send-reset', recentAdmin, users.sendReset),
+    ...form('/admin/users/:user_id/withdraw-reset', recentAdmin, users.withdrawReset),
+    ...form('/admin/users/:user_id/end-access', recentAdmin, users.endAccess),
+    get('/admin/access', admin(access.list)),
+    ...form('/admin/access/end', recentAdmin, access.endAll),
+    ...form('/admin/access/:consent_id/end', recentAdmin, access.end),
+    get('/admin/jobs', admin(access.jobs)),
+    get('/admin/jobs/:job_id', admin(access.job)),
+    get('/admin/apis', admin(apis.list)),
+    ...form('/admin/apis/new', recentAdmin, apis.register),
+    get('/admin/apis/:api', admin(apis.show)),
+    ...form('/admin/apis/:api/rename', recentAdmin, apis.rename),
+    ...form('/admin/apis/:api/tokens', recentAdmin, apis.tokens),
+    ...form('/admin/apis/:api/secret', recentAdmin, apiSecrets.rotate),
+    ...form('/admin/apis/:api/secrets/new', recentAdmin, apiSecrets.add),
+    ...form('/admin/apis/:api/secrets/:api_secret_id/revoke', recentAdmin, apiSecrets.revoke),
+    ...form('/admin/apis/:api/scopes/new', recentAdmin, apis.addScope),
+    ...form('/admin/apis/:api/scopes/:scope', recentAdmin, apis.editScope),
+    ...form('/admin/apis/:api/scopes/:scope/remove', recentAdmin, apis.removeScope),
+    get('/admin/keys', admin(keys.list)),
+    ...form('/admin/keys/rotate', recentAdmin, keys.rotate),
+    get('/admin/audit', admin(audit.list)),
+    ...form('/admin/audit/export', recentAdmin, audit.exportFile),
+  ]
+}

@@ -1,0 +1,46 @@
+// What became of an app's requests: why they were refused, and how much it is used. For its owners, and for administrators.
+import { countUsers } from '../../core/clients/search.ts'
+import type { Client } from '../../core/clients/store.ts'
+import { usageOfDays } from '../../core/clients/usage.ts'
+import { listRefusals, MOST_KEPT } from '../../core/diagnostics/store.ts'
+import type { Pool } from '../../db/pool.ts'
+import type { Render } from '../../http/render.ts'
+import type { SignedIn } from '../../protocol/guards.ts'
+import { refusalView } from './refusal-view.ts'
+import { chartOf, dayInWords, HEIGHT, WIDTH } from './usage-chart.ts'
+
+const DAYS = 30
+const MOST_USERS = 50_000
+
+/** What the pages of errors and of use show, for each audience in its own view and place. */
+export function insight({ db, render }: { db: Pool; render: Render }) {
+  const errors = async (ctx: SignedIn, client: Client, view: string, place: object): Promise<void> => {
+    const refusals = await listRefusals(db, client.id)
+    render(ctx, view, { ...place, refusals: refusals.map(refusalView), most: MOST_KEPT })
+  }
+  const usage = async (ctx: SignedIn, client: Client, view: string, place: object): Promise<void> => {
+    const [users, days] = await Promise.all([
+      countUsers(db, client.id, MOST_USERS),
+      usageOfDays(db, client.id, DAYS),
+    ])
+    const only = (name: 'tokens' | 'refused') => days.map((day) => ({ day: day.day, count: day[name] }))
+    render(ctx, view, {
+      ...place,
+      users: users < MOST_USERS ? users.toLocaleString('en') : `${MOST_USERS.toLocaleString('en')} or more`,
+      charts: [
+        chartOf('tokens', 'Times it was given tokens', only('tokens')),
+        chartOf('errors', 'Refused requests', only('refused')),
+      ],
+      size: { width: WIDTH, height: HEIGHT },
+      first: dayInWords(days[0]!.day),
+      last: dayInWords(days.at(-1)!.day),
+      days: days.toReversed().map(({ day, tokens, refused }) => ({
+        day,
+        text: dayInWords(day),
+        tokens: tokens.toLocaleString('en'),
+        refused: refused.toLocaleString('en'),
+      })),
+    })
+  }
+  return { errors, usage }
+}

@@ -1,0 +1,81 @@
+// What of a registration is said in words on the pages of developers and administrators. It knows no storage and no page.
+import type { Change } from '../../base/audit-events.ts'
+import type { SecretRow } from '../../core/clients/secrets.ts'
+import type { Client } from '../../core/clients/store.ts'
+import { when } from '../../http/time.ts'
+
+/** Kinds of app. */
+export const KIND_WORDS = {
+  web: 'Web',
+  spa: 'Single-page',
+  native: 'Native',
+  device: 'Device',
+  service: 'Service',
+  resource_server: 'API',
+} as const
+
+/** How an app stands. */
+export const STATE_WORDS = {
+  pending: 'Waiting for approval',
+  active: 'Active',
+  suspended: 'Suspended',
+  rejected: 'Rejected',
+} as const
+
+/** Fields of a registration, as forms call them. */
+export const LABELS: Record<string, string> = {
+  name: 'Name',
+  type: 'Kind',
+  description: 'Description',
+  homepage_uri: 'Web page',
+  logo_uri: 'Logo',
+  policy_uri: 'Privacy policy',
+  tos_uri: 'Terms',
+  redirect_uris: 'Redirect URIs',
+  post_logout_redirect_uris: 'After signing out',
+  scopes: 'Scopes',
+  first_party: 'First party',
+  pkce_required: 'PKCE',
+}
+
+/** The chip that says how an app stands. */
+export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
+  name: keyof typeof STATE_WORDS
+  text: string
+} {
+  const name = client.suspended_at ? 'suspended' : client.state
+  return { name, text: STATE_WORDS[name] }
+}
+
+/** A secret as a list shows it. @param path of the app's page */
+export function secretView(secret: SecretRow, path: string) {
+  return {
+    name: secret.name || 'No name',
+    prefix: secret.prefix,
+    created: when(secret.created_at),
+    expires: secret.expires_at ? when(secret.expires_at) : undefined,
+    last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
+    revoke_href: `${path}/secrets/${secret.id}/revoke`,
+  }
+}
+
+/** Changes as old → new, entry by entry; says which entries go, which are new, and which are uploaded logos. */
+export function differenceView(changes: Change[]) {
+  return changes.map(({ field, from, to }) => {
+    const [before, after] = [entries(from), entries(to)]
+    return {
+      label: LABELS[field] ?? field,
+      from: before.map((text) => ({ text, is_logo: isLogo(field, text), goes: !after.includes(text) })),
+      to: after.map((text) => ({ text, is_logo: isLogo(field, text), is_new: !before.includes(text) })),
+    }
+  })
+}
+
+// Uploaded, so it is a picture that we drew. Who decides has to see it, not its address.
+function isLogo(field: string, text: string): boolean {
+  return field === 'logo_uri' && /\/logos\/[0-9a-f]{64}\.png$/.test(text)
+}
+
+function entries(value: unknown): string[] {
+  return [value ?? []].flat().map(String).filter(Boolean)
+}

@@ -1,0 +1,95 @@
+// Why the protocol refused a request of an app, for whoever builds that app. Works it out after the fact, from the library's error
+// and from the request held against the registration. What is answered stays as it is; what may be kept, redact.ts decides.
+import type { Context } from 'koa'
+import type { errors, Provider } from 'oidc-provider'
+import type { ClientUseRecorder } from '../../core/clients/usage.ts'
+import type { Refusal } from '../../core/diagnostics/enrich.ts'
+import type { RefusalRecorder } from '../../core/diagnostics/store.ts'
+import type { ResourceDirectory } from '../../core/resources/cache.ts'
+import { placeOf } from '../../http/throttle.ts'
+import { onUntyped, type Route, routeOf } from '../internals.ts'
+import { ACCOUNT_CLIENT_ID } from '../rules/grants.ts'
+import { presentedClientId } from './credentials.ts'
+import { reasonOf } from './rules.ts'
+
+/** What notes stand on. */
+export interface RefusalParts {
+  refusals: RefusalRecorder
+  clientUse: ClientUseRecorder
+  resources: ResourceDirectory
+  onError(error: unknown): void
+}
+
+/** Has the provider leave the error of a refused request where {@link refusalNotes} finds it. */
+export function keepRefusals(provider: Provider): void {
+  provider.on('authorization.error', noteRefusal)
+  provider.on('grant.error', noteRefusal)
+  provider.on('introspection.error', noteRefusal)
+  provider.on('revocation.error', noteRefusal)
+  provider.on('userinfo.error', noteRefusal)
+  onUntyped(provider, 'pushed_authorization_request.error', noteRefusal)
+  onUntyped(provider, 'device_authorization.error', noteRefusal)
+}
+
+/** Remembers why this request is refused. Of several reasons the last one is what was answered. */
+export function noteRefusal(ctx: Context, error: errors.OIDCProviderError): void {
+  ctx.state.refusal = error
+}
+
+/** Marks that the app has proved to be itself in this request. */
+export function noteAuthenticated(ctx: Context | undefined): void {
+  if (ctx) ctx.state.authenticated = true
+}
+
+/** Makes what takes note of a refused request; nobody waits for it. */
+export function refusalNotes(parts: RefusalParts) {
+  const { refusals, clientUse, resources, onError } = parts
+  return (ctx: Context): void => {
+    const error = ctx.state.refusal as errors.OIDCProviderError | undefined
+    if (!error || error.statusCode >= 500 || error.statusCode === 429 || ANSWERS.has(error.error)) return
+    const endpoint = ENDPOINTS[routeOf(ctx)!]
+    if (!endpoint) return
+    const { AccessToken } = ctx.oidc.entities
+    const { client } = ctx.oidc
+    const client_id = client?.clientId ?? AccessToken?.clientId ?? presentedClientId(ctx)
+    if (client_id === ACCOUNT_CLIENT_ID) return
+    if (client) clientUse.refusedFor(client.clientId)
+    const attested =
+      Boolean(ctx.state.authenticated) || (endpoint === '/userinfo' && AccessToken !== undefined)
+    reasonOf(ctx, error, resources).then((reason) => {
+      if (client_id === undefined && !reason.token_hash) return
+      const seen: Refusal = {
+        client_id,
+        endpoint,
+        error: error.error,
+        attested,
+        place: placeOf(ctx.ip),
+        ...reason,
+      }
+      refusals.note(seen)
+    }, onError)
+  }
+}
+
+const ENDPOINTS: Partial<Record<Route, string>> = {
+  authorization: '/auth',
+  resume: '/auth',
+  pushed_authorization_request: '/par',
+  device_authorization: '/device_authorization',
+  token: '/token',
+  introspection: '/introspect',
+  revocation: '/revoke',
+  userinfo: '/userinfo',
+}
+
+/** What people decide, or that they have to be asked, is an answer and no mistake of the app. */
+export const ANSWERS: ReadonlySet<string> = new Set([
+  'access_denied',
+  'login_required',
+  'consent_required',
+  'interaction_required',
+  'account_selection_required',
+  'authorization_pending',
+  'slow_down',
+  'expired_token',
+])

@@ -1,0 +1,171 @@
+// Deciding about an app, where an authorization request stops for it.
+import type { Context } from 'koa'
+import { z } from 'zod'
+import { digest } from '../../base/credentials.ts'
+import { isDocumentId } from '../../core/clients/document-url.ts'
+import { hostOf } from '../../core/clients/presentation.ts'
+import { openidWords } from '../../core/grants/openid-scopes.ts'
+import { type Consent, findConsent, type GrantedScopes, giveConsent } from '../../core/grants/store.ts'
+import type { ResourceDirectory } from '../../core/resources/cache.ts'
+import type { ResourceScope } from '../../core/resources/store.ts'
+import { findUser } from '../../core/users/store.ts'
+import type { Db, Pool } from '../../db/pool.ts'
+import { actorOf } from '../../http/actor.ts'
+import { NotFound } from '../../http/errors.ts'
+import { readForm } from '../../http/form.ts'
+import { when } from '../../http/time.ts'
+import { deviceOf, otherDevice } from '../rules/device.ts'
+import { all, split } from '../rules/grants.ts'
+import type { Step } from './step.ts'
+
+const KEEP = {
+  always: 'Until I remove it',
+  year: 'For a year',
+  month: 'For 30 days',
+  day: 'For a day',
+} as const
+const KEEP_DAYS = { always: null, year: 365, month: 30, day: 1 } as const
+
+const form = z.object({
+  scope: z.union([z.string().transform((one) => [one]), z.array(z.string())]).default([]),
+  // Which of its looks, and which words, the page showed: see `changeMark`.
+  seen: z.string().default(''),
+  keep: z
+    .enum(['as_before', ...(Object.keys(KEEP) as (keyof typeof KEEP)[])], 'Choose how long.')
+    .default('always'),
+})
+
+/** The page and the post of a consent. */
+export function consent({ db, resources }: { db: Pool; resources: ResourceDirectory }) {
+  return {
+    /** Shows what the app asks for. */
+    async show(ctx: Context, step: Step, errors: Record<string, string> = {}, status = 200): Promise<void> {
+      const { asked, optional } = await readRequest(step)
+      const user = await findUser(db, step.user_id!)
+      if (!user) throw new NotFound()
+      const earlier = await findConsent(db, user.id, step.client_id)
+      const decided = new Set(earlier && [...earlier.scopes, ...earlier.rejected_scopes])
+      const allowed = new Set(earlier?.scopes)
+      step.show(
+        ctx,
+        'protocol/consent',
+        {
+          action: step.path('consent'),
+          other_account_action: step.path('switch'),
+          account: { email: user.email, name: user.name },
+          sign_in_scopes: openidWords(new Set(asked.openid?.scope.split(' '))),
+          scopes: optional.map((scope) => ({
+            ...scope,
+            is_new: earlier !== undefined && !decided.has(scope.name),
+            // What was allowed stays ticked, what was refused stays unticked; danger is never ticked in advance.
+            checked: decided.has(scope.name) ? allowed.has(scope.name) : !scope.dangerous,
+          })),
+          keep: keepOptions(earlier),
+          redirect_host: step.deviceCode ? undefined : hostOf(step.redirectUri),
+          seen: changeMark(step, optional),
+          was: earlier && lookedOtherwise(earlier, step),
+          errors,
+        },
+        status,
+      )
+    },
+
+    /** Stores the decision, and the interaction goes on with the grant it made. */
+    async post(ctx: Context, step: Step): Promise<void> {
+      const { values, errors } = readForm(ctx, form)
+      if (errors) return this.show(ctx, step, { form: 'Choose again what the app may do.' }, 422)
+      const { asked, optional } = await readRequest(step)
+      if (values.seen !== changeMark(step, optional)) {
+        const form = 'The app, or what it asks for, has changed in the meantime. Look at it again.'
+        return this.show(ctx, step, { form }, 422)
+      }
+      const ticked = optional.map(({ name }) => name).filter((name) => values.scope.includes(name))
+      const allowed = new Set([...(asked.openid?.scope.split(' ') ?? []), ...ticked])
+      if (allowed.size === 0) {
+        return this.show(ctx, step, { form: 'Tick at least one thing, or choose “Don’t allow”.' }, 422)
+      }
+      const expires_at = await keptUntil(step, values.keep)
+      const decide = (t: Db) =>
+        giveConsent(
+          t,
+          {
+            user_id: step.user_id!,
+            client: {
+              id: step.client_id,
+              name: step.app?.name ?? step.client_id,
+              host: hostSeen(step),
+              logo_uri: step.app?.logo_uri,
+            },
+            scopes: [...allowed],
+            rejected_scopes: all(asked).filter((scope) => !allowed.has(scope)),
+            expires_at,
+            granted: split(asked, allowed),
+            device: step.deviceCode ? otherDevice(ctx) : deviceOf(ctx),
+          },
+          { ...actorOf(ctx), id: step.user_id },
+        )
+      await step.decide(ctx, async (t) => ({ consent: { grantId: await decide(t) } }))
+    },
+  }
+
+  // An end that was chosen earlier stays unless the person chooses another now.
+  async function keptUntil(step: Step, keep: keyof typeof KEEP | 'as_before'): Promise<Date | null> {
+    if (keep === 'as_before')
+      return (await findConsent(db, step.user_id!, step.client_id))?.expires_at ?? null
+    const days = KEEP_DAYS[keep]
+    return days === null ? null : new Date(Date.now() + days * 86_400_000)
+  }
+
+  // The provider has checked the request and named the APIs it is about; scopes outside of them have no effect.
+  async function readRequest(step: Step): Promise<{ asked: GrantedScopes; optional: ResourceScope[] }> {
+    const { scope, resource } = step.params as { scope?: string; resource?: string | string[] }
+    const requested = new Set(scope?.split(' ').filter(Boolean))
+    const openid = ['openid', 'profile', 'email', 'offline_access'].filter((name) => requested.has(name))
+    const optional: ResourceScope[] = []
+    const asked: Record<string, string> = {}
+    for (const identifier of new Set([resource ?? []].flat())) {
+      const api = await resources.find(identifier)
+      const scopes = api?.scopes.filter(({ name }) => requested.has(name) && step.mayAskFor(name)) ?? []
+      if (scopes.length > 0) asked[identifier] = scopes.map(({ name }) => name).join(' ')
+      optional.push(...scopes)
+    }
+    return {
+      asked: { ...(openid.length > 0 ? { openid: { scope: openid.join(' ') } } : {}), resources: asked },
+      optional,
+    }
+  }
+}
+
+function hostSeen({ client_id, redirectUri, deviceCode, app }: Step): string {
+  if (deviceCode) return app?.host ?? ''
+  return isDocumentId(client_id) ? hostOf(client_id) : hostOf(redirectUri)
+}
+
+function keepOptions(earlier: Consent | undefined) {
+  const options = Object.entries(KEEP).map(([value, label]) => ({
+    value,
+    label,
+    selected: value === 'always',
+  }))
+  if (!earlier?.expires_at) return options
+  const before = {
+    value: 'as_before',
+    label: `As before: until ${when(earlier.expires_at).text}`,
+    selected: true,
+  }
+  return [before, ...options.map((option) => ({ ...option, selected: false }))]
+}
+
+// A decision is about what the page showed; an app that has changed since then, or a scope that means something else, is shown again.
+function changeMark({ looksChangedAt }: Step, optional: ResourceScope[]): string {
+  const words = optional.map(({ name, sentence, detail, dangerous }) => [name, sentence, detail, dangerous])
+  return digest(JSON.stringify([looksChangedAt?.getTime(), words])).toString('base64url')
+}
+
+function lookedOtherwise(
+  earlier: Consent,
+  { looksChangedAt }: Step,
+): { name: string; host: string } | undefined {
+  if (!looksChangedAt || earlier.updated_at >= looksChangedAt) return undefined
+  return { name: earlier.client_name, host: earlier.client_host }
+}

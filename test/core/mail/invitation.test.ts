@@ -1,0 +1,167 @@
+// An invitation to look after an app, by mail: the link goes to the address it is for, and to nobody else.
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { findOwners } from '../../../src/core/clients/owners.ts'
+import { createInvitation } from '../../../src/core/ownership/invitations.ts'
+import { many, one, openPool, run, sql } from '../../../src/db/pool.ts'
+import { openWorkshop, ownApp, type Workshop } from '../../pages/developer/workshop.ts'
+import type { App, Page, Person } from '../../support/flow.ts'
+import { dueNow, openPost, type PostOffice, until } from './post.ts'
+
+let post: PostOffice
+let shop: Workshop
+let app: App
+beforeAll(async () => {
+  post = await openPost()
+  shop = await openWorkshop(post.env)
+  app = await ownApp(shop, shop.dev)
+})
+afterAll(async () => {
+  await shop?.stage.stop()
+  await post?.stop()
+})
+
+const invite = async (email: string): Promise<Page> =>
+  shop.dev.press(await shop.dev.open(`/developer/apps/${app.id}/owners/invite`), 'Invite', { email })
+const linkTo = async (email: string, count = 1): Promise<string> =>
+  /\/developer\/invitations\/[\w-]+/.exec((await post.letter(email, count)).text)![0]
+
+test('who is invited gets a mail, accepts, and looks after the app; the page shows no link', async () => {
+  const { sam, dev } = shop
+
+  const page = await invite(sam.email)
+  const link = await linkTo(sam.email)
+
+  expect(page.text).toContain(`${sam.email} gets a mail with the invitation.`)
+  expect(page.html).not.toContain('/developer/invitations/')
+  const letter = await post.letter(sam.email)
+  expect(letter.subject).toBe('You are invited to look after an app at Valetkey')
+  expect(letter.text).toContain('Who invites you:\n    Dev (dev[.]')
+  const accepted = await sam.press(await sam.open(link), 'Accept')
+  expect(accepted.url.pathname).toBe(`/developer/apps/${app.id}`)
+  const owners = await findOwners(shop.stage.db, app.id)
+  expect(owners.map(({ id }) => id)).toEqual([dev.id, sam.id])
+})
+
+test('a mail that is sent again has another link, and the first one is dead', async () => {
+  const { other } = shop
+  await invite(other.email)
+  const first = await linkTo(other.email)
+  // As if the process had died between sending the mail and noting it.
+  await until(async () => (await stateOf(other.email)) === 'sent')
+  const { id } = await one<{ id: string }>(
+    shop.stage.db,
+    sql`select id from client_invitations where email = ${other.email}`,
+  )
+  const params = JSON.stringify({
+    invitation_id: id,
+    client_id: app.id,
+    client_name: 'Calendar',
+    inviter_name: 'Dev',
+  })
+  await run(
+    shop.stage.db,
+    sql`update mails set state = 'waiting', finished_at = null, params = ${params} where recipient = ${other.email}`,
+  )
+  await dueNow(shop.stage.db)
+  const second = await linkTo(other.email, 2)
+
+  expect(second).not.toBe(first)
+  expect((await other.open(first)).text).not.toContain('Accept')
+  const accepted = await other.press(await other.open(second), 'Accept')
+  expect(accepted.url.pathname).toBe(`/developer/apps/${app.id}`)
+})
+
+describe('at most five within a day reach one mailbox, whoever they are from:', () => {
+  let mine: App
+  beforeAll(async () => {
+    mine = await ownApp(shop, shop.dev)
+  })
+  const countOf = async (mailbox: string) => {
+    const { mails } = await one<{ mails: number }>(
+      shop.stage.db,
+      sql`select count(*)::int as mails from mails where mailbox = ${mailbox}`,
+    )
+    return mails
+  }
+  const invited = () => many(shop.stage.db, sql`select id, withdrawn_at from client_invitations order by id`)
+  const inviteBy = async (dev: Person, of: App, email: string): Promise<Page> =>
+    dev.press(await dev.open(`/developer/apps/${of.id}/owners/invite`), 'Invite', { email })
+
+  test('the sixth says so, and nothing is stored', async () => {
+    const { dev, other } = shop
+    const theirs = await ownApp(shop, other)
+    for (const tag of ['', '+a', '+b']) await inviteBy(dev, mine, `pat${tag}@example.org`)
+    for (const tag of ['+c', '+D']) await inviteBy(other, theirs, `Pat${tag}@example.org`)
+    const before = await invited()
+
+    const page = await inviteBy(other, theirs, 'pat@example.org')
+
+    expect(page.status).toBe(429)
+    expect(page.text).toContain('as many invitations as one address gets within a day')
+    expect(Number(page.headers.get('retry-after'))).toBeGreaterThan(23 * 3600)
+    expect(await invited()).toEqual(before)
+    expect(await countOf('pat@example.org')).toBe(5)
+    await until(() => post.letters.filter(({ recipient }) => recipient.startsWith('pat')).length === 5)
+  })
+
+  test('a day later there may be more', async () => {
+    await run(shop.stage.db, sql`update mails set created_at = now() - interval '24 hours'`)
+
+    const page = await inviteBy(shop.dev, mine, 'pat@example.org')
+
+    expect(page.text).toContain('gets a mail with the invitation')
+  })
+
+  test('many apps at once on two nodes', async () => {
+    const { stage, dev } = shop
+    const second = openPool(stage.databaseUrl)
+    const apps = await Promise.all(Array.from({ length: 10 }, () => ownApp(shop, dev)))
+    const by = { type: 'user' as const, id: dev.id }
+
+    const answers = await Promise.allSettled(
+      apps.map(({ id }, i) =>
+        createInvitation(i % 2 ? second : stage.db, id, `kit+${i}@example.org`, { mailed: true }, by),
+      ),
+    )
+
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(5)
+    expect(await countOf('kit@example.org')).toBe(5)
+    await second.close()
+  })
+
+  test('Gmail’s dots make no other mailbox', async () => {
+    for (const email of [
+      'lou.k@gmail.com',
+      'l.ouk@gmail.com',
+      'louk@googlemail.com',
+      'l.o.u.k+x@gmail.com',
+      'lo.uk@gmail.com',
+    ])
+      await inviteBy(shop.dev, mine, email)
+
+    expect((await inviteBy(shop.dev, mine, 'l.o.uk@gmail.com')).status).toBe(429)
+  })
+})
+
+test('one that is withdrawn before its mail is sent sends none', async () => {
+  const { stage, dev } = shop
+  await run(stage.db, sql`update mails set next_try_at = now() + interval '1 day' where state = 'waiting'`)
+  await post.stop()
+  await invite('late@example.org')
+  const owners = await dev.open(`/developer/apps/${app.id}/owners`)
+  await dev.press(owners, 'Withdraw')
+
+  await until(async () => {
+    await dueNow(stage.db)
+    return (await stateOf('late@example.org')) !== 'waiting'
+  })
+  expect(post.letters.filter(({ recipient }) => recipient === 'late@example.org')).toEqual([])
+})
+
+async function stateOf(recipient: string): Promise<string> {
+  const { state } = await one<{ state: string }>(
+    shop.stage.db,
+    sql`select state from mails where recipient = ${recipient}`,
+  )
+  return state
+}

@@ -1,0 +1,212 @@
+// What people read: each kind of mail, as it arrives at a real server, with whatever strangers wrote into names and reasons.
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { approveClient, rejectClient } from '../../../src/core/clients/review.ts'
+import { startMailer } from '../../../src/core/mail/mailer.ts'
+import { messages } from '../../../src/core/mail/messages.ts'
+import { type Mail, queueMail } from '../../../src/core/mail/outbox.ts'
+import { one, run, sql, tx } from '../../../src/db/pool.ts'
+import { createLogger } from '../../../src/http/log.ts'
+import { wait } from '../../pages/admin/office.ts'
+import { type App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { addressee, type Letter, openPost, type PostOffice, until } from './post.ts'
+
+const ADMIN = { type: 'cli', id: 'tests' } as const
+
+let post: PostOffice
+let stage: Stage
+let jamie: Person
+let robin: Person
+let app: App
+beforeAll(async () => {
+  post = await openPost()
+  stage = await startStage({ ...post.env, BRAND_NAME: 'Example ID', SUPPORT_ADDRESS: 'help@id.example' })
+  jamie = await stage.person('Jamie')
+  robin = await stage.person('Robin')
+  app = await stage.app()
+  await wait(stage, app, jamie, robin)
+})
+afterAll(async () => {
+  await stage?.stop()
+  await post?.stop()
+})
+
+test('owners read that their app is rejected, and why', async () => {
+  const reason = 'The redirect host is <b>not</b> yours.\nShow that it is:\n  put a file there.'
+
+  await rejectClient(stage.db, app.id, reason, ADMIN)
+
+  for (const owner of [jamie, robin]) {
+    const letter = await post.letter(owner.email)
+    expectProper(letter)
+    expect(addressee(letter)).toEqual([{ address: owner.email, name: '' }])
+    expect(letter.subject).toBe('Your app at Example ID is not approved')
+    expect(letter.text).toContain('The app:\n    “Photo Printer”\n')
+    expect(letter.text).toContain(
+      '    The redirect host is <b>not</b> yours.\n    Show that it is:\n      put a file',
+    )
+    expect(letter.html).toContain('The redirect host is &lt;b&gt;not&lt;/b&gt; yours.\nShow that it is:')
+    expect(letter.html).not.toContain('<b>')
+  }
+})
+
+test('owners read that their app is approved', async () => {
+  await approveClient(stage.db, app.id, ADMIN)
+
+  const letter = await post.letter(jamie.email, 2)
+  expectProper(letter)
+  expect(letter.subject).toBe('Your app at Example ID is approved')
+  for (const part of [letter.text, letter.html]) {
+    expect(part).toContain('Hello Jamie,')
+    expect(part).toContain('From now on everybody with an account at Example ID can use it.')
+    expect(part).toContain('help@id.example')
+    expect(part).toContain(stage.origin)
+  }
+})
+
+test('a decision that changes nothing, or is undone, is told to nobody', async () => {
+  const before = await queued()
+
+  expect(await approveClient(stage.db, app.id, ADMIN)).toBe(false)
+  const undone = tx(stage.db, async (t) => {
+    await run(t, sql`update clients set state = 'pending' where id = ${app.id}`)
+    await rejectClient(t, app.id, 'never mind', ADMIN)
+    throw new Error('undone')
+  })
+  await expect(undone).rejects.toThrow('undone')
+
+  expect(await queued()).toBe(before)
+})
+
+test('an invitation leads to the link that is made when it is sent', async () => {
+  const config = { ...stage.config, issuerUrl: new URL('https://id.example') }
+  const mailer = startMailer({
+    db: stage.db,
+    log: createLogger('silent'),
+    config,
+    links: { owner_invitation: async (_, { invitation_id }) => `/invitations/${invitation_id}?a=1&b=2` },
+    lost: async () => {},
+  })
+  const params = {
+    invitation_id: 'i1',
+    client_id: app.id,
+    client_name: 'Photo Printer',
+    inviter_name: 'Jamie <script>alert(1)</script>',
+  }
+
+  await queueMail(stage.db, { to: 'new@owner.example', kind: 'owner_invitation', params })
+  mailer.wake()
+
+  const letter = await post.letter('new@owner.example')
+  await mailer.close()
+  expectProper(letter)
+  expect(letter.subject).toBe('You are invited to look after an app at Example ID')
+  expect(letter.text).toContain('See the invitation:\nhttps://id.example/invitations/i1?a=1&b=2\n')
+  expect(letter.html).toContain('href="https://id.example/invitations/i1?a=1&amp;b=2"')
+  expect(letter.html).toContain('Jamie &lt;script&gt;')
+})
+
+test.each([
+  [
+    'a line of a header',
+    'Printer\r\nBcc: mallory@evil.example\r\n\r\nBuy now',
+    'Printer Bcc: mallory@evil[.]example Buy now',
+  ],
+  ['a reversed direction of reading', 'Printer \u202Emoc live\u2066', 'Printer moc live'],
+  ['what nobody sees', 'Prin\u200bter\u2060', 'Prin ter'],
+  ['markup', '<img src=//evil/x> & "co"', '<img src=//evil/x> & "co"'],
+  ['an address', 'https://evil.example/a?b', 'https[:]//evil[.]example/a?b'],
+  ['a host', 'go to www.evil.example now', 'go to www[.]evil[.]example now'],
+  ['a host with other dots', 'evil。example evil．example', 'evil[.]example evil[.]example'],
+  ['a host that ends with a mark', 'evile\u0301.example x-.example', 'evile\u0301[.]example x-[.]example'],
+  ['a host of pictures', 'go to 💩.example', 'go to 💩[.]example'],
+  ['a host with small dots', 'evil\u2024example evil\ufe52example', 'evil[.]example evil[.]example'],
+  ['dots', 'Wait... J. R. Smith Inc.', 'Wait... J. R. Smith Inc.'],
+  ['a telephone', 'tel:+1900', 'tel[:]+1900'],
+  ['a novel', 'x'.repeat(5_000), `${'x'.repeat(100)}…`],
+  ['words of the world', 'Фото 🖨️ プリンター', 'Фото 🖨️ プリンター'],
+])('%s in a name stays a name', async (what, client_name, shown) => {
+  const to = `${what.replaceAll(' ', '-')}@owner.example`
+  const params = { name: client_name, client_id: app.id, client_name }
+
+  await queueMail(stage.db, { to, kind: 'app_approved', params })
+
+  const letter = await post.letter(to)
+  expectProper(letter)
+  expect(letter.recipient).toBe(to)
+  expect(letter.headers.has('bcc')).toBe(false)
+  expect(letter.subject).toBe('Your app at Example ID is approved')
+  expect(letter.text).toContain(`Hello ${shown},`)
+  expect(letter.text).toContain(`The app:\n    “${shown}”\n`)
+  expect(letter.html).not.toContain('<img')
+})
+
+// Whatever others may write into a mail, and how they shout.
+const SHOUT = 'YOUR ACCOUNT IS LOCKED, visit https://evil.example'
+const NOTICE = { client_id: 'c_1', client_name: SHOUT, name: 'Ada', person: SHOUT, by: SHOUT }
+const LOUD: [Mail['kind'], object][] = [
+  ['app_approved', { ...NOTICE }],
+  ['app_rejected', { ...NOTICE, reason: 'not yours' }],
+  [
+    'owner_invitation',
+    { ...NOTICE, invitation_id: 'i1', inviter_name: SHOUT, inviter_email: 'LOCKED@evil.example' },
+  ],
+  ['owner_came', NOTICE],
+  ['owner_gone', NOTICE],
+  ['verification_fell', NOTICE],
+  ['account_changed', { ...NOTICE, user_id: 'u1', what: 'disabled' }],
+  ['person_changed', { ...NOTICE, user_id: 'u1', what: 'disabled' }],
+]
+test.each(LOUD)(
+  '%s: subject and first lines are ours alone, and others’ words lead nowhere',
+  (kind, params) => {
+    const write = messages(stage.config.brand, 'https://id.example')
+
+    const { subject, text, html } = write(
+      { to: 'x@y.example', kind, params } as Mail,
+      'https://id.example/link',
+    )
+
+    const quoteAt = text.indexOf('\n    ')
+    expect(subject).not.toMatch(/locked|evil/i)
+    expect(text.slice(0, quoteAt)).not.toMatch(/locked|evil/i)
+    expect(text.slice(0, quoteAt).length).toBeGreaterThan(60)
+    expect(text).toContain('YOUR ACCOUNT IS LOCKED, visit https[:]//evil[.]example')
+    expect(html.slice(0, html.indexOf('<blockquote'))).not.toMatch(/locked|evil/i)
+    expect(text + html).not.toMatch(/evil\.example|https?:\/\/evil/)
+  },
+)
+
+test('an address that looks like several is one that is refused, not several', async () => {
+  const sent: Mail = {
+    to: 'a@x.example, mallory@evil.example',
+    kind: 'app_approved',
+    params: { name: 'A', client_id: app.id, client_name: 'App' },
+  }
+
+  await queueMail(stage.db, sent)
+  await queueMail(stage.db, { ...sent, to: 'next@x.example' })
+
+  await post.letter('next@x.example')
+  await until(
+    async () =>
+      (await one(stage.db, sql`select state from mails where recipient = ${sent.to}`)).state !== 'waiting',
+  )
+  expect(post.letters.filter(({ recipient }) => /mallory|a@x/.test(recipient))).toEqual([])
+})
+
+async function queued(): Promise<number> {
+  const { mails } = await one<{ mails: number }>(stage.db, sql`select count(*)::int as mails from mails`)
+  return mails
+}
+
+/** Two parts that say the same, from us, that no program answers and that nobody can follow. */
+function expectProper(letter: Letter): void {
+  expect(letter.headers.get('auto-submitted')).toBe('auto-generated')
+  expect(letter.headers.get('content-type')).toMatchObject({ value: 'multipart/alternative' })
+  expect(letter.from?.value).toEqual([{ address: 'no-reply@id.example', name: 'Example ID' }])
+  expect(letter.messageId).toMatch(/^<[0-9a-f-]{36}(\.1)?@id\.example>$/)
+  expect(letter.attachments).toEqual([])
+  expect(letter.text.length).toBeGreaterThan(40)
+  expect(letter.html).toMatch(/^<!DOCTYPE html>/i)
+  expect(letter.html).not.toMatch(/<(img|script|link|iframe|form)\b|url\(/i)
+}

@@ -1,0 +1,219 @@
+// The one way to PostgreSQL, when PostgreSQL breaks off, refuses, waits, or has other defaults than ours.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import pg from 'pg'
+import {
+  DatabaseUnavailable,
+  type Db,
+  many,
+  one,
+  openPool,
+  type Pool,
+  run,
+  sql,
+  tx,
+} from '../../src/db/pool.ts'
+import { until } from '../support/attack.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { type Gate, openProxy, placeOf, throughProxy } from '../support/proxy.ts'
+
+let database: TestDatabase
+let db: Pool
+let other: pg.Client
+let gate: Gate
+let far: Pool
+beforeAll(async () => {
+  database = await createTestDatabase({ empty: true })
+  db = openPool(database.url, 4, 2)
+  await db.pg.query('create table notes (id int primary key, text text not null default 1)')
+  other = new pg.Client(database.url)
+  await other.connect()
+  gate = await openProxy(placeOf(database.url), 'postgres')
+  far = openPool(throughProxy(database.url, gate), 4, 2)
+})
+afterAll(async () => {
+  await far?.close()
+  await gate?.close()
+  await other?.end()
+  await db?.close()
+  await database?.drop()
+})
+afterEach(async () => {
+  gate.pass()
+  await other.query('rollback')
+  await db.pg.query('truncate notes')
+})
+
+describe('a transaction', () => {
+  test('whose connection is ended between two statements fails with DatabaseUnavailable, and the process lives', async () => {
+    const broken = tx(db, async (t) => {
+      await note(t, 1)
+      const { pid } = await one<{ pid: number }>(t, sql`select pg_backend_pid() as pid`)
+      await other.query('select pg_terminate_backend($1)', [pid])
+      // Long enough for the end of the connection to arrive while no statement is under way.
+      await until(
+        async () => (await other.query('select from pg_stat_activity where pid = $1', [pid])).rowCount === 0,
+      )
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      await note(t, 2)
+    })
+
+    await expect(broken).rejects.toThrow(DatabaseUnavailable)
+    expect(await notes()).toEqual([])
+    await tx(db, (t) => note(t, 3))
+    expect(await notes()).toEqual([3])
+  })
+
+  test('that PostgreSQL rolled back does not resolve, though the error of its statement was swallowed', async () => {
+    await note(db, 1)
+
+    const swallowed = tx(db, async (t) => {
+      await note(t, 2)
+      await note(t, 1).catch(() => {})
+      return 'done'
+    })
+
+    await expect(swallowed).rejects.toThrow(/duplicate key/)
+    expect(await notes()).toEqual([1])
+  })
+
+  test.each([
+    [true, 'the connection'],
+    [false, 'every connection'],
+  ])('whose commit is carried out and not answered has happened (%s: %s breaks)', async (only) => {
+    await many(far, sql`select 1`)
+    const cut = gate.cutAt({ trip: 3, when: 'done', only })
+    if (!only) setTimeout(() => gate.pass(), 200)
+
+    await tx(far, (t) => note(t, 1))
+
+    expect(cut.happened()).toBe(true)
+    expect(await notes()).toEqual([1])
+  })
+
+  test.each([1, 2, 3])('that breaks before its %d. message arrives has not happened', async (trip) => {
+    await many(far, sql`select 1`)
+    const cut = gate.cutAt({ trip, when: 'asked', only: true })
+
+    await expect(tx(far, (t) => note(t, 1))).rejects.toThrow(DatabaseUnavailable)
+
+    expect(cut.happened()).toBe(true)
+    expect(await notes()).toEqual([])
+  })
+
+  test('whose commit lies in a silent network does not happen later', async () => {
+    const silent = tx(far, async (t) => {
+      await note(t, 1)
+      gate.silence({ way: 'up' })
+      setTimeout(() => gate.pass(), 3_500)
+    })
+
+    await expect(silent).rejects.toThrow(DatabaseUnavailable)
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    expect(await notes()).toEqual([])
+  })
+})
+
+test('what is given up because of a lock does not commit when the lock is free', async () => {
+  await note(db, 1)
+  await other.query('begin')
+  await other.query('select from notes where id = 1 for update')
+  const started = performance.now()
+
+  const update = run(db, sql`update notes set text = 'late' where id = 1`)
+
+  await expect(update).rejects.toMatchObject({ name: 'DatabaseUnavailable', isOutcomeUnknown: false })
+  // Postgres gave up, before the client did.
+  expect(performance.now() - started).toBeLessThan(2_000)
+  await other.query('rollback')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(await one(db, sql`select text from notes where id = 1`)).toEqual({ text: '1' })
+})
+
+describe('is DatabaseUnavailable, with a certain outcome:', () => {
+  const refused: [code: string, work: () => Promise<unknown>][] = [
+    ['57014', () => run(db, sql`select pg_sleep(5)`)],
+    [
+      '55P03',
+      async () => {
+        await note(db, 1)
+        await other.query('begin')
+        await other.query('select from notes where id = 1 for update')
+        await run(db, sql`select from notes where id = 1 for update nowait`)
+      },
+    ],
+    ['25006', () => tx(db, (t) => run(t, sql`set transaction read only`).then(() => note(t, 1)))],
+    ['40001', () => raise('40001')],
+    ['53100', () => raise('53100')],
+    ['53200', () => raise('53200')],
+    ['53300', () => raise('53300')],
+    ['40P01', () => raise('40P01')],
+  ]
+  test.each(refused)('%s', async (code, work) => {
+    await expect(work()).rejects.toMatchObject({
+      name: 'DatabaseUnavailable',
+      isOutcomeUnknown: false,
+      cause: expect.objectContaining({ code }),
+    })
+  })
+
+  test('25P03, a transaction that was idle for too long', async () => {
+    const idle = tx(db, async (t) => {
+      await run(t, sql`set local idle_in_transaction_session_timeout = '50ms'`)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      await note(t, 1)
+    })
+
+    await expect(idle).rejects.toThrow(DatabaseUnavailable)
+  })
+})
+
+test('defaults of the database do not reach the session', async () => {
+  const { name } = await one<{ name: string }>(db, sql`select current_database() as name`)
+  const defaults = {
+    datestyle: "'German, DMY'",
+    intervalstyle: "'sql_standard'",
+    timezone: "'Asia/Kolkata'",
+    bytea_output: "'escape'",
+    default_transaction_isolation: "'serializable'",
+    synchronous_commit: "'off'",
+    idle_in_transaction_session_timeout: '0',
+    statement_timeout: '0',
+  }
+  for (const [key, value] of Object.entries(defaults))
+    await other.query(`alter database ${name} set ${key} = ${value}`)
+  const fresh = openPool(database.url, 1, 2)
+  try {
+    const rows = await many<{ name: string; setting: string }>(
+      fresh,
+      sql`select name, setting from pg_settings where lower(name) = any(${Object.keys(defaults)})`,
+    )
+    expect(Object.fromEntries(rows.map(({ name, setting }) => [name.toLowerCase(), setting]))).toEqual({
+      datestyle: 'ISO, MDY',
+      intervalstyle: 'postgres',
+      timezone: 'UTC',
+      bytea_output: 'hex',
+      default_transaction_isolation: 'read committed',
+      synchronous_commit: 'on',
+      idle_in_transaction_session_timeout: '1600',
+      statement_timeout: '1600',
+    })
+    const { at } = await one<{ at: Date }>(fresh, sql`select timestamptz '2026-11-29 12:00:00+00' as at`)
+    expect(at.toISOString()).toBe('2026-11-29T12:00:00.000Z')
+  } finally {
+    await fresh.close()
+    for (const key of Object.keys(defaults)) await other.query(`alter database ${name} reset ${key}`)
+  }
+})
+
+async function note(t: Db, id: number): Promise<void> {
+  await run(t, sql`insert into notes (id) values (${id})`)
+}
+
+async function notes(): Promise<number[]> {
+  return (await many<{ id: number }>(db, sql`select id from notes order by id`)).map(({ id }) => id)
+}
+
+function raise(code: string): Promise<unknown> {
+  const text = `do $$ begin raise exception 'as if' using errcode = '${code}'; end $$`
+  return run(db, { text, values: [] })
+}

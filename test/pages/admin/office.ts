@@ -1,0 +1,88 @@
+// What the tests of the console share: an administrator at a browser, and somebody with an app to look at.
+import { SYSTEM } from '../../../src/base/audit-events.ts'
+import { setRole } from '../../../src/core/users/roles.ts'
+import { many, one, run, sql } from '../../../src/db/pool.ts'
+import { type Api, type App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+
+/** A server with an administrator, a person and an app. */
+export interface Office {
+  stage: Stage & { photos: Api }
+  /** Signed in just now. */
+  ada: Person
+  jamie: Person
+  app: App
+}
+
+/** Opens the office. */
+export async function openOffice(
+  env?: Record<string, string>,
+  parts?: Parameters<typeof startStage>[1],
+): Promise<Office> {
+  const stage = await startStage(env, parts)
+  const ada = await administrator(stage, 'Ada')
+  const jamie = await stage.person('Jamie')
+  await ada.account('/admin')
+  return { stage, ada, jamie, app: await stage.app() }
+}
+
+/** One more administrator. */
+export async function administrator(stage: Stage, name: string): Promise<Person> {
+  const person = await stage.person(name)
+  await setRole(stage.db, person.id, 'admin', SYSTEM)
+  return person
+}
+
+/** Makes every sign-in of somebody this many minutes old. */
+export async function age(stage: Stage, person: Person, minutes: number): Promise<void> {
+  await run(
+    stage.db,
+    sql`update sessions
+        set payload = jsonb_set(payload::jsonb, '{loginTs}',
+                                to_jsonb((payload ->> 'loginTs')::bigint - ${minutes * 60}::int))::json
+        where user_id = ${person.id}`,
+  )
+}
+
+/** The value of the hidden field that our forms carry. */
+export function csrfOf(page: Page): string {
+  const found = /name="csrf" value="([^"]*)"/.exec(page.html)
+  if (!found) throw new Error(`no form on ${page.url.pathname}: ${page.text}`)
+  return found[1]!
+}
+
+/** Makes an app wait for approval, with these owners. */
+export async function wait(stage: Stage, app: App, ...owners: Person[]): Promise<void> {
+  await run(
+    stage.db,
+    sql`update clients set state = 'pending', registered_by = 'developer' where id = ${app.id}`,
+  )
+  for (const { id } of owners) {
+    await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${id})`)
+  }
+  await heard()
+}
+
+/** Time for the announcement of a change that was made past the server to arrive there. */
+export function heard(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 500))
+}
+
+/** A row of clients as it stands. */
+export function clientRow(stage: Stage, id: string): Promise<Record<string, unknown>> {
+  return one(stage.db, sql`select * from clients where id = ${id}`)
+}
+
+/** How many rows there are of what matters, to see that nothing changed. */
+export async function everything(stage: Stage): Promise<string> {
+  const rows = await many(
+    stage.db,
+    sql`select (select json_agg(to_jsonb(c) - 'last_used_at' order by id) from clients c) as clients,
+               (select json_agg(to_jsonb(s) - 'last_used_at' order by id) from client_secrets s) as secrets,
+               (select json_agg(u order by id) from (select id, role, disabled_at from users) u) as users,
+               (select json_agg(r order by name) from resource_scopes r) as scopes,
+               (select json_agg(k order by kid) from (select kid, state from signing_keys) k) as keys,
+               (select json_agg(s order by id) from consents s) as consents,
+               (select count(*) from jobs) as jobs`,
+  )
+  return JSON.stringify(rows)
+}

@@ -1,0 +1,96 @@
+// What the tests of the developers' pages share: developers, an administrator, and apps registered on the real pages.
+import { SYSTEM } from '../../../src/base/audit-events.ts'
+import { approveClient } from '../../../src/core/clients/review.ts'
+import { createOwnApp, type OwnInput } from '../../../src/core/ownership/developer-clients.ts'
+import { many, one, run, sql } from '../../../src/db/pool.ts'
+import { type Api, App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { administrator } from '../admin/office.ts'
+
+/** A server with two developers, somebody who uses apps, and an administrator. */
+export interface Workshop {
+  stage: Stage & { photos: Api }
+  dev: Person
+  other: Person
+  sam: Person
+  ada: Person
+}
+
+/** What a web app is registered with on the page. */
+export const WEB = {
+  name: 'Calendar',
+  type: 'web',
+  description: 'Prints calendars',
+  redirect_uris: 'https://calendar.example/callback',
+  scope: ['openid', 'profile', 'email', 'photos.read'],
+}
+
+/** Opens the workshop; everybody is signed in. */
+export async function openWorkshop(env?: Record<string, string>): Promise<Workshop> {
+  const stage = await startStage(env)
+  const [dev, other, sam] = [
+    await stage.person('Dev'),
+    await stage.person('Other'),
+    await stage.person('Sam'),
+  ]
+  const ada = await administrator(stage, 'Ada')
+  for (const person of [dev, other, sam]) await person.account()
+  await ada.account('/admin')
+  return { stage, dev, other, sam, ada }
+}
+
+/** Lets everybody change as much again as they may: tests do in seconds what takes people days. */
+export async function forgetChanges({ stage }: { stage: Stage }): Promise<void> {
+  await run(stage.db, sql`delete from rate_limits where key like 'changes%'`)
+}
+
+/** Registers an app without a browser; without `approval` it is active. */
+export async function ownApp(
+  { stage }: { stage: Stage },
+  owner: Person,
+  { approval = false, ...input }: Partial<OwnInput> & { approval?: boolean } = {},
+): Promise<App> {
+  const { client, secret } = await createOwnApp(
+    stage.db,
+    {
+      name: 'Calendar',
+      type: 'web',
+      ...(input.type === 'service' ? {} : { redirect_uris: [WEB.redirect_uris] }),
+      scopes: ['openid', 'profile', 'email', 'photos.read'],
+      ...input,
+    },
+    { approval },
+    { ...SYSTEM, type: 'user', id: owner.id },
+  )
+  if (!approval) await approveClient(stage.db, client.id, SYSTEM)
+  return new App(stage.origin, client.id, secret, client.redirect_uris[0] ?? '')
+}
+
+/** The id of the app that was registered last. */
+export async function lastApp({ stage }: { stage: Stage }): Promise<string> {
+  const { id } = await one<{ id: string }>(
+    stage.db,
+    sql`select id from clients order by created_at desc, id limit 1`,
+  )
+  return id
+}
+
+/** Everything that these pages can change, to see that nothing did. */
+export async function portalRows({ stage }: { stage: Stage }): Promise<string> {
+  const rows = await many(
+    stage.db,
+    sql`select (select json_agg(to_jsonb(c) - 'last_used_at' order by id) from clients c) as clients,
+               (select json_agg(to_jsonb(s) - 'last_used_at' order by id) from client_secrets s) as secrets,
+               (select json_agg(o order by client_id, user_id) from client_owners o) as owners,
+               (select json_agg(t order by client_id, email) from client_test_users t) as test_users,
+               (select json_agg(i order by id) from client_invitations i) as invitations,
+               (select json_agg(ch order by client_id) from client_changes ch) as changes`,
+  )
+  return JSON.stringify(rows)
+}
+
+/** The link on a page that shows an invitation. */
+export function linkOn(page: Page): string {
+  const found = /\/developer\/invitations\/[\w-]+/.exec(page.html)
+  if (!found) throw new Error(`no link: ${page.text}`)
+  return found[0]
+}

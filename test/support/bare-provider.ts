@@ -1,0 +1,335 @@
+// oidc-provider by itself, over HTTP and in memory, with every method replaced that src/protocol/internals.ts replaces, and nothing
+// else of ours.
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, generateKeyPair } from 'jose'
+import Koa, { type Context } from 'koa'
+import compose from 'koa-compose'
+import { type Adapter, type AdapterPayload, type Configuration, Provider } from 'oidc-provider'
+import {
+  formStateOf,
+  isSessionStored,
+  leaveSession,
+  middlewareOf,
+  onUntyped,
+  providerContext,
+  replaceClientLookup,
+  replacePrompts,
+  replaceSecretComparison,
+  replaceSessionRotation,
+  replaceTokenId,
+  replaceTokenValue,
+  routeOf,
+  useAround,
+} from '../../src/protocol/internals.ts'
+
+/** An API whose tokens are JWTs. */
+export const API = 'https://api.example'
+/** An authorization request. */
+export const REQUEST = {
+  client_id: 'app',
+  response_type: 'code',
+  redirect_uri: 'https://app.example/callback',
+  scope: 'openid',
+}
+
+interface Call {
+  model: string
+  call: 'upsert' | 'destroy'
+  id: string
+  payload?: AdapterPayload
+}
+
+/** The library behind a Koa, with a browser that visits it, and what was seen of it by all of internals.ts. */
+export interface Host {
+  server: Server
+  provider: Provider
+  /** The same without anything replaced. */
+  untouched: Provider
+  publicKey: Awaited<ReturnType<typeof generateKeyPair>>['publicKey']
+  seen: ReturnType<typeof nothingSeen>
+  get(path: string): Promise<{ location: string | null }>
+  post(
+    path: string,
+    form: Record<string, string>,
+    secret?: string,
+  ): Promise<{ status: number; body: Record<string, unknown> }>
+  /** From a pushed request to its code, over a page each for login and consent. */
+  signIn(): Promise<void>
+  /** Another browser. */
+  forget(): void
+  cookies(): string[]
+  stored(model: string): AdapterPayload[]
+}
+
+function nothingSeen() {
+  return {
+    calls: [] as Call[],
+    contexts: [] as Context[],
+    current: undefined as Context | undefined,
+    events: [] as string[],
+    formats: [] as unknown[],
+    values: [] as object[],
+    payloads: [] as unknown[],
+    lookups: [] as unknown[],
+    secrets: [] as string[],
+    rotations: [] as object[],
+    pending: [] as string[],
+    cookiesAtStoring: [] as string[][],
+    form: undefined as { isStored: boolean; secret?: string; error?: Error } | undefined,
+  }
+}
+
+const SECRET = 'right'
+
+/** Starts it, on a port of its own. */
+export async function startHost(): Promise<Host> {
+  const seen = nothingSeen()
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
+  const app = new Koa()
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const jwk = { ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig', kid: 'a' }
+  const settled = settings(seen, { keys: [jwk] } as Configuration['jwks'])
+  const provider = new Provider(issuer, settled)
+  const untouched = new Provider(issuer, settled)
+  replaceAll(provider, seen)
+  useAround(provider, async (ctx, next) => {
+    await next()
+    seen.contexts.push(ctx)
+  })
+  app.use(async (ctx, next) => {
+    if (ctx.path.startsWith('/interaction/')) await decide(provider, ctx)
+    else await next()
+  })
+  app.use(compose(middlewareOf(provider)))
+  server.on('request', app.callback())
+
+  const jar = new Map<string, { value: string; path: string }>()
+  const send = async (path: string, init: RequestInit = {}): Promise<Response> => {
+    const sent = [...jar].filter(([, { path: under }]) => path.startsWith(under))
+    const cookie = sent.map(([key, { value }]) => `${key.split(' ')[0]}=${value}`).join('; ')
+    const headers = { ...(init.headers as Record<string, string>), cookie }
+    const answer = await fetch(issuer + path, { ...init, headers, redirect: 'manual' })
+    for (const line of answer.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      const under = /path=([^;]+)/.exec(line)?.[1] ?? '/'
+      if (value) jar.set(`${name} ${under}`, { value, path: under })
+      else jar.delete(`${name} ${under}`)
+    }
+    return answer
+  }
+  const host: Host = {
+    server,
+    provider,
+    untouched,
+    publicKey,
+    seen,
+    async get(path) {
+      const answer = await send(path)
+      await answer.text()
+      return { location: answer.headers.get('location') }
+    },
+    async post(path, form, secret = SECRET) {
+      const authorization = `Basic ${Buffer.from(`app:${secret}`).toString('base64')}`
+      // Forms of people are no client's.
+      const headers: Record<string, string> = path === '/device' ? {} : { authorization }
+      const answer = await send(path, { method: 'POST', body: new URLSearchParams(form), headers })
+      const text = await answer.text()
+      const isJson = answer.headers.get('content-type')?.includes('json')
+      return { status: answer.status, body: isJson ? JSON.parse(text) : {} }
+    },
+    async signIn() {
+      this.forget()
+      seen.rotations.length = 0
+      seen.calls.length = 0
+      // A session that is new has nothing to give another id to.
+      await this.get('/device')
+      const { body } = await this.post('/par', REQUEST)
+      const query = new URLSearchParams({ client_id: 'app', request_uri: String(body.request_uri) })
+      for (
+        let address: string | null = `/auth?${query}`;
+        address && !address.startsWith(REQUEST.redirect_uri);
+      ) {
+        address = (await this.get(address)).location
+        address = address?.replace(issuer, '') ?? null
+      }
+    },
+    forget: () => jar.clear(),
+    cookies: () => [...jar.keys()].map((key) => key.split(' ')[0]!),
+    stored: (model) =>
+      seen.calls
+        .filter((each) => each.model === model && each.call === 'upsert')
+        .map(({ payload }) => payload!),
+  }
+  return host
+}
+
+type Seen = Host['seen']
+
+function settings(seen: Seen, jwks: Configuration['jwks']): Configuration {
+  const noteForm = (ctx: Context, error?: Error): void => {
+    if (ctx.query.leave) leaveSession(ctx)
+    seen.form = { isStored: isSessionStored(ctx), secret: formStateOf(ctx.oidc.session)?.secret, error }
+    ctx.body = 'a form'
+  }
+  return {
+    adapter: (model) => adapter(model, seen),
+    clients: [
+      {
+        client_id: 'app',
+        client_secret: 'none that anybody presents',
+        redirect_uris: [REQUEST.redirect_uri],
+        post_logout_redirect_uris: ['https://app.example/bye'],
+        grant_types: [
+          'authorization_code',
+          'client_credentials',
+          'urn:ietf:params:oauth:grant-type:device_code',
+        ],
+      },
+    ],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    cookies: { keys: ['a key'], names: { session: '_session' }, short: { signed: false } },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      deviceFlow: {
+        enabled: true,
+        userCodeInputSource: async (ctx, _form, _out, error) => noteForm(ctx, error),
+      },
+      introspection: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: () => ({ scope: '', audience: API, accessTokenFormat: 'jwt' }),
+      },
+      revocation: { enabled: true },
+      rpInitiatedLogout: { enabled: true },
+    },
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
+    jwks,
+    pkce: { required: () => false },
+    routes: {
+      authorization: '/auth',
+      code_verification: '/device',
+      device_authorization: '/device_authorization',
+      end_session: '/session/end',
+      introspection: '/introspect',
+      pushed_authorization_request: '/par',
+      revocation: '/revoke',
+      token: '/token',
+      userinfo: '/userinfo',
+    },
+    ttl: {
+      AccessToken: 60,
+      AuthorizationCode: 60,
+      ClientCredentials: 60,
+      DeviceCode: 60,
+      Grant: 60,
+      IdToken: 60,
+      Interaction: 60,
+      Session: 60,
+    },
+  }
+}
+
+function replaceAll(provider: Provider, seen: Seen): void {
+  replaceTokenId(provider.ClientCredentials, (token, original) => {
+    const id = original()
+    seen.formats.push(token.format)
+    return token.format === 'jwt' ? `jti-${id}` : `opaque-${id}`
+  })
+  replaceTokenValue(provider.ClientCredentials, async (token, original) => {
+    if (token.format !== 'jwt') return original()
+    token.format = 'opaque'
+    const { payload } = await original()
+    Object.assign(token, { format: 'jwt', iat: payload!.iat, exp: payload!.exp })
+    const made = await original()
+    seen.payloads.push(payload)
+    seen.values.push(made)
+    return { ...made, payload: payload! }
+  })
+  replaceClientLookup(provider, (id, original) => {
+    seen.lookups.push(id)
+    seen.current = providerContext()
+    return original(id)
+  })
+  replaceSecretComparison(provider, async (client, secret) => {
+    if (client.clientId !== 'app' || !providerContext()) throw new Error('not as it was')
+    seen.secrets.push(secret)
+    return secret === SECRET
+  })
+  replaceSessionRotation(provider, (_session, original) => {
+    const ctx = providerContext()
+    seen.rotations.push({ route: routeOf(ctx), login: ctx?.oidc.result?.login !== undefined })
+    original()
+  })
+  const prompts = new Set(['login', 'consent'])
+  replacePrompts(
+    provider,
+    () => {
+      seen.pending.push('prompts')
+      return prompts
+    },
+    (oidc, name) => {
+      seen.pending.push(name)
+      return prompts.has(name) && !oidc.result?.[name] && !oidc.entities.Interaction?.lastSubmission?.[name]
+    },
+  )
+  for (const event of [
+    'device_authorization.success',
+    'device_authorization.error',
+    'pushed_authorization_request.error',
+  ] as const) {
+    onUntyped(provider, event, () => seen.events.push(event))
+  }
+}
+
+// The pages, which decide by themselves.
+async function decide(provider: Provider, ctx: Context): Promise<void> {
+  const { prompt } = await provider.interactionDetails(ctx.req, ctx.res)
+  ctx.respond = false
+  if (prompt.name === 'login') {
+    await provider.interactionFinished(ctx.req, ctx.res, { login: { accountId: 'ada' } })
+    return
+  }
+  const grant = new provider.Grant({ accountId: 'ada', clientId: 'app' })
+  grant.addOIDCScope('openid')
+  const grantId = await grant.save()
+  const consented = { consent: { grantId } }
+  await provider.interactionFinished(ctx.req, ctx.res, consented, { mergeWithLastSubmission: false })
+}
+
+const rows = new Map<string, AdapterPayload>()
+
+function adapter(model: string, seen: Seen): Adapter {
+  const key = (id: string) => `${model} ${id}`
+  const findBy = (name: 'uid' | 'userCode', value: string) =>
+    [...rows].find(([each, row]) => each.startsWith(`${model} `) && row[name] === value)?.[1]
+  return {
+    async upsert(id, payload) {
+      seen.calls.push({ model, call: 'upsert', id, payload: structuredClone(payload) })
+      if (model === 'Session') seen.cookiesAtStoring.push(namesOfCookies(providerContext()))
+      rows.set(key(id), payload)
+    },
+    find: async (id) => rows.get(key(id)),
+    findByUid: async (uid) => findBy('uid', uid),
+    findByUserCode: async (code) => findBy('userCode', code),
+    async consume(id) {
+      Object.assign(rows.get(key(id)) ?? {}, { consumed: true })
+    },
+    async destroy(id) {
+      seen.calls.push({ model, call: 'destroy', id })
+      rows.delete(key(id))
+    },
+    revokeByGrantId: async () => {},
+  }
+}
+
+function namesOfCookies(ctx: Context | undefined): string[] {
+  const lines = [(ctx?.response.get('set-cookie') || []) as string | string[]].flat()
+  return lines.map((line) => line.split('=')[0]!).filter((name) => name.startsWith('_session'))
+}

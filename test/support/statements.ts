@@ -1,0 +1,27 @@
+// What this process sends to PostgreSQL, as it is sent: to count round trips, and to look at plans.
+import pg from 'pg'
+
+/** A statement as it was sent. */
+export interface Sent {
+  text: string
+  values: unknown[]
+}
+
+/** Writes every statement down that any connection of this process sends while `work` runs, transactions included. */
+export async function statementsOf(work: (sofar: readonly Sent[]) => Promise<unknown>): Promise<Sent[]> {
+  const sent: Sent[] = []
+  const prototype = pg.Client.prototype as { query: (...args: unknown[]) => unknown }
+  const original = prototype.query
+  prototype.query = function (this: unknown, ...args: unknown[]) {
+    const [first] = args as [string | { text?: string; values?: unknown[] }]
+    if (typeof first === 'string') sent.push({ text: first, values: [] })
+    else if (first?.text !== undefined) sent.push({ text: first.text, values: first.values ?? [] })
+    return original.apply(this, args)
+  }
+  try {
+    await work(sent)
+  } finally {
+    prototype.query = original
+  }
+  return sent
+}
