@@ -210,6 +210,12 @@ const SESSION: Record<string, string> = {
   tcp_keepalives_count: '3',
 }
 
+/** Between two crashes of PostgreSQL, as each connection found it. A crash ends all connections, so it stays true of each. */
+const runs = new WeakMap<pg.ClientBase, string>()
+
+// PostgreSQL starts its statistics anew when it recovers from a crash, and a standby has its own; a clean restart keeps them.
+const RUN = fragment`extract(epoch from pg_stat_get_bgwriter_stat_reset_time())::text`
+
 // As a statement, because poolers refuse most of these in the start-up message.
 async function setSession(client: pg.ClientBase, answerSeconds?: number): Promise<void> {
   const milliseconds = (share: number): string => `${Math.round((answerSeconds ?? 0) * 1000 * share)}ms`
@@ -221,12 +227,14 @@ async function setSession(client: pg.ClientBase, answerSeconds?: number): Promis
         idle_in_transaction_session_timeout: milliseconds(STATEMENT_SHARE),
       }
     : {}
-  await client.query(
-    sql`select set_config(name, value, false) from json_each_text(${JSON.stringify({ ...SESSION, ...limits })}) as s (name, value)
-        union all
-        -- Without it, what was acknowledged could be lost with the power. Stronger settings are left alone.
-        select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'` as pg.QueryConfig,
+  const settings = JSON.stringify({ ...SESSION, ...limits })
+  const { rows } = await client.query<{ run: string }>(
+    sql`select ${RUN} as run,
+          (select count(set_config(name, value, false)) from json_each_text(${settings}) as s (name, value)),
+          -- Without it, what was acknowledged could be lost with the power. Stronger settings are left alone.
+          case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end` as pg.QueryConfig,
   )
+  runs.set(client, rows[0]!.run)
 }
 
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
@@ -259,7 +267,7 @@ async function commit(pool: pg.Pool, client: pg.PoolClient, id: string): Promise
   } catch (thrown) {
     const error = asDatabaseError(thrown)
     const isUnknown = error instanceof DatabaseUnavailable && error.isOutcomeUnknown
-    if (isUnknown && (await outcomeOf(pool, id)) === 'committed') return true
+    if (isUnknown && (await isCommitted(pool, id, runs.get(client)))) return true
     throw error
   }
 }
@@ -267,26 +275,31 @@ async function commit(pool: pg.Pool, client: pg.PoolClient, id: string): Promise
 const OUTCOME_MS = 1_000
 const ASK_AGAIN_MS = 50
 
-/** What became of a transaction whose connection is lost; undefined when that cannot be found out soon. */
-async function outcomeOf(pool: pg.Pool, id: string): Promise<'committed' | 'aborted' | undefined> {
+/**
+ * Whether a transaction whose connection is lost has committed; false, too, when that cannot be found out soon.
+ * @param run of its connection. PostgreSQL gives a number away again that had not reached the disk when it crashed, so
+ *   after a crash a committed transaction of this number may be another one.
+ */
+async function isCommitted(pool: pg.Pool, id: string, run: string | undefined): Promise<boolean> {
   const deadline = performance.now() + OUTCOME_MS
   while (performance.now() < deadline) {
-    const outcome = await soon(askOutcome(pool, id), deadline).catch(() => undefined)
-    if (outcome === 'committed' || outcome === 'aborted') return outcome
+    const found = await soon(askOutcome(pool, id), deadline).catch(() => undefined)
+    if (found?.outcome === 'committed') return found.run === run
+    if (found?.outcome === 'aborted') return false
     await sleep(ASK_AGAIN_MS)
   }
-  return undefined
+  return false
 }
 
 // A transaction that waits for a commit which is never going to come is ended; one that is being committed is not.
-async function askOutcome(pool: pg.Pool, id: string): Promise<string | undefined> {
-  const { rows } = await send<{ outcome: string }>(
+async function askOutcome(pool: pg.Pool, id: string): Promise<{ outcome: string | null; run: string }> {
+  const { rows } = await send<{ outcome: string | null; run: string }>(
     pool,
-    sql`select pg_xact_status(${id}::xid8) as outcome,
+    sql`select ${RUN} as run, pg_xact_status(${id}::xid8) as outcome,
                (select pg_terminate_backend(pid) from pg_stat_activity
                 where backend_xid = ${id}::xid8::xid and state like 'idle in transaction%')`,
   )
-  return rows[0]?.outcome
+  return rows[0]!
 }
 
 function soon<T>(work: Promise<T>, deadline: number): Promise<T | undefined> {
