@@ -51,6 +51,8 @@ export interface Figures {
   acknowledged: number
   unavailable: number
   broken: number
+  /** Who was told 503 or nothing, and on what; the first few. */
+  failures: string[]
   errors: number
   breaches: Breaches
   /** Nodes that ended by themselves. */
@@ -231,6 +233,10 @@ function figuresOf(answers: Answer[], windows: Window[], { mayWait = () => true 
     requests: answers.length,
     unavailable: count('unavailable'),
     broken: count('broken'),
+    failures: answers
+      .filter(({ outcome }) => outcome === 'broken' || outcome === 'unavailable')
+      .slice(0, 5)
+      .map(({ who, what, outcome }) => `${who}, ${what}, ${outcome}`),
     errors: count('error'),
     longest: took(waiting),
     slowest: slowest ? `${slowest.who}, ${slowest.what}, ${slowest.outcome}` : '',

@@ -159,6 +159,11 @@ class Asker {
     clearInterval(this.#poll)
   }
 
+  /** Whether somebody who chooses among the nodes would send a request to this one now. */
+  mayAsk(target: Target): boolean {
+    return target.isRunning && this.#ready?.get(target.name) !== false
+  }
+
   /**
    * Sends a request to some node, again after a 503 and to another after no answer, until somebody says something else.
    * @param only the one node to ask. @throws Error when nobody does for a minute
@@ -450,7 +455,7 @@ export async function startLoad(
     const refusedEverywhere = async (app: App, what: string): Promise<void> => {
       const form = { grant_type: 'client_credentials' }
       for (const target of targets) {
-        if (!target.isRunning) continue
+        if (!asker.mayAsk(target)) continue
         const to = (node: string) => call(node, '/token', app, form)
         const { reply } = await asker.ask(who, `POST /token (${what})`, to, target)
         if (reply.status === 200) breaches.alive.push(`${who}: ${what} got a token`)

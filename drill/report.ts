@@ -70,7 +70,8 @@ export function breachesOf({
   if (longest > LIMIT_MS) found.push(`an answer took ${seconds(longest)} (${slowest})`)
   if (recovery > LIMIT_MS) found.push(`recovery took ${seconds(recovery)}`)
   const failed = rest.unavailable + rest.broken
-  if (scenario.choice === 'ready' && failed > 0) found.push(`${failed} requests failed`)
+  if (scenario.choice === 'ready' && failed > 0)
+    found.push(`${failed} requests failed: ${rest.failures.join('; ')}`)
   if (rest.othersUnavailable) found.push(`${rest.othersUnavailable} requests of others were answered 503`)
   return found.map((text) => `${scenario.name}: ${text}`)
 }
