@@ -92,6 +92,11 @@ test('the time is what Date.now says, which is set by the database', async () =>
   expect(await filesWith(/\bnew Date\(\)/)).toEqual([])
 })
 
+test('the OpenID scopes stand once', async () => {
+  // The configuration has them as what apps that register themselves may ask for, which is the operator's to decide.
+  expect(await filesWith(/offline_access/)).toEqual(['base/config.ts', 'base/openid-scopes.ts'])
+})
+
 test("the library's insides stand in one file: nothing else casts its objects or replaces its methods", async () => {
   const guilty = async (pattern: RegExp) =>
     (await filesWith(pattern)).filter(

@@ -1,6 +1,6 @@
 // registration-tokens: what lets apps register themselves.
 import { type Command, InvalidArgumentError } from 'commander'
-import { OPENID_SCOPES } from '../core/clients/metadata.ts'
+import { OPENID_SCOPES } from '../base/openid-scopes.ts'
 import {
   createRegistrationToken,
   findRegistrationToken,

@@ -5,8 +5,9 @@ import type { Context } from 'koa'
 import { type Client, type Configuration, Provider, type ResourceServer } from 'oidc-provider'
 import type { Config } from '../base/config.ts'
 import { newCredential } from '../base/credentials.ts'
+import { claimsOf, OPENID_CLAIMS, OPENID_SCOPES } from '../base/openid-scopes.ts'
 import type { Secrets } from '../base/secrets.ts'
-import { DEVICE_INTERVAL_SECONDS, OPENID_SCOPES } from '../core/clients/metadata.ts'
+import { DEVICE_INTERVAL_SECONDS } from '../core/clients/metadata.ts'
 import { matchingSecret } from '../core/clients/secrets.ts'
 import type { ClientUseRecorder } from '../core/clients/usage.ts'
 import type { DocumentReader } from '../core/registration/document-reader.ts'
@@ -98,7 +99,7 @@ function settings(parts: ProviderParts): Configuration {
     adapter: adapterFactory(parts),
     acrValues: [],
     allowOmittingSingleRegisteredRedirectUri: false,
-    claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
+    claims: OPENID_CLAIMS,
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
     clientBasedCORS: (_ctx, origin, client) => mayCallFrom(client, origin),
     clients: [
@@ -167,8 +168,7 @@ function settings(parts: ProviderParts): Configuration {
     findAccount: async (_ctx, sub) => {
       const user = await throughStorage(() => findPerson(db, sub))
       if (!user) return undefined
-      const { id, name, email, email_verified } = user
-      return { accountId: id, claims: () => ({ sub: id, name, email, email_verified }) }
+      return { accountId: user.id, claims: () => claimsOf(user) }
     },
     fetch: asFetch(parts.fetchOutside),
     interactions: { policy: promptPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },

@@ -25,15 +25,15 @@ export const BIN = join(import.meta.dirname, '..', '..', 'bin', 'valetkey')
 /** A key list that is long enough; the same for all commands of a test. */
 export const SECRET_KEYS = 'a key of the command line tests and long enough'
 
-/** A runner of commands against one database. */
-export function against(databaseUrl: string) {
+/** A runner of commands against one database. @param bin the script; absent: ours */
+export function against(databaseUrl: string, bin = BIN) {
   const env = { DATABASE_URL: databaseUrl, SECRET_KEYS }
   return {
     run: (args: string[], options: RunOptions = {}) =>
-      valetkey(args, { ...options, env: { ...env, ...options.env } }),
+      valetkey(args, { ...options, env: { ...env, ...options.env } }, bin),
     /** Runs with --json, expects success and one document. */
     async json<T = Record<string, unknown>>(args: string[], options: RunOptions = {}): Promise<T> {
-      const ran = await valetkey([...args, '--json'], { ...options, env: { ...env, ...options.env } })
+      const ran = await valetkey([...args, '--json'], { ...options, env: { ...env, ...options.env } }, bin)
       if (ran.code !== 0) throw new Error(`valetkey ${args.join(' ')} exited with ${ran.code}: ${ran.stderr}`)
       return JSON.parse(ran.stdout) as T
     },
@@ -41,8 +41,8 @@ export function against(databaseUrl: string) {
 }
 
 /** Runs one command to its end. */
-export function valetkey(args: string[], { env, input = '' }: RunOptions = {}): Promise<Ran> {
-  const child = spawn(process.execPath, [BIN, ...args], { env: { ...BARE, ...env } })
+export function valetkey(args: string[], { env, input = '' }: RunOptions = {}, bin = BIN): Promise<Ran> {
+  const child = spawn(process.execPath, [bin, ...args], { env: { ...BARE, ...env } })
   // A command that does not read leaves us a broken pipe.
   child.stdin.on('error', () => {})
   child.stdin.end(input)

@@ -1,8 +1,8 @@
 // The small rules of the protocol's side, each by itself: scopes in words, parting what is allowed, what Postgres can hold,
 // and a registration in the provider's words.
 import { describe, expect, test } from '@jest/globals'
+import { openidWords } from '../../src/base/openid-scopes.ts'
 import type { Registration } from '../../src/core/clients/cache.ts'
-import { openidWords } from '../../src/core/grants/openid-scopes.ts'
 import { DatabaseUnavailable } from '../../src/db/pool.ts'
 import { providerMetadata } from '../../src/protocol/rules/clients.ts'
 import { all, split } from '../../src/protocol/rules/grants.ts'

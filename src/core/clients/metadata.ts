@@ -1,6 +1,7 @@
 // What may be registered as a client: the rules of RFC 7591, RFC 8252 and RFC 9700, said so that a developer can mend
 // the mistake. It knows no storage; every door (command line, pages, API) comes through here.
 import { z } from 'zod'
+import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
 import { isPlainName } from '../../base/printable.ts'
 
 /** Kinds of client. A resource_server is an API's own credentials; it can do nothing but introspect. */
@@ -17,9 +18,6 @@ export const DEVICE_INTERVAL_SECONDS = 5
 
 /** What ID tokens may be signed with. */
 export const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
-
-/** The OpenID scopes, which belong to no API. */
-export const OPENID_SCOPES = ['openid', 'profile', 'email', 'offline_access'] as const
 
 /** A registration that is refused; the message names the field, what is wrong, and a right example. */
 export class InvalidMetadata extends Error {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import type { Actor } from '../../base/audit-events.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
 import { type Db, fragment, isUniqueViolation, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
@@ -13,7 +14,6 @@ import {
   type ClientMetadata,
   type ClientType,
   InvalidMetadata,
-  OPENID_SCOPES,
   validMetadata,
 } from './metadata.ts'
 import { addSecret, addSecrets } from './secrets.ts'
@@ -363,9 +363,8 @@ function allowedScopes(
   door: Client['registered_by'],
 ): KnownScope[] {
   return scopes.flatMap((name) => {
-    const isOpenid = (OPENID_SCOPES as readonly string[]).includes(name)
     const isOurs = door === 'admin' && isApiScope(name)
-    return ofApis.get(name) ?? (isOpenid || isOurs ? { name, kinds: null } : [])
+    return ofApis.get(name) ?? (isOpenidScope(name) || isOurs ? { name, kinds: null } : [])
   })
 }
 

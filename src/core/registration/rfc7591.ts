@@ -1,13 +1,8 @@
 // A registration in the words of RFC 7591 and OpenID Connect Registration, both ways. What may be registered stands in
 // metadata.ts; this file only translates, member by member, so that nothing else can come along. It knows no storage.
 import { z } from 'zod'
-import {
-  type ClientInput,
-  DEVICE_GRANT,
-  ID_TOKEN_ALGS,
-  InvalidMetadata,
-  OPENID_SCOPES,
-} from '../clients/metadata.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
+import { type ClientInput, DEVICE_GRANT, ID_TOKEN_ALGS, InvalidMetadata } from '../clients/metadata.ts'
 
 /** What apps at this door authenticate with. */
 export type AuthMethod = (typeof AUTH_METHODS)[number]
@@ -220,9 +215,8 @@ function authMethodOf({ token_endpoint_auth_method, application_type, grant_type
 }
 
 function scopesOf({ scope }: Members, may: Permission, type: ClientInput['type']): string[] {
-  const isOpenid = (name: string) => (OPENID_SCOPES as readonly string[]).includes(name)
   const scopes = may.scopesFor(type)
-  const allowed = type === 'service' ? scopes.filter((name) => !isOpenid(name)) : scopes
+  const allowed = type === 'service' ? scopes.filter((name) => !isOpenidScope(name)) : scopes
   if (scope === null || scope === undefined) return allowed
   const asked = scope.split(' ').filter(Boolean)
   const refused = asked.find((name) => !allowed.includes(name))

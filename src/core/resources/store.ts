@@ -2,10 +2,11 @@
 
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import type { Actor } from '../../base/audit-events.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isPlainName } from '../../base/printable.ts'
 import { type Db, isUniqueViolation, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
-import { APP_TYPES, InvalidMetadata, OPENID_SCOPES } from '../clients/metadata.ts'
+import { APP_TYPES, InvalidMetadata } from '../clients/metadata.ts'
 import { type Client, createResourceServerClient } from '../clients/store.ts'
 
 /** A scope of an API, with what the consent page says about it. */
@@ -184,7 +185,7 @@ export function kindsOf(kinds: readonly AppKind[] | null | undefined): AppKind[]
 
 /** @throws InvalidMetadata for what cannot be a scope, or cannot be said of one */
 export function checkScope(scope: NewScope): void {
-  if ((OPENID_SCOPES as readonly string[]).includes(scope.name)) {
+  if (isOpenidScope(scope.name)) {
     throw new InvalidMetadata(
       'scopes',
       `${scope.name} belongs to OpenID Connect; choose another, e.g. photos.read`,

@@ -1,6 +1,7 @@
 // Apps with access, as their owner sees and removes them.
+
+import { openidWords } from '../../base/openid-scopes.ts'
 import { type AppView, appView } from '../../core/clients/presentation.ts'
-import { openidWords } from '../../core/grants/openid-scopes.ts'
 import {
   type AppWithAccess,
   listApps,

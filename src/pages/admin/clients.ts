@@ -1,7 +1,8 @@
 // The apps as administrators find and read them.
 
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isDocumentId } from '../../core/clients/document-url.ts'
-import { APP_TYPES, OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { APP_TYPES } from '../../core/clients/metadata.ts'
 import { findOwners } from '../../core/clients/owners.ts'
 import { findChange } from '../../core/clients/pending-changes.ts'
 import { appView, hostOf } from '../../core/clients/presentation.ts'
@@ -115,7 +116,7 @@ export function clientAdmin({
           door: DOOR_WORDS[client.registered_by],
           scopes: client.scopes.map((name) => ({
             name,
-            api: (OPENID_SCOPES as readonly string[]).includes(name) ? 'OpenID' : known.get(name),
+            api: isOpenidScope(name) ? 'OpenID' : known.get(name),
           })),
         },
         state: stateOf(client),

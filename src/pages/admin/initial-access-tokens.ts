@@ -1,6 +1,7 @@
 // The tokens that let apps register themselves, as administrators make, list and end them.
 import { z } from 'zod'
-import { InvalidMetadata, OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
+import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import {
   createRegistrationToken,
   findRegistrationToken,

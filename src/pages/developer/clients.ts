@@ -1,6 +1,6 @@
 // A developer's own apps: the list, one app with how it stands, asking again, and deleting it.
 
-import { OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { findOwners, listOwnApps, MOST_APPS } from '../../core/clients/owners.ts'
 import { findChange, withdrawChange } from '../../core/clients/pending-changes.ts'
 import { appView, hostOf } from '../../core/clients/presentation.ts'
@@ -52,7 +52,7 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
           kind: KIND_WORDS[client.type],
           scopes: client.scopes.map((name) => ({
             name,
-            api: (OPENID_SCOPES as readonly string[]).includes(name) ? 'OpenID' : known.get(name),
+            api: isOpenidScope(name) ? 'OpenID' : known.get(name),
           })),
         },
         state: stateOf(client),

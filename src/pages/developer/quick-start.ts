@@ -1,6 +1,7 @@
 // The quick start of one app, for those who look after it: programs that sign somebody in, filled in and ready to run.
 
-import { hasRedirects, OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
+import { hasRedirects } from '../../core/clients/metadata.ts'
 import { isConfidential } from '../../core/clients/store.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
 import { type DeveloperParts, frameOf, getOwnApp } from './own-client.ts'
@@ -12,7 +13,6 @@ export function quickStartPages({ db, issuer, resources, render }: DeveloperPart
     async show(ctx: SignedIn): Promise<void> {
       const client = await getOwnApp(db, ctx)
       const type = client.type as SnippetFacts['type']
-      const isOpenid = (scope: string) => (OPENID_SCOPES as readonly string[]).includes(scope)
       const apis = (await resources.all()).filter((api) =>
         api.scopes.some(({ name }) => client.scopes.includes(name)),
       )
@@ -32,7 +32,7 @@ export function quickStartPages({ db, issuer, resources, render }: DeveloperPart
         is_pending: client.state === 'pending',
         scopes,
         other_apis: type === 'service' ? apis.slice(1).map(({ name }) => name) : [],
-        signs_in: type !== 'service' && scopes.some(isOpenid),
+        signs_in: type !== 'service' && scopes.some(isOpenidScope),
         keeps_secret: isConfidential(client.type),
         snippets: snippetsFor({
           ...client,

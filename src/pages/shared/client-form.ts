@@ -3,7 +3,8 @@
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { isApiScope } from '../../base/admin-api-scopes.ts'
-import { APP_TYPES, type InvalidMetadata, OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { OPENID_HINTS, OPENID_SCOPES } from '../../base/openid-scopes.ts'
+import { APP_TYPES, type InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Client } from '../../core/clients/store.ts'
 import type { ClientChange } from '../../core/clients/update.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
@@ -143,12 +144,7 @@ export async function scopeChoices(
   const apis = [
     {
       name: 'OpenID',
-      scopes: OPENID_SCOPES.map((name) => ({
-        name,
-        sentence: OPENID_HINTS[name],
-        dangerous: false,
-        kinds: null,
-      })),
+      scopes: OPENID_HINTS.map(({ name, hint }) => ({ name, sentence: hint, dangerous: false, kinds: null })),
     },
     ...(await resources.all()).filter(
       ({ scopes }) => door === 'admin' || !scopes.some(({ name }) => isApiScope(name)),
@@ -162,14 +158,6 @@ export async function scopeChoices(
       checked: scopes.has(scope.name),
     })),
   }))
-}
-
-// For who registers an app; what people read about these scopes is in core/grants/openid-scopes.ts.
-const OPENID_HINTS: Record<(typeof OPENID_SCOPES)[number], string> = {
-  openid: 'Know that it is the same person again',
-  profile: 'Their name',
-  email: 'Their email address',
-  offline_access: 'Stay connected while they are away',
 }
 
 function hintOf({ sentence, dangerous, kinds }: Omit<ResourceScope, 'name' | 'detail'>): string | undefined {

@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import type { Context } from 'koa'
 import type { errors } from 'oidc-provider'
 import { digest, kindOf } from '../../base/credentials.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { DEVICE_GRANT } from '../../core/clients/metadata.ts'
 import { nearest } from '../../core/diagnostics/diff.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
@@ -156,7 +157,7 @@ function responseType({ client, params }: Seen): Reason {
 async function scopeNotAllowed({ client, scope = '', says, resources }: Seen): Promise<Reason> {
   const allowed = [...(client?.scope?.split(' ') ?? []), ...(client?.resource_scopes ?? [])]
   const expected = `any of: ${allowed.join(' ') || 'none'}`
-  const isKnown = OPENID.has(scope) || (await resources.findScope(scope)) !== undefined
+  const isKnown = isOpenidScope(scope) || (await resources.findScope(scope)) !== undefined
   return { kind: isKnown ? 'scope_not_allowed' : 'scope_unknown', expected, came: scope || says }
 }
 
@@ -228,4 +229,3 @@ const SHOWN = new Set([
   'request_uri',
   'token_type_hint',
 ])
-const OPENID = new Set(['openid', 'profile', 'email', 'offline_access'])

@@ -2,9 +2,9 @@
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { digest } from '../../base/credentials.ts'
+import { OPENID_SCOPES, openidWords } from '../../base/openid-scopes.ts'
 import { isDocumentId } from '../../core/clients/document-url.ts'
 import { hostOf } from '../../core/clients/presentation.ts'
-import { openidWords } from '../../core/grants/openid-scopes.ts'
 import { type Consent, findConsent, type GrantedScopes, giveConsent } from '../../core/grants/store.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { ResourceScope } from '../../core/resources/store.ts'
@@ -120,7 +120,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
   async function readRequest(step: Step): Promise<{ asked: GrantedScopes; optional: ResourceScope[] }> {
     const { scope, resource } = step.params as { scope?: string; resource?: string | string[] }
     const requested = new Set(scope?.split(' ').filter(Boolean))
-    const openid = ['openid', 'profile', 'email', 'offline_access'].filter((name) => requested.has(name))
+    const openid = OPENID_SCOPES.filter((name) => requested.has(name))
     const optional: ResourceScope[] = []
     const asked: Record<string, string> = {}
     for (const identifier of new Set([resource ?? []].flat())) {

@@ -1,8 +1,9 @@
 // A registration in the provider's words.
 
 import { isApiScope } from '../../base/admin-api-scopes.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import type { Registration } from '../../core/clients/cache.ts'
-import { DEVICE_GRANT, OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { DEVICE_GRANT } from '../../core/clients/metadata.ts'
 import { isConfidential } from '../../core/clients/store.ts'
 
 /** Registration fields of ours that the provider carries along on its Client. */
@@ -39,10 +40,9 @@ export function providerMetadata(registration: Registration): Record<string, unk
   // What acts for itself has nobody who may try it out: it waits for the decision.
   const actsForItself = registration.state === 'active'
   const signsIn = type === 'web' || type === 'spa' || type === 'native'
-  const isOpenid = (scope: string) => (OPENID_SCOPES as readonly string[]).includes(scope)
   // Whatever a row says: what administers this server is for apps of the administrators.
   const resource_scopes = scopes.filter(
-    (scope) => !isOpenid(scope) && (registration.registered_by === 'admin' || !isApiScope(scope)),
+    (scope) => !isOpenidScope(scope) && (registration.registered_by === 'admin' || !isApiScope(scope)),
   )
   return {
     client_id: registration.id,
@@ -59,7 +59,7 @@ export function providerMetadata(registration: Registration): Record<string, unk
     // The provider wants to see a secret; what is presented is compared with digests instead (provider.ts).
     ...(isConfidential(type) ? { client_secret: 'kept as digests only' } : {}),
     id_token_signed_response_alg: registration.id_token_signed_response_alg,
-    scope: scopes.filter(isOpenid).join(' ') || undefined,
+    scope: scopes.filter(isOpenidScope).join(' ') || undefined,
     ...(registration.homepage_uri ? { client_uri: registration.homepage_uri } : {}),
     ...(registration.logo_uri ? { logo_uri: registration.logo_uri } : {}),
     type,

@@ -2,7 +2,7 @@
 // a decision that the user took earlier, perhaps on another device.
 import type { Context } from 'koa'
 import type { Grant } from 'oidc-provider'
-import { OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { mayUse } from '../../core/clients/owners.ts'
 import { addGrant, findConsent, type GrantedScopes, giveConsent } from '../../core/grants/store.ts'
 import type { Db } from '../../db/pool.ts'
@@ -77,7 +77,7 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
 /** The scopes of an authorization request, by API, as the provider has resolved them. */
 function askedScopes(ctx: Context): GrantedScopes {
   const requested = new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))
-  const openid = [...requested].filter((scope) => (OPENID_SCOPES as readonly string[]).includes(scope))
+  const openid = [...requested].filter(isOpenidScope)
   const resources = Object.entries((ctx.oidc.resourceServers ?? {}) as ResourceServers).map(
     ([identifier, { scopes }]) =>
       [identifier, [...requested].filter((s) => scopes.has(s)).join(' ')] as const,

@@ -1,7 +1,7 @@
 // Resource indicators (RFC 8707) over our APIs: which API a token is for, and which of its scopes a client may have.
 import type { Context } from 'koa'
 import { type Client, errors, type ResourceServer } from 'oidc-provider'
-import { OPENID_SCOPES } from '../../core/clients/metadata.ts'
+import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isForKind } from '../../core/clients/store.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { type ResourceScope, tokenSeconds } from '../../core/resources/store.ts'
@@ -59,7 +59,7 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
 
 // The provider checks them itself, but takes a client that has none of them for one that may ask for all.
 function checkOpenidScopes(ctx: Context, client: Client): void {
-  const forbidden = client.scope ? undefined : allRequested(ctx).find(isOpenid)
+  const forbidden = client.scope ? undefined : allRequested(ctx).find(isOpenidScope)
   if (forbidden) throw new errors.InvalidScope('requested scope is not allowed', forbidden)
 }
 
@@ -68,15 +68,11 @@ function isAllowed(ctx: Context, identifier: string): boolean {
 }
 
 function requestedScopes(ctx: Context): string[] {
-  return allRequested(ctx).filter((scope) => !isOpenid(scope))
+  return allRequested(ctx).filter((scope) => !isOpenidScope(scope))
 }
 
 function allRequested(ctx: Context): string[] {
   return [...new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))]
-}
-
-function isOpenid(scope: string): boolean {
-  return (OPENID_SCOPES as readonly string[]).includes(scope)
 }
 
 // A kind that a scope is no longer for loses it here, whatever its registration still says.
