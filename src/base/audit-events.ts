@@ -1,4 +1,4 @@
-// The closed list of what is recorded, and which fields each event carries. It knows no storage.
+// The closed list of what is recorded: which fields each event carries, and what its person reads about it. It knows no storage.
 
 /** Who did something, and where the request came from. */
 export interface Actor {
@@ -17,180 +17,212 @@ export type ActingUser = Actor & { id: string }
 /** The server itself, where nobody asked for it. */
 export const SYSTEM: Actor = { type: 'system' }
 
-interface OfUser {
-  user_id: string
-}
-interface OfClient {
-  client_id: string
+/** What somebody reads of an event on the activity page of their account. */
+export interface Sentence {
+  text: string
+  detail?: string
+  tone: 'good' | 'info' | 'warning' | 'danger'
 }
 
-/** Every event there is. A new one is added here; the compiler then demands its fields where it is recorded. */
-export type AuditEvent =
-  | (OfUser & { type: 'user.created'; role: string })
-  | (OfUser & { type: 'user.disabled' })
-  | (OfUser & { type: 'user.enabled' })
-  | (OfUser & { type: 'user.renamed' })
-  | (OfUser & { type: 'user.role_changed'; from: string; to: string })
-  | (OfUser & { type: 'user.signed_out_everywhere'; sessions: number })
+type OfUser = { user_id: string }
+type OfClient = { client_id: string }
+
+/** Fields of an event, and for whom it has a sentence. */
+interface Kind<Fields> {
+  sentence: ((event: Fields, app: string) => Sentence) | undefined
+}
+
+// What is about a person is on their activity page: whoever adds such an event writes its sentence. `app` is the app's name.
+function ofPerson<Fields extends { user_id?: string }>(
+  sentence: (event: Fields, app: string) => Sentence,
+): Kind<Fields> {
+  return { sentence }
+}
+
+// An event that names a person is none of these: the compiler refuses it.
+function ofNobody<Fields extends { user_id?: never; [field: string]: unknown }>(): Kind<Fields> {
+  return { sentence: undefined }
+}
+
+const good = (text: string, detail?: string): Sentence => ({ text, detail, tone: 'good' })
+const info = (text: string, detail?: string): Sentence => ({ text, detail, tone: 'info' })
+const warning = (text: string, detail?: string): Sentence => ({ text, detail, tone: 'warning' })
+const danger = (text: string, detail?: string): Sentence => ({ text, detail, tone: 'danger' })
+
+const EVENTS = {
+  'user.created': ofPerson<OfUser & { role: string }>(() => info('Your account was created')),
+  'user.disabled': ofPerson<OfUser>(() => danger('Your account was disabled')),
+  'user.enabled': ofPerson<OfUser>(() => info('Your account was enabled again')),
+  'user.renamed': ofPerson<OfUser>(() => info('Your name was changed')),
+  'user.role_changed': ofPerson<OfUser & { from: string; to: string }>(() =>
+    info('An administrator changed what your account may do'),
+  ),
+  'user.signed_out_everywhere': ofPerson<OfUser & { sessions: number }>(() =>
+    warning('Your account was signed out on all devices'),
+  ),
   // How the link reached them: by mail, or by the hand of an administrator.
-  | (OfUser & { type: 'user.reset_sent'; how: string })
-  | (OfUser & { type: 'user.reset_withdrawn' })
-  | (OfUser & { type: 'user.password_reset'; sessions: number })
-  | (OfUser & { type: 'password.changed' })
-  | (OfUser & { type: 'password.change_failed' })
-  | (OfUser & { type: 'sign_in.succeeded'; client_id?: string })
+  'user.reset_sent': ofPerson<OfUser & { how: string }>(() =>
+    info('An administrator sent you a link to choose a new password'),
+  ),
+  'user.reset_withdrawn': ofPerson<OfUser>(() => info('The link to choose a new password was withdrawn')),
+  'user.password_reset': ofPerson<OfUser & { sessions: number }>(() =>
+    warning('A new password was chosen with that link', 'All devices were signed out.'),
+  ),
+  'password.changed': ofPerson<OfUser>(() =>
+    warning('Your password was changed', 'All other devices were signed out.'),
+  ),
+  'password.change_failed': ofPerson<OfUser>(() =>
+    warning('Somebody tried to change your password with a wrong one'),
+  ),
+  'sign_in.succeeded': ofPerson<OfUser & Partial<OfClient>>(({ client_id }, app) =>
+    good(client_id ? `You signed in to use ${app}` : 'You signed in'),
+  ),
   // Without a user_id, nobody has that address; the address itself is not kept.
-  | {
-      type: 'sign_in.failed'
-      user_id?: string
-      client_id?: string
-      /** `other_account`: the password was right, and the app had asked for somebody else. */
-      reason: 'wrong_password' | 'unknown' | 'disabled' | 'other_account'
-    }
+  'sign_in.failed': ofPerson<{
+    user_id?: string
+    client_id?: string
+    /** `other_account`: the password was right, and the app had asked for somebody else. */
+    reason: 'wrong_password' | 'unknown' | 'disabled' | 'other_account'
+  }>(({ reason }, app) =>
+    reason === 'other_account'
+      ? warning(`Somebody gave your password where ${app} asked for another account`)
+      : warning('Somebody tried to sign in with a wrong password'),
+  ),
   // `block`: so much was tried from around that address that more is not looked at for a while, and not recorded.
-  | { type: 'sign_in.limited'; user_id?: string; block?: string }
-  | (OfUser & { type: 'sign_out' })
-  | (OfUser & OfClient & { type: 'consent.given'; scopes: string[]; rejected_scopes: string[] })
-  | (OfUser & OfClient & { type: 'consent.refused' })
-  | (OfUser & OfClient & { type: 'app.removed'; grants: number })
-  | (OfUser & OfClient & { type: 'access.ended'; grants: number; job_id?: string })
-  | (OfUser & OfClient & { type: 'grant.revoked'; grant_id: string; reason: RevocationReason })
-  | (OfUser & OfClient & { type: 'token.reuse_detected'; grant_id: string; kind: string })
+  'sign_in.limited': ofPerson<{ user_id?: string; block?: string }>(() =>
+    warning('Signing in was blocked for a while after too many attempts'),
+  ),
+  sign_out: ofPerson<OfUser>(() => info('You signed out')),
+  'consent.given': ofPerson<OfUser & OfClient & { scopes: string[]; rejected_scopes: string[] }>((_, app) =>
+    good(`You allowed ${app} to use your account`),
+  ),
+  'consent.refused': ofPerson<OfUser & OfClient>((_, app) => info(`You did not allow ${app}`)),
+  'app.removed': ofPerson<OfUser & OfClient & { grants: number }>((_, app) =>
+    good(`You removed ${app}`, 'Its access ended at once.'),
+  ),
+  'access.ended': ofPerson<OfUser & OfClient & { grants: number; job_id?: string }>((_, app) =>
+    info(`The access of ${app} was ended`, 'To use it again, allow it again.'),
+  ),
+  'grant.revoked': ofPerson<OfUser & OfClient & { grant_id: string; reason: RevocationReason }>(
+    ({ reason }, app) => grantEnded(app, reason),
+  ),
+  'token.reuse_detected': ofPerson<OfUser & OfClient & { grant_id: string; kind: string }>((_, app) =>
+    danger(
+      `We ended a connection of ${app} to protect you`,
+      'Something was used a second time that may be used only once; it may have been stolen.',
+    ),
+  ),
   // `state`: by a developer, who may have to wait.
-  | (OfClient & { type: 'client.created'; client_type: string; loosened: string[]; state?: string })
+  'client.created': ofNobody<OfClient & { client_type: string; loosened: string[]; state?: string }>(),
   // What became looser is named once more: PKCE no longer required, people no longer asked.
-  | (OfClient & { type: 'client.changed'; fields: string[]; changes: Change[]; loosened: string[] })
-  | (OfClient & { type: 'client.approved' })
-  | (OfClient & { type: 'client.rejected'; reason: string })
-  | (OfClient & { type: 'client.verified' })
+  'client.changed': ofNobody<OfClient & { fields: string[]; changes: Change[]; loosened: string[] }>(),
+  'client.approved': ofNobody<OfClient>(),
+  'client.rejected': ofNobody<OfClient & { reason: string }>(),
+  'client.verified': ofNobody<OfClient>(),
   // `reason`: nobody took it away; the last of those that it was given to looks after the app no longer.
-  | (OfClient & { type: 'client.unverified'; reason?: 'owners_left' })
-  | (OfClient & { type: 'client.suspended' })
-  | (OfClient & { type: 'client.resumed' })
-  | (OfClient & { type: 'client.deleted' })
-  | (OfClient & { type: 'client.secret_rotated'; secret_prefix: string })
-  | (OfClient & { type: 'client.secret_added'; secret_prefix: string; name: string })
-  | (OfClient & { type: 'client.secret_revoked'; secret_prefix: string; name: string })
-  | (OfClient & { type: 'client.asked_again' })
+  'client.unverified': ofNobody<OfClient & { reason?: 'owners_left' }>(),
+  'client.suspended': ofNobody<OfClient>(),
+  'client.resumed': ofNobody<OfClient>(),
+  'client.deleted': ofNobody<OfClient>(),
+  'client.secret_rotated': ofNobody<OfClient & { secret_prefix: string }>(),
+  'client.secret_added': ofNobody<OfClient & { secret_prefix: string; name: string }>(),
+  'client.secret_revoked': ofNobody<OfClient & { secret_prefix: string; name: string }>(),
+  'client.asked_again': ofNobody<OfClient>(),
   // What would become of an approved app; until it is approved, the app serves on as it is.
-  | (OfClient & { type: 'client.change_requested'; changes: Change[] })
-  | (OfClient & { type: 'client.change_withdrawn'; changes: Change[] })
-  | (OfClient & { type: 'client.change_approved'; changes: Change[] })
-  | (OfClient & { type: 'client.change_rejected'; changes: Change[]; reason: string })
+  'client.change_requested': ofNobody<OfClient & { changes: Change[] }>(),
+  'client.change_withdrawn': ofNobody<OfClient & { changes: Change[] }>(),
+  'client.change_approved': ofNobody<OfClient & { changes: Change[] }>(),
+  'client.change_rejected': ofNobody<OfClient & { changes: Change[]; reason: string }>(),
   // Whom, says the invitation: it is kept for as long as its address is needed, and this for ever.
-  | (OfClient & { type: 'client.owner_invited'; invitation_id: string })
-  | (OfClient & { type: 'client.invitation_withdrawn'; invitation_id: string })
-  | (OfUser & OfClient & { type: 'client.owner_added'; invitation_id: string })
-  | (OfUser & OfClient & { type: 'client.owner_removed' })
-  | (OfClient & { type: 'client.test_user_added'; test_users: number })
-  | (OfClient & { type: 'client.test_user_removed'; test_users: number })
-  | { type: 'resource.changed'; resource: string; changes: Change[] }
-  | { type: 'resource.scope_added'; resource: string; scope: string }
-  | { type: 'resource.scope_changed'; resource: string; scope: string; changes: Change[] }
+  'client.owner_invited': ofNobody<OfClient & { invitation_id: string }>(),
+  'client.invitation_withdrawn': ofNobody<OfClient & { invitation_id: string }>(),
+  'client.owner_added': ofPerson<OfUser & OfClient & { invitation_id: string }>((_, app) =>
+    good(`You look after ${app} now`, 'You accepted an invitation.'),
+  ),
+  'client.owner_removed': ofPerson<OfUser & OfClient>((_, app) => info(`You no longer look after ${app}`)),
+  'client.test_user_added': ofNobody<OfClient & { test_users: number }>(),
+  'client.test_user_removed': ofNobody<OfClient & { test_users: number }>(),
+  'resource.changed': ofNobody<{ resource: string; changes: Change[] }>(),
+  'resource.scope_added': ofNobody<{ resource: string; scope: string }>(),
+  'resource.scope_changed': ofNobody<{ resource: string; scope: string; changes: Change[] }>(),
   // Worth nothing from then on; the job takes it from whatever names it.
-  | { type: 'resource.scope_removed'; resource: string; scope: string; job_id: string }
+  'resource.scope_removed': ofNobody<{ resource: string; scope: string; job_id: string }>(),
   // It is through: so many apps could ask for it.
-  | { type: 'resource.scope_taken'; resource: string; scope: string; clients: number; job_id: string }
-  | { type: 'job.started'; client_id?: string; user_id?: string; job_id: string; kind: string }
+  'resource.scope_taken': ofNobody<{ resource: string; scope: string; clients: number; job_id: string }>(),
+  'job.started': ofPerson<{ client_id?: string; user_id?: string; job_id: string; kind: string }>(
+    ({ client_id }, app) => info(`Ending the access of ${client_id ? app : 'all your apps'} was begun`),
+  ),
   // By the app itself (RFC 7591); `host` is where it sends people.
-  | (OfClient & {
-      type: 'client.registered_itself'
-      client_type: string
-      host: string
-      state: string
-      token_id?: string
-    })
+  'client.registered_itself': ofNobody<
+    OfClient & { client_type: string; host: string; state: string; token_id?: string }
+  >(),
   // Nobody uses an app that registered itself: it is deleted from then on, unless somebody does.
-  | (OfClient & { type: 'client.removal_announced'; unused_since: string; delete_after: string })
+  'client.removal_announced': ofNobody<OfClient & { unused_since: string; delete_after: string }>(),
   // An app that was deleted, and whose id is the address of its document, may come back.
-  | (OfClient & { type: 'client.readmitted' })
-  | {
-      type: 'registration_token.created'
-      token_id: string
-      name: string
-      scopes: string[]
-      client_credentials: boolean
-      max_uses: number
-      expires_at: string
-    }
-  | (OfClient & { type: 'registration_token.used'; token_id: string; uses: number })
-  | { type: 'registration_token.revoked'; token_id: string }
-  | { type: 'resource.created'; resource: string; scopes: string[] }
-  | { type: 'key.created'; kid: string; alg: string }
-  | { type: 'key.rotated'; kid: string; alg: string }
+  'client.readmitted': ofNobody<OfClient>(),
+  'registration_token.created': ofNobody<{
+    token_id: string
+    name: string
+    scopes: string[]
+    client_credentials: boolean
+    max_uses: number
+    expires_at: string
+  }>(),
+  'registration_token.used': ofNobody<OfClient & { token_id: string; uses: number }>(),
+  'registration_token.revoked': ofNobody<{ token_id: string }>(),
+  'resource.created': ofNobody<{ resource: string; scopes: string[] }>(),
+  'key.created': ofNobody<{ kid: string; alg: string }>(),
+  'key.rotated': ofNobody<{ kid: string; alg: string }>(),
   // Nobody gets that mail: it was refused, or could not be sent for a day.
-  | {
-      type: 'mail.given_up'
-      user_id?: string
-      client_id?: string
-      mail_id: string
-      kind: string
-      attempts: number
-    }
+  'mail.given_up': ofPerson<{
+    user_id?: string
+    client_id?: string
+    mail_id: string
+    kind: string
+    attempts: number
+  }>(() => info('A mail to you could not be delivered')),
+}
 
-/** The types of all events; the compiler holds it against them. */
-export const EVENT_TYPES = Object.keys({
-  'access.ended': true,
-  'app.removed': true,
-  'client.approved': true,
-  'client.asked_again': true,
-  'client.change_approved': true,
-  'client.change_rejected': true,
-  'client.change_requested': true,
-  'client.change_withdrawn': true,
-  'client.changed': true,
-  'client.created': true,
-  'client.deleted': true,
-  'client.readmitted': true,
-  'client.invitation_withdrawn': true,
-  'client.owner_added': true,
-  'client.owner_invited': true,
-  'client.owner_removed': true,
-  'client.registered_itself': true,
-  'client.rejected': true,
-  'client.removal_announced': true,
-  'client.resumed': true,
-  'client.secret_added': true,
-  'client.secret_revoked': true,
-  'client.secret_rotated': true,
-  'client.suspended': true,
-  'client.test_user_added': true,
-  'client.test_user_removed': true,
-  'client.unverified': true,
-  'client.verified': true,
-  'consent.given': true,
-  'consent.refused': true,
-  'grant.revoked': true,
-  'job.started': true,
-  'key.created': true,
-  'key.rotated': true,
-  'mail.given_up': true,
-  'password.changed': true,
-  'password.change_failed': true,
-  'registration_token.created': true,
-  'registration_token.revoked': true,
-  'registration_token.used': true,
-  'resource.changed': true,
-  'resource.created': true,
-  'resource.scope_added': true,
-  'resource.scope_changed': true,
-  'resource.scope_removed': true,
-  'resource.scope_taken': true,
-  'sign_in.failed': true,
-  'sign_in.limited': true,
-  'sign_in.succeeded': true,
-  sign_out: true,
-  'token.reuse_detected': true,
-  'user.created': true,
-  'user.disabled': true,
-  'user.enabled': true,
-  'user.password_reset': true,
-  'user.renamed': true,
-  'user.reset_sent': true,
-  'user.reset_withdrawn': true,
-  'user.role_changed': true,
-  'user.signed_out_everywhere': true,
-} satisfies Record<AuditEvent['type'], true>) as AuditEvent['type'][]
+type Events = typeof EVENTS
+
+/** Every event there is. A new one is an entry above; the compiler then demands its fields where it is recorded. */
+export type AuditEvent = {
+  [Type in keyof Events]: Events[Type] extends Kind<infer Fields> ? { type: Type } & Fields : never
+}[keyof Events]
+
+/** The types of all events. */
+export const EVENT_TYPES = Object.keys(EVENTS).sort() as AuditEvent['type'][]
+
+/** An event as it was recorded. */
+export interface RecordedEvent {
+  type: AuditEvent['type']
+  user_id: string | null
+  client_id: string | null
+  data: Record<string, unknown>
+}
+
+/** What the person whom an event is about reads of it. @param app the name of its app */
+export function sentenceOf({ type, user_id, client_id, data }: RecordedEvent, app: string): Sentence {
+  const sentence = EVENTS[type]?.sentence as Kind<object>['sentence']
+  const event = { ...data, user_id: user_id ?? undefined, client_id: client_id ?? undefined }
+  // A newer version of this server may have recorded it.
+  return sentence?.(event, app) ?? info('Your account was looked after')
+}
+
+function grantEnded(app: string, reason: RevocationReason): Sentence {
+  switch (reason) {
+    case 'removed_by_user':
+      return good(`You removed ${app} from a device`)
+    case 'revoked_by_client':
+      return info(`${app} gave its access back`)
+    case 'narrowed':
+      return info(`${app} has to ask again on another device`, 'You allowed it less than before.')
+    case 'revoked_by_admin':
+      return info(`An administrator ended the access of ${app}`)
+    case 'replay':
+      return info(`The access of ${app} ended on one device`)
+  }
+}
 
 /** A field before and after. */
 export interface Change {
