@@ -2,7 +2,7 @@
 // 503 although its statement may have been carried out, and undoes it later; until then only it knows that what looks used is not.
 // It knows no noun of ours.
 import { randomInt, randomUUID } from 'node:crypto'
-import { DatabaseUnavailable, type Db, fragment, many, one, sql } from './pool.ts'
+import { DatabaseUnavailable, type Db, fragment, many, one, sql, within } from './pool.ts'
 
 /** What this node and the others know of answers. */
 export interface Answers {
@@ -70,19 +70,15 @@ export function answersOfNodes(db: Db): Answers {
   }
 
   async function ask(id: string): Promise<boolean> {
-    let tooLate: NodeJS.Timeout | undefined
-    const answer = new Promise<boolean>((resolve) => {
-      waiting.set(id, () => resolve(true))
-      tooLate = setTimeout(resolve, WAIT_MS, false)
-    })
+    const answer = new Promise<boolean>((resolve) => waiting.set(id, () => resolve(true)))
+    const told = announce(ASK + id).then(() => answer)
     try {
-      await announce(ASK + id)
-      if (!(await answer) && !(await isLeftByAll(id))) return false
+      // What asks another node has used time of its request before, so each of the two waits has an end of its own.
+      if (!(await within(told, WAIT_MS)) && !(await within(isLeftByAll(id), WAIT_MS))) return false
       // Whoever sends a used code again and again makes nodes ask once.
       young.add(id)
       return true
     } finally {
-      clearTimeout(tooLate)
       waiting.delete(id)
       asking.delete(id)
     }

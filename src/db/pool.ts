@@ -165,12 +165,21 @@ async function inTransaction<T>(
   try {
     return await work(client, t, () => firstError)
   } catch (error) {
-    if (error instanceof DatabaseUnavailable && error.isOutcomeUnknown) broken = error
+    if (isSpoiled(error)) broken = error
     else await send(client, sql`rollback`).catch((failed: Error) => (broken = failed))
     throw error
   } finally {
     client.release(broken)
   }
+}
+
+// Feature not supported: a migration has changed what a prepared statement returns, and this connection keeps it prepared.
+const STALE_STATEMENT = '0A000'
+
+/** Whether an error of a statement says that its connection is of no use any more. */
+function isSpoiled(error: unknown): error is Error {
+  if (error instanceof DatabaseUnavailable) return error.isOutcomeUnknown
+  return (error as { code?: string } | undefined)?.code === STALE_STATEMENT
 }
 
 /** True for an error that says: this row exists already (unique_violation). */
@@ -237,12 +246,25 @@ async function setSession(client: pg.ClientBase, answerSeconds?: number): Promis
   runs.set(client, rows[0]!.run)
 }
 
+/**
+ * A connection of the pool. Its time covers waiting for a free one, opening one and setting it up, each of which the pool
+ * of pg gives that much time of its own.
+ * @throws DatabaseUnavailable
+ */
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
-    return await pool.connect()
+    if (pool.idleCount > 0) return await pool.connect()
+    const coming = pool.connect()
+    const client = await within(coming, pool.options.connectionTimeoutMillis!)
+    if (client) return client
+    coming.then(
+      (late) => late.release(),
+      () => {},
+    )
   } catch (error) {
     throw asDatabaseError(error)
   }
+  throw new DatabaseUnavailable('no connection to the database came in time')
 }
 
 /** Opens a transaction. @returns its id, by which its outcome can be asked for later */
@@ -283,7 +305,7 @@ const ASK_AGAIN_MS = 50
 async function isCommitted(pool: pg.Pool, id: string, run: string | undefined): Promise<boolean> {
   const deadline = performance.now() + OUTCOME_MS
   while (performance.now() < deadline) {
-    const found = await soon(askOutcome(pool, id), deadline).catch(() => undefined)
+    const found = await within(askOutcome(pool, id), deadline - performance.now()).catch(() => undefined)
     if (found?.outcome === 'committed') return found.run === run
     if (found?.outcome === 'aborted') return false
     await sleep(ASK_AGAIN_MS)
@@ -302,13 +324,32 @@ async function askOutcome(pool: pg.Pool, id: string): Promise<{ outcome: string 
   return rows[0]!
 }
 
-function soon<T>(work: Promise<T>, deadline: number): Promise<T | undefined> {
-  return Promise.race([work, sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
+/** What `work` brings, or undefined when that takes longer; it goes on. */
+export async function within<T>(work: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, undefined)
+  })
+  return Promise.race([work, over]).finally(() => clearTimeout(timer))
 }
 
 async function send<Row extends pg.QueryResultRow>(to: pg.Pool | pg.PoolClient, query: Query) {
+  if (!(to instanceof pg.Pool)) return sendOver<Row>(to, query)
+  const client = await connect(to)
+  let broken: Error | undefined
   try {
-    const { rows, rowCount } = await to.query<Row>(query as pg.QueryConfig)
+    return await sendOver<Row>(client, query)
+  } catch (error) {
+    if (isSpoiled(error)) broken = error
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+async function sendOver<Row extends pg.QueryResultRow>(client: pg.PoolClient, query: Query) {
+  try {
+    const { rows, rowCount } = await client.query<Row>(query as pg.QueryConfig)
     return { rows, rowCount: rowCount ?? 0 }
   } catch (error) {
     throw asDatabaseError(error)

@@ -5,6 +5,7 @@ import {
   DatabaseUnavailable,
   type Db,
   many,
+  named,
   one,
   openPool,
   type Pool,
@@ -111,6 +112,50 @@ describe('a transaction', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(await notes()).toEqual([])
   })
+})
+
+test.each([
+  ['of the pool', (pool: Pool, work: (d: Db) => Promise<unknown>) => work(pool)],
+  ['of a transaction', (pool: Pool, work: (d: Db) => Promise<unknown>) => tx(pool, work)],
+])(
+  'a prepared statement %s whose result a migration changed fails once a connection, not for ever',
+  async (_what, using) => {
+    await db.pg.query('create table changing (id int)')
+    const single = openPool(database.url, 1, 2)
+    const read = () => using(single, (d) => many(d, named('changing', sql`select * from changing`)))
+    try {
+      await read()
+      await db.pg.query('alter table changing add text text')
+
+      await expect(read()).rejects.toThrow('cached plan')
+
+      expect(await read()).toEqual([])
+    } finally {
+      await single.close()
+      await db.pg.query('drop table changing')
+    }
+  },
+)
+
+test('nobody waits longer for a connection than for its time, whatever is slow about it', async () => {
+  const slow = openPool(throughProxy(database.url, gate), 1, 2)
+  await many(slow, sql`select 1`)
+  const held = await slow.pg.connect()
+  const order: string[] = []
+  // The only connection is in use for most of the time, and the one after it is opened at a network that is silent.
+  const waiting = many(slow, sql`select 1`).catch((error: Error) => void order.push(error.name))
+  setTimeout(() => {
+    gate.silence()
+    held.release(new Error('used up'))
+  }, 800)
+  setTimeout(() => order.push('1.9 s'), 1_900)
+
+  await until(() => order.length === 2)
+
+  expect(order).toEqual(['DatabaseUnavailable', '1.9 s'])
+  gate.pass()
+  await waiting
+  await slow.close()
 })
 
 test('what is given up because of a lock does not commit when the lock is free', async () => {

@@ -33,7 +33,7 @@ beforeAll(async () => {
   alice = new Browser(app.origin)
   await alice.code(authUrl(world.web), world.alice)
   gate = await openProxy(placeOf(database.url), 'postgres')
-  far = openPool(throughProxy(database.url, gate), 4, 1)
+  far = openPool(throughProxy(database.url, gate), 4, 3)
   tokens = tokenStore(far, answersOfNodes(far))
 })
 afterAll(async () => {

@@ -27,7 +27,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   world = await populate(database.db)
   gate = await openProxy(placeOf(database.url), 'postgres')
-  far = openPool(throughProxy(database.url, gate), 4, 1)
+  far = openPool(throughProxy(database.url, gate), 4, 3)
   rotations = sessionRotations(far)
 })
 afterAll(async () => {
