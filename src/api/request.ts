@@ -2,6 +2,7 @@
 import { bodyParser } from '@koa/bodyparser'
 import type { Context } from 'koa'
 import type { z } from 'zod'
+import type { StatusOf } from '../http/error-codes.ts'
 import { BadRequest, HttpError, NotFound } from '../http/errors.ts'
 import { wholeBody } from '../http/upload.ts'
 import type { Operation } from './operation.ts'
@@ -105,13 +106,17 @@ export function matcher(ctx: Context, { ifMatch }: Operation): (etag: string) =>
 }
 
 /** A refusal that names what is wrong with which member. */
-export function invalid(status: number, message: string, errors: Record<string, string>): HttpError {
+export function invalid(
+  status: StatusOf<'invalid'>,
+  message: string,
+  errors: Record<string, string>,
+): HttpError {
   const refusal = new HttpError(status, 'invalid', message)
   refusal.errors = errors
   return refusal
 }
 
-function read<T extends z.ZodType>(schema: T, given: unknown, status: number): z.output<T> {
+function read<T extends z.ZodType>(schema: T, given: unknown, status: StatusOf<'invalid'>): z.output<T> {
   const parsed = schema.safeParse(given)
   if (parsed.success) return parsed.data
   const errors: Record<string, string> = {}

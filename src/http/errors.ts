@@ -3,13 +3,20 @@
 import { STATUS_CODES } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { DatabaseUnavailable } from '../db/pool.ts'
+import type { ErrorCode, StatusOf } from './error-codes.ts'
 import type { Logger } from './log.ts'
 import type { Render } from './render.ts'
 
-/** A request that is refused. `message` is for the person who sent it; `code` is stable. */
+// Each code with a status of its own only.
+type Refusal = {
+  [Code in ErrorCode]: [status: StatusOf<Code>, code: Code, message: string, headers?: Record<string, string>]
+}[ErrorCode]
+
+/** A request that is refused. `message` is for the person who sent it; `code` is one of {@link ErrorCode}. */
 export class HttpError extends Error {
-  readonly status: number
-  readonly code: string
+  /** Where Koa or the protocol refused, the status and the code are theirs. */
+  status: number
+  code: string
   readonly headers: Record<string, string>
   /** What the page is called, where its status alone says too little. */
   heading: string | undefined
@@ -18,7 +25,7 @@ export class HttpError extends Error {
   /** What is wrong with which field, for programs. */
   errors: Record<string, string> | undefined
 
-  constructor(status: number, code: string, message: string, headers: Record<string, string> = {}) {
+  constructor(...[status, code, message, headers = {}]: Refusal) {
     super(message)
     this.status = status
     this.code = code
@@ -165,7 +172,9 @@ function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
   // Koa and the body parser refuse with a status of their own (too large, wrong content type, malformed address).
   const { status, expose } = error as { status?: number; expose?: boolean }
   if (status && status >= 400 && status < 500 && expose) {
-    return new HttpError(status, 'bad_request', 'The request could not be read. Go back and try again.')
+    const refusal = new HttpError(400, 'bad_request', 'The request could not be read. Go back and try again.')
+    refusal.status = status
+    return refusal
   }
   log.error({ request_id: ctx.state.requestId, err: error }, 'unexpected error')
   return new HttpError(

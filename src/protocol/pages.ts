@@ -183,11 +183,13 @@ class Stopped extends HttpError {
   constructor(status: number, error: string, description: string | undefined) {
     const ours = OURS[error]
     super(
-      status,
-      error,
+      400,
+      'bad_request',
       ours ??
         'The app that brought you here asked for something that cannot be done. Nothing was shared with it.',
     )
+    this.status = status
+    this.code = error
     if (ours) return
     this.heading = 'This app cannot go on'
     this.technical = description ?? error
