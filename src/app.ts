@@ -123,15 +123,13 @@ export async function createApp({
     if (payload.startsWith('clients:')) clients.forget(payload.slice('clients:'.length))
     if (payload.startsWith(LIMITS)) limits.heard(payload.slice(LIMITS.length))
     if (payload === 'resources') resources.forget()
-    if (payload === 'jobs') background?.wakeJobs()
-    if (payload === 'mails') background?.wakeMailer()
+    if (payload === 'jobs' || payload === 'mails') background?.wake(payload)
     if (payload === 'resources' || payload === 'keys') current.renew()
   }
   const missedSome = (): void => {
     clients.forget()
     resources.forget()
-    background?.wakeJobs()
-    background?.wakeMailer()
+    background?.wake()
     current.renew()
   }
   const tells = (): string | undefined => {

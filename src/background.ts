@@ -14,7 +14,7 @@ import { sweepConsents, sweepGrants } from './core/grants/store.ts'
 import { rotateKeysIfDue, sweepKeys } from './core/keys/store.ts'
 import { sweepLogos } from './core/logos/store.ts'
 import { startMailer } from './core/mail/mailer.ts'
-import { type LostMail, sweepMails } from './core/mail/outbox.ts'
+import type { LostMail } from './core/mail/outbox.ts'
 import { invitationLinkForMail, sweepInvitations } from './core/ownership/invitations.ts'
 import { CLEAN_UP, cleanUpStep } from './core/registration/cleanup.ts'
 import { sweepUnused } from './core/registration/store.ts'
@@ -23,11 +23,13 @@ import { sweepKnownDevices } from './core/users/known-devices.ts'
 import { resetLinkForMail } from './core/users/reset-links.ts'
 import { sweepSessions } from './core/users/sessions.ts'
 import { sweepLinks } from './core/users/store.ts'
+import { sweepDeliveries } from './db/deliveries.ts'
 import type { Db, Pool } from './db/pool.ts'
 import type { Logger } from './http/log.ts'
 import { sweepCounters } from './http/throttle.ts'
 import { repeat } from './jobs/repeat.ts'
 import { startJobRunner } from './jobs/runner.ts'
+import { type Scheduled, startSchedule } from './jobs/schedules.ts'
 import { startSweeper } from './jobs/sweeper.ts'
 import { sweepState } from './protocol/storage/state.ts'
 import { sweepTokens } from './protocol/storage/tokens.ts'
@@ -46,7 +48,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   clients: sweepClients,
   signing_keys: sweepKeys,
   usage_hours: sweepUsage,
-  mails: sweepMails,
+  deliveries: sweepDeliveries,
   client_usage_days: sweepUsageDays,
   client_refusals: sweepRefusals,
   api_answers: sweepAnswers,
@@ -62,21 +64,23 @@ const UPKEEP_SECONDS = 600
 
 /** What runs in the background. */
 export interface Background {
-  /** Another node made a job: look at once. */
-  wakeJobs(): void
-  /** A mail waits: look at once. */
-  wakeMailer(): void
+  /** Something was put into a lane of the queue: look at once. @param lane absent: any of them */
+  wake(lane?: 'jobs' | 'mails'): void
   close(): Promise<void>
 }
 
-/** Starts all of it. @param parts.renew what a signing key that has been published for long enough is told to */
-export function startBackground(parts: {
+/** What it needs. */
+interface BackgroundParts {
   config: Config
   secrets: Secrets
   db: Pool
   log: Logger
+  /** Told again and again to look whether signing keys have been published for long enough. */
   renew(): void
-}): Background {
+}
+
+/** Starts all of it. */
+export function startBackground(parts: BackgroundParts): Background {
   const { config, secrets, db, log } = parts
   const jobs = startJobRunner({ db, log }, JOBS)
   const mailer = startMailer({
@@ -89,28 +93,32 @@ export function startBackground(parts: {
   const sweeper = startSweeper({ db, log }, sweepsOf(config), config.sweepIntervalSeconds)
   // A process that leaves sweeping to others leaves this to them, too.
   const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
-  const keepUp = async (): Promise<void> => {
-    const { signingKeyRotationDays: days } = config
-    try {
-      const rotated = days > 0 && (await rotateKeysIfDue(db, secrets, days))
-      if (rotated) log.info('signing keys were rotated: the old ones had signed for long enough')
-      await countDays(db)
-    } catch (error) {
-      log.error({ err: error }, 'rotating keys or counting days failed, it is tried again')
-    }
-    // A retired key has been published for long enough: nobody announces that.
-    parts.renew()
-  }
-  const upkeep = repeat(keepUp, UPKEEP_SECONDS)
-  const firstUpkeep = keepUp()
+  const scheduled = schedulesOf(parts).map((each) => startSchedule({ db, log }, each))
+  // A retired key has been published for long enough: nobody announces that.
+  const renewing = repeat(async () => parts.renew(), UPKEEP_SECONDS)
   return {
-    wakeJobs: () => jobs.wake(),
-    wakeMailer: () => mailer.wake(),
+    wake(lane) {
+      if (lane !== 'mails') jobs.wake()
+      if (lane !== 'jobs') mailer.wake()
+    },
     async close() {
-      const running = [sweeper, sealer, upkeep, jobs, mailer].map((each) => each.close())
-      await Promise.all([...running, firstUpkeep])
+      await Promise.all([sweeper, sealer, renewing, jobs, mailer, ...scheduled].map((each) => each.close()))
     },
   }
+}
+
+// What one node does for all.
+function schedulesOf({ config, secrets, db, log }: BackgroundParts): Scheduled[] {
+  const { signingKeyRotationDays: days } = config
+  const rotateKeys = async (): Promise<void> => {
+    if (!(await rotateKeysIfDue(db, secrets, days))) return
+    log.info('signing keys were rotated: the old ones had signed for long enough')
+  }
+  const everySeconds = UPKEEP_SECONDS
+  return [
+    { kind: 'count_days', everySeconds, work: () => countDays(db) },
+    ...(days > 0 ? [{ kind: 'rotate_keys', everySeconds, work: rotateKeys }] : []),
+  ]
 }
 
 function recordLostMail(t: Db, { id, kind, attempts, client_id, user_id }: LostMail): Promise<void> {

@@ -1,6 +1,7 @@
-// Work that outlives the request that asked for it: a row a job, worked off in batches by whichever node is free. It knows
-// no noun: what a kind of job does is handed in.
-import { DatabaseUnavailable, type Db, many, maybe, one, type Pool, run, sql, tx } from './pool.ts'
+// The queue: work that outlives the transaction that asks for it, a row a job, done by whichever node is free. Here are the jobs that
+// are done in batches, each in a transaction of its own. Deliveries (deliveries.ts) talk to somebody else and hold no transaction
+// meanwhile; schedules (schedules.ts) come again and again. It knows no noun: what a kind of job does is handed in.
+import { DatabaseUnavailable, type Db, fragment, many, maybe, one, type Pool, run, sql, tx } from './pool.ts'
 
 /** A job and how far it has come. */
 export interface Job {
@@ -33,6 +34,8 @@ export interface Batch {
 /** Does one batch in a transaction of its own; what it did before the node went away is kept. */
 export type JobStep = (t: Db, job: Job) => Promise<Batch>
 
+const COLUMNS = fragment`id, kind, params, actor, state, done, total, problem, created_at, finished_at`
+
 /** Puts a job into the queue; every node hears of it at commit. */
 export function createJob(
   db: Db,
@@ -40,19 +43,23 @@ export function createJob(
 ): Promise<Job> {
   return one<Job>(
     db,
-    sql`insert into jobs (kind, params, actor) values (${kind}, ${JSON.stringify(params)}, ${JSON.stringify(actor)})
-        returning *`,
+    sql`insert into queued_jobs (lane, kind, params, actor)
+        values ('bulk', ${kind}, ${JSON.stringify(params)}, ${JSON.stringify(actor)})
+        returning ${COLUMNS}`,
   )
 }
 
 /** A job by id. */
 export function findJob(db: Db, id: string): Promise<Job | undefined> {
-  return maybe<Job>(db, sql`select * from jobs where id = ${id}`)
+  return maybe<Job>(db, sql`select ${COLUMNS} from queued_jobs where id = ${id} and lane = 'bulk'`)
 }
 
 /** The latest jobs, newest first. */
 export function listJobs(db: Db, limit = 20): Promise<Job[]> {
-  return many<Job>(db, sql`select * from jobs order by created_at desc limit ${limit}`)
+  return many<Job>(
+    db,
+    sql`select ${COLUMNS} from queued_jobs where lane = 'bulk' order by created_at desc limit ${limit}`,
+  )
 }
 
 /** Told of jobs that do not go on. */
@@ -85,31 +92,17 @@ export async function workOnce(
     return await tx(db, async (t) => {
       const next = await maybe<Job & { wait_ms: number }>(
         t,
-        sql`select *, greatest(0, ceil(extract(epoch from next_try_at - now()) * 1000))::int as wait_ms,
+        sql`select ${COLUMNS},
+                   greatest(0, ceil(extract(epoch from next_try_at - now()) * 1000))::int as wait_ms,
                    set_config('lock_timeout', ${LOCK_WAIT}, true)
-            from jobs
-            where state in ('waiting', 'running') and kind = any(${Object.keys(kinds)})
+            from queued_jobs
+            where lane = 'bulk' and state in ('waiting', 'running') and kind = any(${Object.keys(kinds)})
             order by next_try_at limit 1
             for update skip locked`,
       )
       if (!next || next.wait_ms > 0) return next?.wait_ms
       current = next
-      const {
-        done,
-        total,
-        finished,
-        params = current.params,
-        isHeldUp = false,
-      } = await kinds[current.kind]!(t, current)
-      await run(
-        t,
-        sql`update jobs
-            set state = ${finished ? 'done' : 'running'}, done = done + ${done}, total = ${total},
-                params = ${JSON.stringify(params)},
-                next_try_at = now() + make_interval(secs => ${isHeldUp ? HELD_UP_SECONDS : 0}::int),
-                finished_at = case when ${finished} then now() end
-            where id = ${current.id}`,
-      )
+      await noteBatch(t, current, await kinds[current.kind]!(t, current))
       return 0
     })
   } catch (error) {
@@ -123,19 +116,33 @@ export async function workOnce(
     reports.failed(error, current)
     await run(
       db,
-      sql`update jobs set state = 'failed', problem = 'It stopped at an error; the log says which.', finished_at = now()
+      sql`update queued_jobs
+          set state = 'failed', problem = 'It stopped at an error; the log says which.', finished_at = now()
           where id = ${current.id} and state in ('waiting', 'running')`,
     )
     return 0
   }
 }
 
+async function noteBatch(t: Db, job: Job, batch: Batch): Promise<void> {
+  const { done, total, finished, params = job.params, isHeldUp = false } = batch
+  await run(
+    t,
+    sql`update queued_jobs
+        set state = ${finished ? 'done' : 'running'}, done = done + ${done}, total = ${total},
+            params = ${JSON.stringify(params)},
+            next_try_at = now() + make_interval(secs => ${isHeldUp ? HELD_UP_SECONDS : 0}::int),
+            finished_at = case when ${finished} then now() end
+        where id = ${job.id}`,
+  )
+}
+
 // Another node may have taken it up meanwhile.
 async function putOff(db: Db, id: string): Promise<void> {
   await run(
     db,
-    sql`update jobs set next_try_at = now() + make_interval(secs => ${HELD_UP_SECONDS}::int)
+    sql`update queued_jobs set next_try_at = now() + make_interval(secs => ${HELD_UP_SECONDS}::int)
         where id = any(array(
-          select id from jobs where id = ${id} and state in ('waiting', 'running') for update skip locked))`,
+          select id from queued_jobs where id = ${id} and state in ('waiting', 'running') for update skip locked))`,
   )
 }

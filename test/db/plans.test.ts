@@ -402,7 +402,9 @@ test('every sweep, and the seals', async () => {
 
   const swept = (table: string) => sent.some(({ text }) => text.includes(`delete from ${table}`))
   expect(
-    ['tokens', 'grants', 'consents', 'client_refusals', 'mails', 'logos'].filter((table) => !swept(table)),
+    ['tokens', 'grants', 'consents', 'client_refusals', 'queued_jobs', 'logos'].filter(
+      (table) => !swept(table),
+    ),
   ).toEqual([])
   expect(sent.some(({ text }) => text.includes('insert into audit_seals'))).toBe(true)
   expect((await findings(stage.db, sent)).filter((each) => !isAllowed(each))).toEqual([])

@@ -3,12 +3,13 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { createJob, findJob, type JobStep } from '../../src/db/jobs.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { createLogger } from '../../src/http/log.ts'
-import { type JobRunner, startJobRunner } from '../../src/jobs/runner.ts'
+import type { Lane } from '../../src/jobs/lane.ts'
+import { startJobRunner } from '../../src/jobs/runner.ts'
 import { until } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 let database: TestDatabase
-let runner: JobRunner | undefined
+let runner: Lane | undefined
 beforeEach(async () => {
   database = await createTestDatabase()
 })

@@ -62,7 +62,7 @@ export const endAccessStep: JobStep = async (t, job) => {
       t,
       sql`delete from tokens where hash = any(array(
             select hash from tokens
-            where client_id = ${client_id} and grant_id is null and issued_at <= (select created_at from jobs where id = ${job.id})
+            where client_id = ${client_id} and grant_id is null and issued_at <= (select created_at from queued_jobs where id = ${job.id})
             limit ${TOKENS_BATCH} for update skip locked))`,
     )
     if (ended === TOKENS_BATCH) return { done: 0, total, finished: false }

@@ -1,29 +1,21 @@
-// Sends the mails that wait, in the background: at once when one is announced, later again when it could not be sent. No
-// request ever waits for it. It knows no noun: what links lead to, and who is told of a loss, is handed in.
-import { setTimeout as sleep } from 'node:timers/promises'
+// Sends the mails that wait in the queue, in the background. No request ever waits for it. It knows no noun: what links lead to,
+// and who is told of a loss, is handed in.
 import nodemailer from 'nodemailer'
 import type { Config, MailConfig } from '../../base/config.ts'
-import { DatabaseUnavailable, type Db, type Pool, tx } from '../../db/pool.ts'
+import { type Db, type Pool, tx } from '../../db/pool.ts'
 import type { Logger } from '../../http/log.ts'
-import { repeat } from '../../jobs/repeat.ts'
+import { type Outcome, startDeliveries } from '../../jobs/deliveries.ts'
+import type { Lane } from '../../jobs/lane.ts'
 import { type Message, messages } from './messages.ts'
 import {
-  finishMail,
-  giveUpOldMails,
   type LostMail,
+  lostMail,
+  MAIL_PATIENCE,
   type MailKind,
   type MailParams,
-  takeMail,
   type WaitingMail,
+  waitingMail,
 } from './outbox.ts'
-
-/** A sender at work. */
-export interface Mailer {
-  /** Looks for mails now. */
-  wake(): void
-  /** Waits a moment for the mail under way, and no longer. What was not sent is sent by another node. */
-  close(): Promise<void>
-}
 
 /** The kinds of mail that only tell something. */
 const TELLING = [
@@ -61,70 +53,30 @@ export interface MailerParts {
   lost(t: Db, mail: LostMail): Promise<void>
 }
 
-const LOOK_SECONDS = 30
-// Less than the first pause of a mail (outbox.ts), or two nodes would send the same one.
-const SEND_MS = 45_000
-const PATIENCE_MS = 3_000
-const NOTE_TRIES = 5
-
 /** Starts sending. Without a server that takes mails it only gives up what has waited for too long. */
-export function startMailer({ db, log, config, links, lost }: MailerParts): Mailer {
+export function startMailer({ db, log, config, links, lost }: MailerParts): Lane {
   const { mail: server, brand, issuerUrl } = config
   const write = messages(brand, issuerUrl.origin)
   const transport = server && nodemailer.createTransport(transportOf(server, issuerUrl.hostname))
   const kinds: MailKind[] = [...TELLING, ...(Object.keys(links) as LinkedKind[])]
-  const stopped = new AbortController()
-  let closed = false
-  let again = false
-  let working: Promise<void> | undefined
 
-  const work = async (): Promise<void> => {
-    try {
-      do {
-        again = false
-        await giveUp()
-        while (!closed && (await sendNext()));
-      } while (again && !closed)
-    } catch (error) {
-      log.warn({ err: error }, 'sending mails was broken off, it is taken up again')
-    }
-  }
-  const giveUp = (): Promise<void> =>
-    tx(db, async (t) => {
-      const gone = await giveUpOldMails(t)
-      for (const mail of gone) await lost(t, mail)
-      return gone
-    }).then((gone) => {
-      for (const { id, kind, attempts } of gone) {
-        // Without a server nothing failed: whoever decided was told that nobody hears of it.
-        if (server) log.error({ mail: id, kind, attempts }, GIVEN_UP)
-        else log.warn({ mail: id, kind }, `${GIVEN_UP}: mail is off`)
-      }
-    })
-
-  /** @returns whether it makes sense to go on at once. */
-  const sendNext = async (): Promise<boolean> => {
-    const mail = transport && (await takeMail(db, kinds))
-    if (!mail) return false
+  const attempt = async (mail: WaitingMail, signal: AbortSignal): Promise<Outcome> => {
     const told = { mail: mail.id, kind: mail.kind, attempts: mail.attempts }
     const message = await composed(mail)
     if (!message) {
-      await finishMail(db, mail.id, 'withdrawn')
       log.info(told, 'a mail was not sent: it means nothing any more')
-      return true
+      return { is: 'withdrawn' }
     }
     try {
-      await send(mail, message)
+      await send(mail, message, signal)
     } catch (error) {
       const { isRefused, isServer, ...why } = reasonOf(error)
-      if (isRefused) await refuse(mail, why)
-      else log.warn({ ...told, ...why }, 'a mail could not be sent, it is tried again')
-      // The others would fare no better just now.
-      return !isServer
+      if (isRefused) return { is: 'given_up', why }
+      log.warn({ ...told, ...why }, 'a mail could not be sent, it is tried again')
+      return { is: isServer ? 'away' : 'later' }
     }
-    await noted(mail)
     log.info(told, 'a mail was sent')
-    return true
+    return { is: 'sent' }
   }
 
   const composed = async (mail: WaitingMail): Promise<(Message & { isLinked: boolean }) | undefined> => {
@@ -134,7 +86,11 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Mail
     return path === undefined ? undefined : { ...write(mail, issuerUrl.origin + path), isLinked: true }
   }
 
-  const send = async (mail: WaitingMail, { isLinked, ...message }: Message & { isLinked: boolean }) => {
+  const send = async (
+    mail: WaitingMail,
+    { isLinked, ...message }: Message & { isLinked: boolean },
+    signal: AbortSignal,
+  ) => {
     const { from } = server!
     // A mailbox shows one of two with the same id. The first link is dead once there is a second.
     const id = isLinked ? `${mail.id}.${mail.attempts}` : mail.id
@@ -148,51 +104,25 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Mail
       headers: { 'Auto-Submitted': 'auto-generated' },
       disableFileAccess: true,
       disableUrlAccess: true,
-      signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(SEND_MS)]),
+      signal,
     })
   }
 
-  // The database may go away between sending and noting. What is not noted is sent a second time.
-  const noted = async ({ id }: WaitingMail): Promise<void> => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await finishMail(db, id, 'sent')
-      } catch (error) {
-        if (!(error instanceof DatabaseUnavailable) || tries === NOTE_TRIES || closed) throw error
-        await sleep(1_000)
-      }
-    }
-  }
-
-  const refuse = async ({ id, kind, attempts, params }: WaitingMail, why: object): Promise<void> => {
-    const { client_id = null, user_id = null } = params as { client_id?: string; user_id?: string }
-    await tx(db, async (t) => {
-      await finishMail(t, id, 'given_up')
-      await lost(t, { id, kind, attempts, client_id, user_id })
-    })
-    log.error({ mail: id, kind, attempts, ...why }, GIVEN_UP)
-  }
-
-  const wake = (): Promise<void> => {
-    again = true
-    working ??= work().finally(() => {
-      working = undefined
-    })
-    return working
-  }
-  const looking = repeat(wake, LOOK_SECONDS)
-  // What a node that went away has left.
-  void wake()
-  return {
-    wake: () => void wake(),
-    async close() {
-      closed = true
-      const impatient = setTimeout(() => stopped.abort(), PATIENCE_MS)
-      await looking.close()
-      await working
-      clearTimeout(impatient)
+  return startDeliveries(
+    { db, log },
+    {
+      lane: 'mail',
+      kinds: server ? kinds : [],
+      patience: MAIL_PATIENCE,
+      attempt: (delivery, signal) => attempt(waitingMail(delivery), signal),
+      lost: (t, delivery) => lost(t, lostMail(delivery)),
+      gaveUp({ id, kind, attempts }, why) {
+        // Without a server nothing failed: whoever decided was told that nobody hears of it.
+        if (server) log.error({ mail: id, kind, attempts, ...why }, GIVEN_UP)
+        else log.warn({ mail: id, kind }, `${GIVEN_UP}: mail is off`)
+      },
     },
-  }
+  )
 }
 
 const GIVEN_UP = 'a mail was given up'

@@ -1,7 +1,7 @@
-// The mails that wait to be sent: a row a mail, written in the transaction of what it tells of, so that it goes out when that
-// was done and never otherwise. It knows no noun, and holds no credential.
-import { type Db, many, maybe, run, sql } from '../../db/pool.ts'
-import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
+// The mails that wait to be sent: jobs of the lane `mail`, written in the transaction of what they tell of, so that a mail goes out
+// when that was done and never otherwise. It knows no noun, and holds no credential.
+import type { Delivery, Patience } from '../../db/deliveries.ts'
+import { type Db, maybe, run, sql } from '../../db/pool.ts'
 import { mailboxOf } from './mailbox.ts'
 
 /** What each kind of mail says. A link is never among it: it is made when the mail is sent. */
@@ -63,16 +63,25 @@ export interface LostMail {
   user_id: string | null
 }
 
-/** Longer than sending one takes at most: a mail that is being sent is nobody else's. */
-const FIRST_PAUSE_SECONDS = 60
-const LONGEST_PAUSE_SECONDS = 3_600
-const TRIED_HOURS = 24
+/** When a mail is tried again: after one minute, two, four, up to an hour, for a day. */
+export const MAIL_PATIENCE: Patience = { firstPauseSeconds: 60, longestPauseSeconds: 3_600, triedHours: 24 }
+
+/** The mail of a delivery. */
+export function waitingMail({ recipient, ...delivery }: Delivery): WaitingMail {
+  return { ...delivery, to: recipient } as unknown as WaitingMail
+}
+
+/** What is recorded of a delivery that nobody gets. */
+export function lostMail({ id, kind, attempts, params }: Delivery): LostMail {
+  const { client_id = null, user_id = null } = params as { client_id?: string; user_id?: string }
+  return { id, kind, attempts, client_id, user_id }
+}
 
 /** Has a mail sent once this transaction is done; every node hears of it at commit. */
 export async function queueMail(t: Db, { to, kind, params }: Mail): Promise<void> {
   await run(
     t,
-    sql`insert into mails (recipient, kind, params) values (${to}, ${kind}, ${JSON.stringify(params)})`,
+    sql`insert into queued_jobs (lane, recipient, kind, params) values ('mail', ${to}, ${kind}, ${JSON.stringify(params)})`,
   )
 }
 
@@ -90,7 +99,7 @@ export async function queueMailToAnybody(t: Db, { to, kind, params }: Mail): Pro
   const full = await maybe<{ seconds: number }>(
     t,
     sql`select ceil(extract(epoch from created_at + interval '24 hours' - now()))::int as seconds
-        from mails
+        from queued_jobs
         where mailbox = ${mailbox} and created_at > now() - interval '24 hours'
         order by created_at desc
         offset ${MOST_A_DAY - 1}::int limit 1`,
@@ -98,8 +107,8 @@ export async function queueMailToAnybody(t: Db, { to, kind, params }: Mail): Pro
   if (full) return Math.max(1, full.seconds)
   await run(
     t,
-    sql`insert into mails (recipient, kind, params, mailbox)
-        values (${to}, ${kind}, ${JSON.stringify(params)}, ${mailbox})`,
+    sql`insert into queued_jobs (lane, recipient, kind, params, mailbox)
+        values ('mail', ${to}, ${kind}, ${JSON.stringify(params)}, ${mailbox})`,
   )
   return undefined
 }
@@ -123,12 +132,12 @@ export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
                  from jsonb_to_recordset(${JSON.stringify(notices)}) as n ("to" text, kind text, params jsonb)
                ) n,
                lateral (
-                 select count(*) from mails m
-                 where m.recipient = n.to and m.kind = n.kind and m.created_at > now() - interval '1 hour'
+                 select count(*) from queued_jobs m
+                 where m.lane = 'mail' and m.recipient = n.to and m.kind = n.kind and m.created_at > now() - interval '1 hour'
                ) sent
         ), mailed as (
-          insert into mails (recipient, kind, params)
-          select p.to, p.kind, p.params || jsonb_build_object('is_last', p.place = ${MOST_NOTICES_AN_HOUR}::int)
+          insert into queued_jobs (lane, recipient, kind, params)
+          select 'mail', p.to, p.kind, p.params || jsonb_build_object('is_last', p.place = ${MOST_NOTICES_AN_HOUR}::int)
           from placed p
           where p.place <= ${MOST_NOTICES_AN_HOUR}::int
         ), others as (
@@ -137,20 +146,20 @@ export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
           where p.place > ${MOST_NOTICES_AN_HOUR}::int
           group by p.to, p.cause
         )
-        insert into mails (recipient, kind, params, next_try_at)
-        select o.to, 'more_notices', jsonb_build_object('name', max(o.name), 'counts', jsonb_object_agg(o.cause, o.count)),
+        insert into queued_jobs (lane, recipient, kind, params, next_try_at)
+        select 'mail', o.to, 'more_notices', jsonb_build_object('name', max(o.name), 'counts', jsonb_object_agg(o.cause, o.count)),
                now() + make_interval(mins => ${SUMMARY_MINUTES}::int)
         from others o
         group by o.to
         -- Of two transactions, one waits for the other, and they never wait for each other.
         order by o.to
         on conflict (recipient) where kind = 'more_notices' and state = 'waiting' and attempts = 0
-        do update set params = jsonb_set(mails.params, '{counts}', (
+        do update set params = jsonb_set(queued_jobs.params, '{counts}', (
           select jsonb_object_agg(summed.cause, summed.count)
           from (
                  select cause, sum(count::int) as count
                  from (
-                        select * from jsonb_each_text(mails.params -> 'counts')
+                        select * from jsonb_each_text(queued_jobs.params -> 'counts')
                         union all
                         select * from jsonb_each_text(excluded.params -> 'counts')
                       ) counted (cause, count)
@@ -165,28 +174,8 @@ export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
 export function withdrawMails(t: Db, kind: MailKind, user_id: string): Promise<number> {
   return run(
     t,
-    sql`update mails set state = 'withdrawn', params = null, finished_at = now()
-        where state = 'waiting' and kind = ${kind} and params ->> 'user_id' = ${user_id}`,
-  )
-}
-
-/**
- * Takes the next mail that is due and that no other node has taken, for as long as its next pause lasts: one minute, two,
- * four, up to an hour. @param kinds what is known here; others are left to a node that knows them.
- */
-export function takeMail(db: Db, kinds: MailKind[]): Promise<WaitingMail | undefined> {
-  return maybe<WaitingMail>(
-    db,
-    sql`update mails
-        set attempts = attempts + 1,
-            next_try_at = now() + make_interval(secs =>
-              least(${LONGEST_PAUSE_SECONDS}::int, ${FIRST_PAUSE_SECONDS}::int * 2 ^ least(attempts, 20)))
-        where id = (
-          select id from mails
-          where state = 'waiting' and next_try_at <= now() and kind = any(${kinds})
-          order by next_try_at limit 1
-          for update skip locked)
-        returning id, recipient as to, kind, params, attempts, created_at`,
+    sql`update queued_jobs set state = 'withdrawn', params = null, finished_at = now()
+        where lane = 'mail' and state = 'waiting' and kind = ${kind} and params ->> 'user_id' = ${user_id}`,
   )
 }
 
@@ -194,52 +183,7 @@ export function takeMail(db: Db, kinds: MailKind[]): Promise<WaitingMail | undef
 export async function isMailWaiting(db: Db, kind: MailKind, to: string): Promise<boolean> {
   const waiting = await maybe(
     db,
-    sql`select from mails where recipient = ${to} and kind = ${kind} and state = 'waiting' limit 1`,
+    sql`select from queued_jobs where lane = 'mail' and recipient = ${to} and kind = ${kind} and state = 'waiting' limit 1`,
   )
   return waiting !== undefined
 }
-
-/** Whether a mail that was taken to be sent still is to be. */
-export async function isToBeSent(t: Db, id: string): Promise<boolean> {
-  return (await maybe(t, sql`select from mails where id = ${id} and state = 'waiting'`)) !== undefined
-}
-
-/** Notes how a mail ended, and forgets what it said. */
-export async function finishMail(
-  db: Db,
-  id: string,
-  state: 'sent' | 'withdrawn' | 'given_up',
-): Promise<void> {
-  await run(
-    db,
-    sql`update mails set state = ${state}, params = null, finished_at = now()
-        where id = ${id} and state = 'waiting'`,
-  )
-}
-
-/** Gives up what could not be sent for a day. @returns what nobody will get. */
-export function giveUpOldMails(t: Db): Promise<LostMail[]> {
-  return many<LostMail>(
-    t,
-    sql`with old as (
-          select id, params from mails
-          where state = 'waiting' and created_at < now() - make_interval(hours => ${TRIED_HOURS})
-            -- Where none has waited for so long, the first entry of an index says it, however many wait.
-            and (select min(created_at) from mails where state = 'waiting') < now() - make_interval(hours => ${TRIED_HOURS})
-          limit ${SWEEP_BATCH}
-          for update skip locked)
-        update mails m set state = 'given_up', params = null, finished_at = now()
-        from old where m.id = any(array(select id from old)) and m.id = old.id
-        returning m.id, m.kind, m.attempts, old.params ->> 'client_id' as client_id, old.params ->> 'user_id' as user_id`,
-  )
-}
-
-/** Mails that ended long ago. */
-export const sweepMails: Sweep = (db) =>
-  run(
-    db,
-    sql`delete from mails where id = any(array(
-          select id from mails
-          where state <> 'waiting' and finished_at < now() - make_interval(days => ${KEPT_DAYS})
-          limit ${SWEEP_BATCH} for update skip locked))`,
-  )

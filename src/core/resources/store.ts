@@ -135,7 +135,7 @@ export function listResources(db: Db): Promise<Resource[]> {
                         filter (where s.removal_job_id is not null), '[]') as being_removed
         from resources r
         left join resource_scopes s on s.resource = r.identifier
-        left join jobs j on j.id = s.removal_job_id and j.state in ('waiting', 'running')
+        left join queued_jobs j on j.id = s.removal_job_id and j.state in ('waiting', 'running')
         group by r.identifier
         order by r.identifier`,
   )

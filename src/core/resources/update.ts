@@ -195,7 +195,7 @@ function findRemoval(t: Db, identifier: string, name: string): Promise<Removal |
     t,
     sql`select j.params, coalesce(j.state not in ('waiting', 'running'), true) as has_failed
         from resource_scopes s
-        left join jobs j on j.id = s.removal_job_id
+        left join queued_jobs j on j.id = s.removal_job_id
         where s.name = ${name} and s.resource = ${identifier} and s.removal_job_id is not null`,
   )
 }

@@ -3,10 +3,11 @@
 import { randomBytes } from 'node:crypto'
 import type { Actor } from '../../base/audit-events.ts'
 import { digest } from '../../base/credentials.ts'
+import { isToBeMade } from '../../db/deliveries.ts'
 import { type Db, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { holdPerson } from '../escalation/users.ts'
-import { isMailWaiting, isToBeSent, queueMail } from '../mail/outbox.ts'
+import { isMailWaiting, queueMail } from '../mail/outbox.ts'
 import { hashPassword, verifyPassword } from './password.ts'
 import { SENT_AGAIN, storePassword } from './store.ts'
 import { endResets } from './undo.ts'
@@ -77,7 +78,7 @@ export function resetLinkForMail(
   return tx(db, async (t) => {
     if (!(await lockEnabled(t, user_id))) return undefined
     // Withdrawn since it was taken: that was done with the account held.
-    if (!(await isToBeSent(t, mail.id))) return undefined
+    if (!(await isToBeMade(t, mail.id))) return undefined
     const used = await maybe(
       t,
       sql`select from user_links

@@ -6,9 +6,10 @@ import { SYSTEM } from '../../../src/base/audit-events.ts'
 import type { MailConfig } from '../../../src/base/config.ts'
 import { listEvents } from '../../../src/core/audit/store.ts'
 import { rejectClient } from '../../../src/core/clients/review.ts'
-import { type Mailer, startMailer } from '../../../src/core/mail/mailer.ts'
+import { startMailer } from '../../../src/core/mail/mailer.ts'
 import { type LostMail, queueMail } from '../../../src/core/mail/outbox.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
+import type { Lane } from '../../../src/jobs/lane.ts'
 import { administrator, wait } from '../../pages/admin/office.ts'
 import { type App, Person, type Stage, startStage } from '../../support/flow.ts'
 import { freePort, startApp, startServer } from '../../support/server.ts'
@@ -23,7 +24,7 @@ let port: number
 let jamie: Person
 let app: App
 const opened: { stop(): unknown }[] = []
-const senders: Mailer[] = []
+const senders: Lane[] = []
 beforeAll(async () => {
   port = await freePort()
   // Its own mail is off: each test starts the nodes that send.
@@ -281,7 +282,7 @@ function mailer(at: number, more: Partial<MailConfig> = {}) {
     ...more,
   }
   const { config, db } = stage
-  const sender: Mailer = startMailer({
+  const sender: Lane = startMailer({
     db,
     log,
     config: { ...config, mail },
