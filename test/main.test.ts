@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { createUser } from '../src/core/users/store.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
+import { until } from './support/patience.ts'
 import { freePort, runMain, SECRET_KEYS, startServer, type TestServer } from './support/server.ts'
 
 let dir: string
@@ -148,16 +149,14 @@ test.each([
   ['one process', '1'],
   ['two workers', '2'],
 ])('with %s, SIGTERM is told at /readyz while everything is still served', async (_name, WORKERS) => {
-  const server = await startServer({ databaseUrl: database.url, env: { WORKERS, DRAIN_SECONDS: '4' } })
+  const server = await startServer({ databaseUrl: database.url, env: { WORKERS, DRAIN_SECONDS: '600' } })
   await until(async () => server.output().includes('"msg":"listening"'))
   const agent = new Agent({ keepAlive: true })
   const load = startLoad(server, agent)
   await until(async () => load.answered.length > 100)
 
-  const signalled = performance.now()
   const stopped = server.stop()
   await until(async () => (await readiness(server)) === 503)
-  const noticed = performance.now() - signalled
   // Every process says so: each of these comes over a connection of its own, and any of them may take it.
   await until(async () => (server.output().match(/"msg":"draining"/g) ?? []).length === Number(WORKERS))
   const seen = await Promise.all(Array.from({ length: 20 }, () => readiness(server)))
@@ -165,18 +164,29 @@ test.each([
   // As a proxy does that looks every second: it goes on sending for a while.
   await sleep(1500)
   const { answered, failed } = await load.end()
+  server.process.kill('SIGINT')
   const code = await stopped
 
-  expect(noticed).toBeLessThan(2000)
   expect(new Set(seen)).toEqual(new Set([503]))
   expect(failed).toEqual([])
   expect(answered.length).toBeGreaterThan(before)
   // Whoever keeps connections is asked to let go of them.
   expect(answered.slice(before + 4).every(({ connection }) => connection === 'close')).toBe(true)
-  expect(performance.now() - signalled).toBeGreaterThan(4000)
   expect(code).toBe(0)
   agent.destroy()
 })
+
+test.each(['1', '2'])(
+  'with %s workers it drains for as long as it was told, and ends by itself',
+  async (WORKERS) => {
+    const server = await startServer({ databaseUrl: database.url, env: { WORKERS, DRAIN_SECONDS: '2' } })
+    const signalled = performance.now()
+
+    expect(await server.stop()).toBe(0)
+
+    expect(performance.now() - signalled).toBeGreaterThan(2000)
+  },
+)
 
 test('a second signal ends the draining; the same one from two sides is one', async () => {
   const server = await startServer({ databaseUrl: database.url, env: { DRAIN_SECONDS: '600' } })
@@ -196,10 +206,11 @@ test('a request that does not finish is cut off at the deadline', async () => {
   const slow = await startSlowRequest(server, new Agent())
   slow.answer.catch(() => {})
 
-  const started = Date.now()
+  const started = performance.now()
   expect(await server.stop()).toBe(0)
 
-  expect(Date.now() - started).toBeLessThan(10_000)
+  // By itself Node waits for a request for five minutes, and we for thirty seconds.
+  expect(performance.now() - started).toBeLessThan(25_000)
   await expect(slow.answer).rejects.toThrow()
 })
 
@@ -280,15 +291,21 @@ async function startSlowRequest(server: TestServer, agent: Agent) {
   const outgoing = request(`${server.origin}/token`, {
     method: 'POST',
     agent,
-    headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-length': body.length },
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      'content-length': body.length,
+      // So that it is told when the request has arrived.
+      expect: '100-continue',
+    },
   })
   const answer = once(outgoing, 'response').then(async ([response]) => {
     let text = ''
     for await (const chunk of response) text += chunk
     return { status: response.statusCode as number, error: JSON.parse(text).error as string }
   })
+  outgoing.flushHeaders()
+  await once(outgoing, 'continue')
   outgoing.write(body.slice(0, -1))
-  await sleep(200)
   return { answer, finish: () => outgoing.end(body.slice(-1)) }
 }
 
@@ -345,12 +362,4 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('waited 30 seconds in vain')
-    await sleep(50)
-  }
 }

@@ -10,9 +10,10 @@ import { many, one, run, sql } from '../../src/db/pool.ts'
 import { openPost } from '../core/mail/post.ts'
 import { administrator, everything } from '../pages/admin/office.ts'
 import { ownApp } from '../pages/developer/workshop.ts'
-import { until } from '../support/attack.ts'
+
 import { PRINTER } from '../support/documents.ts'
 import type { App, Person } from '../support/flow.ts'
+import { until } from '../support/patience.ts'
 import { type Bureau, openBureau, TOLD_APART, tokenOf, uncalled } from './bureau.ts'
 
 let bureau: Bureau

@@ -1,9 +1,10 @@
 // Each operation of the Admin API does what the console does; every answer is held against its schema (bureau.ts).
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { many, run, sql } from '../../src/db/pool.ts'
-import { until } from '../support/attack.ts'
+
 import { settled } from '../support/audit.ts'
 import type { Person } from '../support/flow.ts'
+import { until } from '../support/patience.ts'
 import { type Bureau, openBureau, TOLD_APART, uncalled } from './bureau.ts'
 
 let bureau: Bureau

@@ -36,7 +36,7 @@ beforeAll(async () => {
     // Where everything is to be had, it must be had; elsewhere properties.test.ts does what it can.
     if (process.env.CI) throw error
   }
-}, 300_000)
+})
 afterAll(async () => {
   await bureau.stop()
   await rm(folder, { recursive: true, force: true })
@@ -86,7 +86,7 @@ test('whatever it sends, the answer is one that the document tells of', async ()
 
   expect([code, code === 0 ? '' : output.slice(0, 20_000)]).toEqual([0, ''])
   expect(output).toMatch(new RegExp(`Tested: +${bureau.operations.length}\\b`))
-}, 200_000)
+})
 
 // Things that are there, so that most requests come as far as the stores. What is deleted is another app, or all would end there.
 async function settings(): Promise<string> {

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { expect, jest, test } from '@jest/globals'
 
 // A run may take long while the other tests take the processor.
-jest.setTimeout(180_000)
+jest.setTimeout(900_000)
 
 test('a short run measures every row on both servers and leaves nothing behind', async () => {
   const temporary = await mkdtemp(join(tmpdir(), 'bench-test-'))

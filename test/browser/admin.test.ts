@@ -108,7 +108,7 @@ beforeAll(async () => {
     await signIn(page, ada)
     expect(await heading(page)).toBe('Overview')
   }
-}, 120_000)
+})
 afterAll(async () => {
   await plain?.[Symbol.asyncDispose]()
   await scripted?.[Symbol.asyncDispose]()
@@ -201,7 +201,7 @@ describe('a link for a new password', () => {
     expect(await heading(page)).toBe('A link for Jamie')
     link = /http:\S+\/reset\/[\w-]+/.exec(await read(page))![0]
     await expectFine(page, 'user-reset-link')
-  }, 60_000)
+  })
 
   test('leads to a form that works without a script, and to signing in', async () => {
     const { page } = plain
@@ -221,7 +221,7 @@ describe('a link for a new password', () => {
     await expectFine(scripted.page, 'reset-done')
     await scripted.page.goto(link)
     await expectFine(scripted.page, 'reset-over')
-  }, 120_000)
+  })
 })
 
 test('an administrator finds, approves and edits an app without a script', async () => {

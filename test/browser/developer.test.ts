@@ -83,7 +83,7 @@ beforeAll(async () => {
     await signIn(page, dev)
     expect(await heading(page)).toBe('Your apps')
   }
-}, 120_000)
+})
 afterAll(async () => {
   await plain?.[Symbol.asyncDispose]()
   await scripted?.[Symbol.asyncDispose]()
@@ -131,7 +131,7 @@ describe('every page is fine', () => {
     expect(await page.title()).toMatch(/^Error: /)
     expect(await page.evaluate('document.activeElement.getAttribute("role")')).toBe('alert')
     await expectFine(page, 'new-wrong')
-  }, 30_000)
+  })
 
   test('and the ones that show something once', async () => {
     const { page } = scripted
@@ -147,7 +147,7 @@ describe('every page is fine', () => {
     await press(page, 'Make the link')
     expect(await read(page)).toContain('/developer/invitations/')
     await expectFine(page, 'invited')
-  }, 30_000)
+  })
 
   test('and the administrators’ page of a change', async () => {
     await using visited = await visit(theatre, { deviceScaleFactor: 1 })
@@ -161,7 +161,7 @@ describe('every page is fine', () => {
     await page.goto(`${theatre.stage.origin}/admin`)
     await expectFine(page, 'admin-overview')
     expect(visited.complaints).toEqual([])
-  }, 60_000)
+  })
 })
 
 test('a developer registers an app, names a test user and invites an owner without a script', async () => {
@@ -190,7 +190,7 @@ test('a developer registers an app, names a test user and invites an owner witho
   await press(page, 'Accept')
   expect(await read(page)).toContain(`You look after ${LONG} now.`)
   expect(plain.complaints).toEqual([])
-}, 30_000)
+})
 
 function filled(path: string): string {
   return path.replace(/:(\w+)/g, (_, name: string) => places[name]!)

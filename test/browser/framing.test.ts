@@ -35,7 +35,7 @@ beforeAll(async () => {
   await here.page.goto((await app.begin()).url.href)
   await signIn(here.page, jamie)
   await press(here.page, 'Allow')
-}, 120_000)
+})
 afterAll(async () => {
   await here?.[Symbol.asyncDispose]()
   await theatre?.close()

@@ -9,6 +9,7 @@ import { setRole } from '../../src/core/users/roles.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { axe, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
+import { until } from '../support/patience.ts'
 import { heading, openTheatre, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
 
 const SIZES = { phone: { width: 390, height: 780 }, desk: { width: 1180, height: 860 } }
@@ -45,18 +46,16 @@ beforeAll(async () => {
     await fetch((await app.begin(params)).url, { redirect: 'manual' })
   }
   await app.post('/token', { grant_type: 'authorization_code', code: 'x', redirect_uri: app.redirectUri })
-  const deadline = Date.now() + 8_000
   const noted = () =>
     one<{ n: number }>(
       stage.db,
       sql`select count(*)::int as n from client_refusals where client_id = ${app.id}`,
     )
-  while ((await noted()).n < 5 && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 100))
+  await until(async () => (await noted()).n >= 5)
   scripted = await visit(theatre, { deviceScaleFactor: 1 })
   await scripted.page.goto(`${stage.origin}/account`)
   await signIn(scripted.page, jamie)
-}, 120_000)
+})
 afterAll(async () => {
   await scripted?.[Symbol.asyncDispose]()
   await theatre?.close()

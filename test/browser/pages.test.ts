@@ -32,7 +32,7 @@ beforeAll(async () => {
   app = await theatre.app({ scopes: ALL.split(' ') })
   jamie = await theatre.stage.person('Jamie')
   here = await visit(theatre, { deviceScaleFactor: 1 })
-}, 120_000)
+})
 afterAll(async () => {
   await here?.[Symbol.asyncDispose]()
   await theatre?.close()

@@ -56,7 +56,7 @@ beforeAll(async () => {
     await page.goto(`${theatre.stage.origin}/account`)
     await signIn(page, jamie)
   }
-}, 120_000)
+})
 afterAll(async () => {
   await plain?.[Symbol.asyncDispose]()
   await scripted?.[Symbol.asyncDispose]()
@@ -91,7 +91,7 @@ describe('every page is fine', () => {
     await choose(page, await picture('seagreen'))
     expect(await read(page)).toContain('Photo Printer has a new logo.')
     await expectFine(page, 'logo-done')
-  }, 60_000)
+  })
 })
 
 test('a logo is sent, shown and removed without a script', async () => {
@@ -138,7 +138,7 @@ test('the single-page program signs in as it is shown, from an origin of its own
     await press(page, 'Allow')
     await page
       .getByText('Refreshed: ')
-      .waitFor({ timeout: 4_000 })
+      .waitFor()
       .catch(async () => {
         throw new Error(`${page.url()}: ${await read(page)} ${developer.complaints.join(' ')}`)
       })

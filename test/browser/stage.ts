@@ -6,6 +6,7 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playw
 import type { ClientInput } from '../../src/core/clients/metadata.ts'
 import { openBrowser } from '../support/browser.ts'
 import { type App, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { freePort } from '../support/server.ts'
 
 /** The server, a browser, and a place where an app would be. */
@@ -85,7 +86,7 @@ export interface Visit extends AsyncDisposable {
 /** Opens a browser that has never been here. */
 export async function visit({ browser }: Theatre, options: BrowserContextOptions = {}): Promise<Visit> {
   const context = await browser.newContext(options)
-  context.setDefaultTimeout(10_000)
+  context.setDefaultTimeout(PATIENCE_MS)
   const complaints: string[] = []
   context.on('weberror', (error) => complaints.push(String(error.error())))
   context.on('response', (response) => {

@@ -17,7 +17,7 @@ beforeAll(async () => {
     return { location: `http://127.0.0.1:${url.port}/front-end` }
   })
   app = await theatre.app()
-}, 120_000)
+})
 afterAll(() => theatre?.close())
 beforeEach(async () => {
   jamie = await theatre.stage.person('Jamie')

@@ -101,7 +101,7 @@ beforeAll(async () => {
   })
   longApp = (await theatre.app({ name: LONG.slice(0, 80), scopes: ['openid', 'photos.read'] })).id
   desk = await visit(theatre, { deviceScaleFactor: 1 })
-}, 120_000)
+})
 afterAll(async () => {
   await desk?.[Symbol.asyncDispose]()
   await theatre?.close()
@@ -172,7 +172,7 @@ describe('the console, where a removal has failed', () => {
     await expectFine(page, 'user-withdraw', 'Withdraw')
     await page.locator('main button').click()
     await expectFine(page, 'user-withdrawn', 'Send a link')
-  }, 240_000)
+  })
 })
 
 test('a set-up link that was used: the page, and another form', async () => {
@@ -192,7 +192,7 @@ test('a set-up link that was used: the page, and another form', async () => {
   await tabs[1].goto(link)
   await expectFine(tabs[1], 'setup-used', 'This link is over')
   await tabs[1].close()
-}, 120_000)
+})
 
 describe('too much at once', () => {
   test('of attempts to sign in', async () => {
@@ -202,7 +202,7 @@ describe('too much at once', () => {
     await page.goto(`${theatre.stage.origin}/account`)
     for (let i = 0; i < 6; i++) await signIn(page, stranger, 'wrong password')
     await expectFine(page, 'sign-in-limited', 'Too many attempts to sign in')
-  }, 120_000)
+  })
 
   test('of changes: on a form, and on the consent page', async () => {
     const kim = await theatre.stage.person('Kim')
@@ -226,7 +226,7 @@ describe('too much at once', () => {
     await page.getByLabel('Name').fill('Somebody else')
     await press(page, 'Save name')
     await expectFine(page, 'changes-limited', 'Please wait a little')
-  }, 120_000)
+  })
 })
 
 test('a device, whose page asks to sign in again', async () => {
@@ -240,7 +240,7 @@ test('a device, whose page asks to sign in again', async () => {
   await expectFine(page, 'device-sign-in-again', 'to continue to Picture Frame')
   await signIn(page, jamie)
   await expectFine(page, 'device-consent', 'Picture Frame wants access')
-}, 120_000)
+})
 
 describe('a mail', () => {
   const { brand } = loadConfig({ SUPPORT_ADDRESS: 'help@id.example', DATA_DIR: '/tmp' })

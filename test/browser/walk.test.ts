@@ -12,7 +12,7 @@ let jamie: Person
 beforeAll(async () => {
   theatre = await openTheatre()
   app = await theatre.app()
-}, 120_000)
+})
 afterAll(() => theatre?.close())
 beforeEach(async () => {
   jamie = await theatre.stage.person('Jamie')

@@ -11,6 +11,7 @@ import { findUserByEmail } from '../../src/core/users/store.ts'
 import { startEmbedded } from '../../src/db/embedded.ts'
 import { openPool } from '../../src/db/pool.ts'
 import { BARE } from '../support/environment.ts'
+import { until } from '../support/patience.ts'
 import { BIN, ended, SECRET_KEYS, valetkey } from './run.ts'
 
 let dataDir: string
@@ -62,7 +63,7 @@ test.each([
   const args = [BIN, 'users', 'set-password', 'alone@example.com', '--password-stdin']
   const child = spawn(process.execPath, args, { env: { ...BARE, ...env } })
   const end = ended(child)
-  while (!isDatabaseUp()) await sleep(20)
+  await until(isDatabaseUp)
   await sleep(1000)
 
   child.kill(signal)

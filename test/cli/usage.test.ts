@@ -175,7 +175,7 @@ test('no option or argument that names something ends in an error of PostgreSQL'
 
   expect(said).toEqual([])
   expect(looks.length).toBeGreaterThan(8)
-}, 240_000)
+})
 
 const POSTGRES =
   /invalid input syntax|out of range|invalid byte sequence|value too long|for type|bind message/

@@ -7,8 +7,9 @@ import { ensureKeys, sweepKeys } from '../../src/core/keys/store.ts'
 import { createResource } from '../../src/core/resources/store.ts'
 import { addScope, renameResource } from '../../src/core/resources/update.ts'
 import { type Query, run, sql } from '../../src/db/pool.ts'
-import { startTwo, until } from '../support/attack.ts'
+import { startTwo } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 import { SECRET_KEYS } from '../support/server.ts'
 
 const BY = { type: 'cli' } as const

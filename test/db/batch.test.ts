@@ -4,14 +4,16 @@ import { expect, test } from '@jest/globals'
 import { batched } from '../../src/db/batch.ts'
 import { DatabaseUnavailable } from '../../src/db/pool.ts'
 
-const SILENT_MS = 2_000
+// Longer than anybody waits behind a silent database.
+const SILENT_MS = 1_600
 
 test('whoever has waited behind a silent database is told so, and nothing of theirs is sent', async () => {
   const sent: string[] = []
+  const over = Promise.withResolvers<void>()
   const send = batched(async (keys: string[]) => {
     sent.push(...keys)
     if (!keys.includes('first') && !keys.includes('second')) return keys
-    await sleep(SILENT_MS)
+    await over.promise
     throw new DatabaseUnavailable('silent', { cause: new Error('Query read timeout') })
   })
 
@@ -19,8 +21,9 @@ test('whoever has waited behind a silent database is told so, and nothing of the
   const second = expect(send('second')).rejects.toThrow('silent')
   while (sent.length < 2) await sleep(10)
   const third = expect(send('third')).rejects.toThrow('silent for others')
-  await sleep(SILENT_MS - 300)
+  await sleep(SILENT_MS)
   const fourth = send('fourth')
+  over.resolve()
 
   await Promise.all([first, second, third])
   expect(await fourth).toBe('fourth')

@@ -15,7 +15,7 @@ import {
   sql,
   tx,
 } from '../../src/db/pool.ts'
-import { until } from '../support/attack.ts'
+import { until } from '../support/patience.ts'
 
 let dataDir: string
 let embedded: Embedded

@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { startEmbedded, THROW_AWAY } from '../../src/db/embedded.ts'
 import { one, openPool, run, sql } from '../../src/db/pool.ts'
+import { until } from '../support/patience.ts'
 
 let dataDir: string
 beforeEach(async () => {
@@ -140,13 +140,5 @@ async function inDatabase<T>(url: string, work: (db: ReturnType<typeof openPool>
     return await work(db)
   } finally {
     await db.close()
-  }
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('waited 30 seconds in vain')
-    await sleep(50)
   }
 }

@@ -11,6 +11,7 @@ import { MigrationFailed, migrate, migrationStatus, SchemaTooNew } from '../../s
 import { DatabaseUnavailable, many, one, openPool, run, sql } from '../../src/db/pool.ts'
 import { against } from '../cli/run.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 import { runMain, SECRET_KEYS, startServer } from '../support/server.ts'
 
 const OURS = join(import.meta.dirname, '../../migrations')
@@ -112,12 +113,6 @@ describe('a later version', () => {
             where datname = current_database() and application_name = 'valetkey migrate' and wait_event_type = 'Lock'`,
       )
     ).n
-  const until = async (reached: () => Promise<boolean>) => {
-    for (let tries = 0; !(await reached()); tries++) {
-      if (tries > 1000) throw new Error('it was waited for too long')
-      await sleep(10)
-    }
-  }
   /** A session of a node of the version before. */
   const reader = async () => {
     const client = new pg.Client(db.url)
@@ -189,7 +184,12 @@ describe('a later version', () => {
 
   test('killed in the middle of a migration, it leaves all of it or nothing, and the next start goes on', async () => {
     await brings('9001_first', 'create table first (x int);')
-    await brings('9002_slow', 'create table slow (x int); select pg_sleep(2); create table slower (x int);')
+    await brings(
+      '9002_slow',
+      'create table slow (x int); select pg_advisory_xact_lock(4711); create table slower (x int);',
+    )
+    const gate = await reader()
+    await gate.query('select pg_advisory_lock(4711)')
     const script = `
       import { migrate } from '${new URL('../../src/db/migrate.ts', import.meta.url)}'
       import { openPool } from '${new URL('../../src/db/pool.ts', import.meta.url)}'
@@ -198,10 +198,10 @@ describe('a later version', () => {
       env: { ...process.env, URL: db.url, DIRECTORY: directory },
       stdio: 'inherit',
     })
-    await until(async () => (await applied()).at(-1) === '9001_first')
-    await sleep(300)
+    await until(async () => (await applied()).at(-1) === '9001_first' && (await waiting()) > 0)
     child.kill('SIGKILL')
     await once(child, 'exit')
+    await gate.end()
 
     expect(await later()).toEqual(['9002_slow'])
 
@@ -285,8 +285,7 @@ describe('a later version', () => {
       expect(await later()).toEqual(['9001_other', '9002_breaking'])
 
       // What /readyz has found is a second old at most.
-      for (const deadline = Date.now() + 5_000; Date.now() < deadline && (await health())[0] === 200; )
-        await sleep(100)
+      await until(async () => (await health())[0] !== 200)
       expect(await health()).toEqual([503, 1])
     } finally {
       await running.stop()

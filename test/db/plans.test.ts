@@ -14,8 +14,9 @@ import { createUser, listUsers } from '../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { ALL, operationsAt, tokenOf } from '../api/bureau.ts'
 import { TABLE } from '../doors/table.ts'
-import { administrator, heard } from '../pages/admin/office.ts'
+import { administrator } from '../pages/admin/office.ts'
 import { type Api, type Person, type Stage, startStage } from '../support/flow.ts'
+import { heard } from '../support/heard.ts'
 import { fillInstallation, INSTALLED, userId } from '../support/installation.ts'
 import { type Finding, findings } from '../support/plans.ts'
 import { startApp } from '../support/server.ts'
@@ -75,7 +76,7 @@ beforeAll(async () => {
     action: 'login',
     secret: 'x'.repeat(43),
   }
-}, 300_000)
+})
 afterAll(() => stage?.stop())
 
 const at = (path: string) =>
@@ -370,13 +371,13 @@ test('what people, developers and administrators do', async () => {
   })
 
   expect(found).toEqual([])
-}, 120_000)
+})
 
 async function jobsDone(): Promise<void> {
   for (let i = 0; i < 1_000; i++) {
     const open = await many(stage.db, sql`select from jobs where state in ('waiting', 'running')`)
     if (open.length === 0) return
-    await heard()
+    await heard(stage)
   }
 }
 
@@ -394,7 +395,7 @@ test('every sweep, and the seals', async () => {
       const has = (words: string) => sofar.some(({ text }) => text.includes(words))
       // The last of the sweeps, and the first seal.
       while (!has('update client_registrations set reviewed_at') || !has('insert into audit_seals'))
-        await heard()
+        await heard(stage)
     } finally {
       await server.stop()
     }
@@ -408,7 +409,7 @@ test('every sweep, and the seals', async () => {
   ).toEqual([])
   expect(sent.some(({ text }) => text.includes('insert into audit_seals'))).toBe(true)
   expect((await findings(stage.db, sent)).filter((each) => !isAllowed(each))).toEqual([])
-}, 120_000)
+})
 
 test('a statement without an index is found', async () => {
   const { db } = stage

@@ -10,8 +10,9 @@ import { takeDelivery } from '../../src/db/deliveries.ts'
 import { findJob, listJobs, workOnce } from '../../src/db/jobs.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { until } from '../support/attack.ts'
+
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 
 const DIRECTORY = join(import.meta.dirname, '../../migrations')
 const OURS = '0052_queue.sql'

@@ -20,7 +20,7 @@ beforeAll(async () => {
   demo = await startDemoProcess()
   slideshow = (await demo.printed(/(http:\S+) +\(Slideshow TV\)[\s\S]*Ctrl-C/))[1]!
   browser = await openBrowser()
-}, 120_000)
+})
 
 afterAll(async () => {
   await browser?.close()

@@ -13,7 +13,7 @@ beforeAll(async () => {
   const demo = await startDemoProcess(['--walk'])
   code = await demo.ended()
   output = demo.output()
-}, 120_000)
+})
 
 test('the walk goes from signing in to access that is over, and says so', () => {
   expect(output).toMatch(/^ 1 {2}GET {2}http:\/\/localhost:\d+\/ → 200 “Photo Printer”/m)

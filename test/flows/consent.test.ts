@@ -4,7 +4,6 @@ import { SYSTEM } from '../../src/base/audit-events.ts'
 import { revokeApp } from '../../src/core/grants/store.ts'
 import { changeScope } from '../../src/core/resources/update.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { heard } from '../pages/admin/office.ts'
 import {
   type Api,
   type App,
@@ -15,6 +14,7 @@ import {
   type Stage,
   startStage,
 } from '../support/flow.ts'
+import { heard } from '../support/heard.ts'
 
 const ALL = 'openid profile email photos.read photos.share prints.order'
 
@@ -89,7 +89,7 @@ describe('what is allowed', () => {
       { ...shared, sentence: 'Sell them' },
       SYSTEM,
     )
-    await heard()
+    await heard(stage)
 
     const again = await jamie.press(page, 'Allow')
 
@@ -99,7 +99,7 @@ describe('what is allowed', () => {
     expect(await many(stage.db, sql`select from consents where user_id = ${jamie.id}`)).toEqual([])
     expect((await jamie.press(again, 'Allow')).away!.searchParams.has('code')).toBe(true)
     await changeScope(stage.db, PHOTOS.identifier, 'photos.share', shared, SYSTEM)
-    await heard()
+    await heard(stage)
   })
 
   test('may be nothing but who the person is', async () => {

@@ -6,8 +6,9 @@ import { SYSTEM } from '../../src/base/audit-events.ts'
 import { digest } from '../../src/base/credentials.ts'
 import { updateClient } from '../../src/core/clients/update.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { administrator, heard } from '../pages/admin/office.ts'
+import { administrator } from '../pages/admin/office.ts'
 import { type App, PASSWORD, type Page, type Person, startStage } from '../support/flow.ts'
+import { heard } from '../support/heard.ts'
 
 let stage: Awaited<ReturnType<typeof startStage>>
 let app: App
@@ -283,7 +284,7 @@ test('a scope that administers, given to a device later, ends its bearer tokens 
   const { app: late, tokens } = await connected()
 
   await updateClient(stage.db, late.id, { scopes: [...SCOPE.split(' '), 'users:read'] }, SYSTEM)
-  await heard()
+  await heard(stage)
 
   expect((await late.refresh(tokens.refresh_token)).body).toMatchObject({ error: 'invalid_grant' })
 })

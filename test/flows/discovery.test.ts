@@ -1,6 +1,7 @@
 // What the server says about itself (OpenID Connect Discovery, RFC 8414), and that it is true.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Stage, startStage } from '../support/flow.ts'
+import { untilPasses } from '../support/patience.ts'
 
 let stage: Stage
 let metadata: Record<string, unknown>
@@ -67,11 +68,10 @@ test('it names the scopes of the APIs, and of a new one at once', async () => {
     scopes: [{ name: 'notes.read', sentence: 'Read your notes' }],
   })
 
-  let scopes: string[] = []
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline && !scopes.includes('notes.read'); ) {
-    scopes = (await json('/.well-known/openid-configuration')).scopes_supported as string[]
-  }
-  expect(scopes).toContain('notes.read')
+  await untilPasses(async () => {
+    const scopes = (await json('/.well-known/openid-configuration')).scopes_supported as string[]
+    expect(scopes).toContain('notes.read')
+  })
 })
 
 test('every address it names answers', async () => {

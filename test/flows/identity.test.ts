@@ -7,6 +7,7 @@ import { digest } from '../../src/base/credentials.ts'
 import { rotateKeys } from '../../src/core/keys/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { PATIENCE_MS, untilPasses } from '../support/patience.ts'
 
 let stage: Stage
 let app: App
@@ -84,13 +85,13 @@ describe('the ID token', () => {
     const { id_token } = await modern.connect(jamie)
 
     expect(decodeProtectedHeader(id_token!).alg).toBe('ES256')
-    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`))
+    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS })
     await jwtVerify(id_token!, keys, { issuer: stage.origin, audience: modern.id })
   })
 
   test('is signed by a published key, and still verifies after the keys were rotated', async () => {
     const { id_token } = await app.connect(jamie)
-    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`))
+    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS })
     const { kid, alg } = decodeProtectedHeader(id_token!)
     expect(alg).toBe('RS256')
 
@@ -101,7 +102,10 @@ describe('the ID token', () => {
       () => app.connect(jamie),
       (tokens) => decodeProtectedHeader(tokens.id_token!).kid !== kid,
     )
-    await jwtVerify(later.id_token!, createRemoteJWKSet(new URL(`${stage.origin}/jwks`)))
+    await jwtVerify(
+      later.id_token!,
+      createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS }),
+    )
   })
 
   test('comes anew with each refresh, for the same person and sign-in', async () => {
@@ -202,9 +206,9 @@ function optional(claims: object, ...names: string[]): object {
 }
 
 async function until<T>(act: () => Promise<T>, holds: (result: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + 10_000; ; ) {
+  return untilPasses(async () => {
     const result = await act()
-    if (holds(result)) return result
-    if (Date.now() > deadline) throw new Error('it never came to hold')
-  }
+    if (!holds(result)) throw new Error('it never came to hold')
+    return result
+  })
 }

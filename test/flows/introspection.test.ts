@@ -1,11 +1,11 @@
 // Introspection (RFC 7662): an app learns about its own tokens, an API about those meant for it, nobody about others.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { digest } from '../../src/base/credentials.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
+import { until } from '../support/patience.ts'
 
 let stage: Stage & { photos: Api }
 let calendar: Api
@@ -165,13 +165,5 @@ test('introspecting notes the last use of the device', async () => {
   await stage.photos.introspect(access_token)
 
   // Noted a few times a minute.
-  let text = ''
-  for (
-    const deadline = Date.now() + 12_000;
-    Date.now() < deadline && !text.includes('last used just now');
-  ) {
-    await sleep(300)
-    text = (await jamie.account('/account/apps')).text
-  }
-  expect(text).toContain('last used just now')
+  await until(async () => (await jamie.account('/account/apps')).text.includes('last used just now'))
 })

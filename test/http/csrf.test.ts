@@ -69,7 +69,7 @@ beforeAll(async () => {
       typed: {},
     },
   })
-}, 60_000)
+})
 afterAll(async () => {
   await app?.stop()
   await database?.drop()

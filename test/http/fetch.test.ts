@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { asFetch, freshSeconds, type OutsideParts, outsideFetch } from '../../src/http/fetch.ts'
 import { isPublicAddress } from '../../src/http/public-address.ts'
 import { type Answering, type DocumentHost, HOST, startDocumentHost } from '../support/documents.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 
 let host: DocumentHost
 let inside: Server
@@ -70,7 +71,8 @@ async function startNameServer(zone: Zone) {
   }
 }
 
-const fetchWith = (parts: Partial<OutsideParts> = {}) => outsideFetch({ ...host.network, ...parts })
+const fetchWith = (parts: Partial<OutsideParts> = {}) =>
+  outsideFetch({ ...host.network, timeoutMs: PATIENCE_MS, ...parts })
 const json = (body: string | Buffer, headers: Record<string, string> = {}): Answering => {
   return (_req, res) => void res.writeHead(200, { 'Content-Type': 'application/json', ...headers }).end(body)
 }
@@ -377,7 +379,7 @@ describe('answers', () => {
     const path = `/${what.replaceAll(' ', '-')}`
     host.put(path, answer)
 
-    await expect(fetchWith({ timeoutMs: 2_000 })(`https://${HOST}${path}`)).rejects.toThrow(problem)
+    await expect(fetchWith()(`https://${HOST}${path}`)).rejects.toThrow(problem)
   })
 
   test('that come drop by drop end when the time is over', async () => {
@@ -386,11 +388,8 @@ describe('answers', () => {
       const timer = setInterval(() => res.write(' '), 20)
       res.on('close', () => clearInterval(timer))
     })
-    const started = performance.now()
-
+    // They would go on for as long as the test may take.
     await expect(fetchWith({ timeoutMs: 300 })(`https://${HOST}/slow`)).rejects.toThrow('too long')
-
-    expect(performance.now() - started).toBeLessThan(2_000)
   })
 
   test('of types for JSON with a name of their own are taken', async () => {

@@ -37,7 +37,7 @@ beforeAll(async () => {
   pages['not found'] = await alice.open('/nothing')
   pages['bad request'] = await alice.open('/auth?client_id=nobody')
   pages.forged = await alice.request('POST', '/account/name', { form: { name: 'x' } })
-}, 60_000)
+})
 afterAll(async () => {
   await app?.stop()
   await database?.drop()

@@ -5,8 +5,8 @@ import { run, sql } from '../../src/db/pool.ts'
 import { createLogger } from '../../src/http/log.ts'
 import type { Lane } from '../../src/jobs/lane.ts'
 import { startJobRunner } from '../../src/jobs/runner.ts'
-import { until } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 
 let database: TestDatabase
 let runner: Lane | undefined

@@ -13,8 +13,9 @@ import { type Deliverer, type Outcome, startDeliveries } from '../../src/jobs/de
 import type { Lane } from '../../src/jobs/lane.ts'
 import { startJobRunner } from '../../src/jobs/runner.ts'
 import { startSchedule } from '../../src/jobs/schedules.ts'
-import { until } from '../support/attack.ts'
+
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 import { openRoad, type Road } from '../support/road.ts'
 
 const PATIENCE = { firstPauseSeconds: 60, longestPauseSeconds: 3_600, triedHours: 24 }

@@ -18,10 +18,10 @@ import {
   redeem,
   refresh,
   send,
-  until,
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until, untilPasses } from '../support/patience.ts'
 import { freePort, startServer, type TestServer } from '../support/server.ts'
 
 const OFF_SECONDS = 300
@@ -50,7 +50,7 @@ afterAll(() => database?.drop())
 
 /** The tests and the database are on one machine: its clock is the right one. */
 const now = () => Date.now() / 1000
-const isNow = (seconds: unknown) => expect(Math.abs(Number(seconds) - now())).toBeLessThan(5)
+const isNow = (seconds: unknown) => expect(Math.abs(Number(seconds) - now())).toBeLessThan(OFF_SECONDS / 3)
 
 describe.each([
   ['ahead', OFF_SECONDS],
@@ -163,14 +163,16 @@ describe.each([
   })
 
   test('says so in its log and at /readyz, and works on', async () => {
-    const reply = await send('GET', wrong.origin, '/readyz')
-
-    expect(reply.status).toBe(200)
-    const { clock, clock_ahead_seconds } = JSON.parse(reply.text)
-    expect(clock).toBe('apart')
-    expect(Math.abs(clock_ahead_seconds - offSeconds)).toBeLessThanOrEqual(1)
+    // It is measured every second, and once may be wrong by what the question took on a machine that stood still.
+    await untilPasses(async () => {
+      const reply = await send('GET', wrong.origin, '/readyz')
+      expect(reply.status).toBe(200)
+      const { clock, clock_ahead_seconds } = JSON.parse(reply.text)
+      expect(clock).toBe('apart')
+      expect(Math.abs(clock_ahead_seconds - offSeconds)).toBeLessThanOrEqual(1)
+      const other = JSON.parse((await send('GET', right.origin, '/readyz')).text)
+      expect([other.clock, other.clock_ahead_seconds]).toEqual(['ok', 0])
+    })
     await until(() => wrong.output().includes('the clock of this machine is wrong'))
-    const other = JSON.parse((await send('GET', right.origin, '/readyz')).text)
-    expect([other.clock, other.clock_ahead_seconds]).toEqual(['ok', 0])
   })
 })

@@ -15,14 +15,18 @@ import {
   refresh,
   send,
   type TokenReply,
-  until,
+  untilAnswered,
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 import { openRoad, type Road } from '../support/road.ts'
 import { startApp, type TestApp } from '../support/server.ts'
 
-const FEW_SECONDS = 12_000
+// Below what a client waits: what never comes is told apart from what comes late.
+const FEW_SECONDS = 60_000
+// As short as a test may be, as long as a machine may stand still for.
+const ANSWER_SECONDS = 3
 
 let database: TestDatabase
 let road: Road
@@ -40,7 +44,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   world = await populate(database.db)
   road = await openRoad(database.url)
-  db = openPool(road.url, 10, 3)
+  db = openPool(road.url, 10, ANSWER_SECONDS)
   app = await startApp({ db })
   alice = new Browser(app.origin)
   const first = await redeem(app.origin, world.web, await alice.code(authUrl(world.web), world.alice))
@@ -117,7 +121,7 @@ describe.each([
     await until(async () => (await send('GET', app.origin, '/readyz')).status === 200)
 
     expect(await isActive(app.origin, world.web, token)).toBe(true)
-    const refreshed = await refresh(app.origin, world.web, refreshToken)
+    const refreshed = await untilAnswered(() => refresh(app.origin, world.web, refreshToken))
     expect(refreshed.status).toBe(200)
     token = String(refreshed.body.access_token)
     refreshToken = String(refreshed.body.refresh_token)
@@ -177,16 +181,18 @@ test('every page says so, soon: as a page to people, as problem+json to programs
 
 test('while it is away it is knocked at now and then, not again and again', async () => {
   road.cut()
-  const before = road.knocks()
+  const [before, started] = [road.knocks(), performance.now()]
   await new Promise((resolve) => setTimeout(resolve, 3_000))
 
-  expect(road.knocks() - before).toBeLessThan(15)
+  // Again and again would be thousands of times a second.
+  const seconds = (performance.now() - started) / 1000
+  expect(road.knocks() - before).toBeLessThan(10 * seconds)
 })
 
 /** The answers, all of which come within a few seconds. */
 async function soon<T>(requests: Promise<T>[]): Promise<T[]> {
-  const started = Date.now()
+  const started = performance.now()
   const replies = await Promise.all(requests)
-  expect(Date.now() - started).toBeLessThan(FEW_SECONDS)
+  expect(performance.now() - started).toBeLessThan(FEW_SECONDS)
   return replies
 }

@@ -7,11 +7,13 @@ import pg from 'pg'
 import { type Embedded, startEmbedded } from '../../src/db/embedded.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { openPool, type Pool } from '../../src/db/pool.ts'
-import { send, until } from '../support/attack.ts'
+import { send } from '../support/attack.ts'
+import { inOneOfFive, until } from '../support/patience.ts'
 import { startApp, type TestApp } from '../support/server.ts'
+import { statementsOf } from '../support/statements.ts'
 
-// A check takes three seconds at most; the machine may be busy.
-const MOST_MS = 4_000
+// A check takes three seconds at most, and what it looks at is given up after eight.
+const MOST_MS = 6_000
 
 let dataDir: string
 // A server of its own: what is done to it would be done to the databases of all tests.
@@ -85,11 +87,13 @@ describe.each([
         return last.status === 503
       })
       expect(last.body).toMatchObject({ status: 'unavailable', database: 'ok', writes })
-      for (let i = 0; i < 3; i++) {
-        const { status, ms } = await ready()
-        expect(status).toBe(503)
-        expect(ms).toBeLessThan(MOST_MS)
-      }
+      await inOneOfFive(async () => {
+        for (let i = 0; i < 3; i++) {
+          const { status, ms } = await ready()
+          expect(status).toBe(503)
+          expect(ms).toBeLessThan(MOST_MS)
+        }
+      })
     })
 
     await until(async () => (await ready()).status === 200)
@@ -99,31 +103,39 @@ describe.each([
 test('however often it is asked, the database is asked once a second, and one row is written again and again', async () => {
   const rows = async () => (await operator.query('select slot, xmin::text from write_checks')).rows
   const before = await rows()
-  const written = new Set<string>()
+  const changed = new Set<string>()
   const started = performance.now()
-  while (performance.now() - started < 2_500) {
-    await Promise.all(Array.from({ length: 5 }, ready))
-    for (const { slot, xmin } of await rows()) {
-      if (!before.some((row) => row.slot === slot && row.xmin === xmin)) written.add(`${slot} ${xmin}`)
+  let most = 0
+  const sent = await statementsOf(async () => {
+    // As many times as would be far too many if each asked the database.
+    for (let asked = 0; most < 4 || asked < 10 * most; asked += 5) {
+      await Promise.all(Array.from({ length: 5 }, ready))
+      for (const { slot, xmin } of await rows())
+        if (!before.some((row) => row.slot === slot && row.xmin === xmin)) changed.add(slot)
+      // One under way at the beginning, and one for each second, however long that took.
+      most = 2 + Math.floor((performance.now() - started) / 1000)
     }
-  }
+  })
 
-  expect(written.size).toBeGreaterThanOrEqual(1)
-  expect(written.size).toBeLessThanOrEqual(4)
-  expect(new Set([...written].map((row) => row.split(' ')[0])).size).toBe(1)
+  expect(sent.filter(({ text }) => text.includes('update write_checks')).length).toBeLessThanOrEqual(most)
+  expect(changed.size).toBe(1)
   expect(await rows()).toHaveLength(64)
 })
 
 test('a session that waits for a standby does not stay behind when it is given up', async () => {
-  const waiting = async () =>
-    (await operator.query(`select from pg_stat_activity where wait_event = 'SyncRep'`)).rowCount
+  const waiting = async (): Promise<number[]> => {
+    const { rows } = await operator.query(`select pid from pg_stat_activity where wait_event = 'SyncRep'`)
+    return rows.map(({ pid }) => pid)
+  }
   await withSetting('synchronous_standby_names', 'gone', async () => {
-    await until(async () => (await ready()).status === 503)
-    const givenUp = performance.now() + 12_000
-    while (performance.now() < givenUp) {
+    const seen = new Set<number>()
+    await until(async () => {
       await ready()
-      expect(await waiting()).toBeLessThanOrEqual(1)
-      await new Promise((resolve) => setTimeout(resolve, 500))
-    }
+      for (const pid of await waiting()) seen.add(pid)
+      return seen.size > 1
+    })
+    // The first was given up when the second came, and would wait for as long as the standby is away.
+    const [first] = seen
+    await until(async () => !(await waiting()).includes(first!))
   })
-}, 60_000)
+})

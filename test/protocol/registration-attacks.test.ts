@@ -17,9 +17,9 @@ import {
   send,
   startTwo,
   tally,
-  until,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 
 let database: TestDatabase
 let nodes: Awaited<ReturnType<typeof startTwo>>

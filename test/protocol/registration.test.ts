@@ -12,6 +12,7 @@ import {
 } from '../../src/core/registration/initial-access-tokens.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { App, type Stage, startStage } from '../support/flow.ts'
+import { untilPasses } from '../support/patience.ts'
 import { REDIRECT_CASES } from '../support/registration.ts'
 
 const CALLBACK = 'https://printer.example/callback'
@@ -767,12 +768,4 @@ async function everyRow(stage: Stage, id: string): Promise<unknown> {
 }
 
 /** Changes are announced to the nodes; they take effect within moments. */
-async function untilApproved<T>(work: () => Promise<T>): Promise<T> {
-  for (const deadline = Date.now() + 10_000; ; ) {
-    try {
-      return await work()
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-    }
-  }
-}
+const untilApproved = untilPasses

@@ -5,17 +5,9 @@ import pg from 'pg'
 import { secretsFrom } from '../../src/base/secrets.ts'
 import { ensureKeys } from '../../src/core/keys/store.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import {
-  authUrl,
-  Browser,
-  isActive,
-  populate,
-  redeem,
-  refresh,
-  until,
-  type World,
-} from '../support/attack.ts'
+import { authUrl, Browser, isActive, populate, redeem, refresh, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 import { freePort, SECRET_KEYS, startServer, type TestServer } from '../support/server.ts'
 
 let database: TestDatabase

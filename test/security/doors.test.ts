@@ -11,6 +11,7 @@ import { type Bureau, openBureau, tokenOf } from '../api/bureau.ts'
 import { administrator } from '../pages/admin/office.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../support/documents.ts'
 import { type Api, App, startStage } from '../support/flow.ts'
+import { until } from '../support/patience.ts'
 
 const NOTES = {
   identifier: 'https://notes.example',
@@ -166,9 +167,7 @@ describe('a JWT for an API', () => {
     })
 
     const errors = async () => (await listRefusals(bureau.stage.db, app.id)).map(({ endpoint }) => endpoint)
-    for (let tries = 0; tries < 100 && (await errors()).length === 0; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
+    await until(async () => (await errors()).length > 0)
     expect(await errors()).toEqual(['/token'])
     expect(await app.introspect(access_token)).toEqual({ active: false })
   })

@@ -38,7 +38,7 @@ beforeAll(async () => {
     env: { LOG_LEVEL: 'debug', SWEEP_INTERVAL_SECONDS: '1' },
   })
   await live()
-}, 120_000)
+})
 afterAll(async () => {
   await server?.stop()
   await database?.drop()

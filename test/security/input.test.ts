@@ -59,7 +59,7 @@ beforeAll(async () => {
     { path: '/account/apps/no-such-app/remove', as: alice, csrf: ofSession },
     { path: '/session/end/confirm', as: alice },
   ]
-}, 60_000)
+})
 afterAll(async () => {
   await app?.stop()
   await database?.drop()

@@ -7,9 +7,11 @@ import { sendReset } from '../../src/core/users/reset-links.ts'
 import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { openPost } from '../core/mail/post.ts'
-import { clientRow, csrfOf, heard } from '../pages/admin/office.ts'
+import { clientRow, csrfOf } from '../pages/admin/office.ts'
 import { lastApp, linkOn, openWorkshop, ownApp, WEB, type Workshop } from '../pages/developer/workshop.ts'
 import { type App, PASSWORD, Person, type Stage } from '../support/flow.ts'
+import { heard } from '../support/heard.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { startApp } from '../support/server.ts'
 
 let shop: Workshop
@@ -165,12 +167,12 @@ test('who was taken off a rejected app does not come back with the next try for 
   await dev.press(await dev.open(`/developer/apps/${app.id}/test-users`), 'Add', { email: sam.email })
   const { access_token } = await app.connect(sam, { scope: 'openid' })
   await rejectClient(stage.db, app.id, 'No', SYSTEM)
-  await heard()
+  await heard(stage)
   const users = await dev.open(`/developer/apps/${app.id}/test-users`)
   await dev.press(users, 'Remove')
 
   await dev.press(await dev.open(`/developer/apps/${app.id}`), 'Ask again')
-  await heard()
+  await heard(stage)
 
   expect(await clientRow(stage, app.id)).toMatchObject({ state: 'pending' })
   expect((await app.userinfo(access_token)).status).toBe(401)
@@ -237,10 +239,10 @@ test('what was tried out with a rejected app stays ended, whoever asks again', a
   const app = await ownApp(shop, dev, { approval: true })
   const { access_token, refresh_token } = await app.connect(dev, { scope: 'openid offline_access' })
   await rejectClient(stage.db, app.id, 'No', SYSTEM)
-  await heard()
+  await heard(stage)
 
   await dev.press(await dev.open(`/developer/apps/${app.id}`), 'Ask again')
-  await heard()
+  await heard(stage)
 
   expect((await app.userinfo(access_token)).status).toBe(401)
   if (refresh_token) expect((await app.refresh(refresh_token)).status).toBe(400)
@@ -286,7 +288,7 @@ describe('a form with a file', () => {
       duplex: 'half',
       redirect: 'manual',
       headers: { 'Content-Type': 'multipart/form-data; boundary=x', ...headers },
-      signal: AbortSignal.timeout(5_000),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     } as RequestInit)
     return answer.status
   }
@@ -320,7 +322,7 @@ test('twenty-one ticks are as good as twenty', async () => {
   const names = Array.from({ length: 25 }, (_, i) => `many.scope${i}`)
   const scopes = names.map((name) => ({ name, sentence: `Do ${name}` }))
   await stage.api({ identifier: 'https://many.example', name: 'Many', scopes })
-  await heard()
+  await heard(stage)
 
   const page = await dev.press(await dev.open('/developer/apps/new'), 'Register', {
     ...WEB,

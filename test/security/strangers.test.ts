@@ -24,17 +24,19 @@ import {
   send,
   startTwo,
   type TokenReply,
-  until,
   type World,
 } from '../support/attack.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { createTestDatabase, serverOfItsOwn, type TestDatabase } from '../support/database.ts'
+import { until } from '../support/patience.ts'
 
+let postgres: Awaited<ReturnType<typeof serverOfItsOwn>>
 let database: TestDatabase
 let world: World
 let device: App
 let server: Awaited<ReturnType<typeof startTwo>>
 let nodes: [string, string]
 beforeAll(async () => {
+  postgres = await serverOfItsOwn()
   database = await createTestDatabase()
   world = await populate(database.db)
   device = await app('device')
@@ -48,6 +50,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server?.stop()
   await database?.drop()
+  await postgres?.stop()
 })
 
 const askForCode = (node: string, from: string, client = device) =>

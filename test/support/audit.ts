@@ -1,11 +1,11 @@
 // For tests of the audit log: rows to seal, sealing to the end, and the hand of somebody who owns the database.
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Secrets, secretsFrom } from '../../src/base/secrets.ts'
 import { horizonOf } from '../../src/core/audit/chain.ts'
 import { sealAudit } from '../../src/core/audit/seal.ts'
 import { record } from '../../src/core/audit/store.ts'
 import { many, one, type Pool, type Query, run, sql, tx } from '../../src/db/pool.ts'
+import { until } from './patience.ts'
 
 /** The keys of these tests, by name. */
 export const KEYS = {
@@ -36,24 +36,20 @@ export async function recordSome(db: Pool, count: number): Promise<string[]> {
  */
 export async function sealAll(db: Pool, by: Secrets = secrets): Promise<void> {
   await settled(db)
-  for (const deadline = Date.now() + 45_000; Date.now() < deadline; await sleep(20)) {
+  await until(async () => {
     await sealAudit(db, by)
     const { left } = await one<{ left: string }>(
       db,
       sql`select (select count(*) from audit_events) - coalesce(sum(cardinality(row_ids)), 0) as left from audit_seals`,
     )
-    if (left === '0') return
-  }
-  throw new Error('rows were not sealed in time')
+    return left === '0'
+  })
 }
 
 /** Waits until nothing holds back what was recorded until now: transactions of other test files do. */
 export async function settled(db: Pool): Promise<void> {
   const { xmax } = await horizonOf(db)
-  for (const deadline = Date.now() + 45_000; Date.now() < deadline; await sleep(20)) {
-    if (BigInt((await horizonOf(db)).xmin) >= BigInt(xmax)) return
-  }
-  throw new Error('transactions were not over in time')
+  await until(async () => BigInt((await horizonOf(db)).xmin) >= BigInt(xmax))
 }
 
 /** Changes what refuses to be changed, as a superuser can: no trigger fires. */

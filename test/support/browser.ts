@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { AxeResults } from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { PATIENCE_MS } from './patience.ts'
 
 const require = createRequire(import.meta.url)
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -29,6 +30,7 @@ export async function openBrowser(): Promise<Browser> {
   const home = await unpacked()
   return chromium.launch({
     executablePath: join(home, 'chromium'),
+    timeout: PATIENCE_MS,
     // The sandbox needs rights that root in a container does not have; only our own pages are opened.
     args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'],
     env: {

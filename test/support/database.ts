@@ -1,7 +1,13 @@
 // A database of its own for each test file: a clone of the migrated template, dropped at the end.
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pg from 'pg'
+import { startEmbedded, THROW_AWAY } from '../../src/db/embedded.ts'
+import { migrate } from '../../src/db/migrate.ts'
 import { openPool, type Pool } from '../../src/db/pool.ts'
+import { PATIENCE_MS } from './patience.ts'
 
 /** A migrated, empty database. */
 export interface TestDatabase {
@@ -11,16 +17,42 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
+let server = process.env.TEST_DATABASE_URL!
+
+/**
+ * Starts a PostgreSQL for the databases of this test file alone. The numbers of transactions are those of a whole server: a long one
+ * of another file would hold up the seals of the audit log, and its many would be counted.
+ */
+export async function serverOfItsOwn(): Promise<{ stop(): Promise<void> }> {
+  // Whoever names a server means all tests.
+  if (process.env.TEST_DATABASE_IS_GIVEN) return { stop: async () => {} }
+  const dataDir = await mkdtemp(join(tmpdir(), 'valetkey-test-own-'))
+  const embedded = await startEmbedded(dataDir, { settings: THROW_AWAY })
+  const shared = server
+  server = embedded.url
+  const template = openPool(server)
+  await migrate(template)
+  await template.close()
+  return {
+    async stop() {
+      server = shared
+      await embedded.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
 /** Clones the migrated template; `{ empty: true }` gives a database with no table at all. */
 export async function createTestDatabase(
   options: { empty?: boolean; poolSize?: number } = {},
 ): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
   await atServer(
-    `create database ${name} template ${options.empty ? 'template0' : new URL(process.env.TEST_DATABASE_URL!).pathname.slice(1)}`,
+    `create database ${name} template ${options.empty ? 'template0' : new URL(server).pathname.slice(1)}`,
   )
   const url = urlOf(name)
-  const db = openPool(url, options.poolSize)
+  // A machine that stands still is no database that is lost.
+  const db = openPool(url, options.poolSize, (2 * PATIENCE_MS) / 1000)
   return {
     url,
     db,
@@ -43,7 +75,7 @@ async function atServer(statement: string): Promise<void> {
 }
 
 function urlOf(database: string): string {
-  const url = new URL(process.env.TEST_DATABASE_URL!)
+  const url = new URL(server)
   url.pathname = `/${database}`
   return url.href
 }

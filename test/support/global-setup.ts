@@ -18,6 +18,7 @@ export default async function globalSetup(): Promise<void> {
   await template.close()
   // Workers inherit the environment; teardown runs in this process.
   process.env.TEST_DATABASE_URL = url
+  if (given) process.env.TEST_DATABASE_IS_GIVEN = 'yes'
   // For the processes under test: to start the command line from compiled sources takes half the time.
   process.env.NODE_COMPILE_CACHE = join(dataDir, 'compiled')
   ;(globalThis as { running?: Running }).running = { embedded, dataDir }

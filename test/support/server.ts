@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { createApp } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/base/config.ts'
 import { type Secrets, secretsFrom } from '../../src/base/secrets.ts'
@@ -14,11 +15,13 @@ import type { FetchOutside } from '../../src/http/fetch.ts'
 import { listenHttp } from '../../src/http/listen.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { BARE } from './environment.ts'
+import { PATIENCE_MS } from './patience.ts'
 
 /** One list of keys for all servers under test, so that two of them can share a database. */
 export const SECRET_KEYS = 'the-key-of-the-tests-which-guards-nothing-at-all'
 
 const OURS = join(import.meta.dirname, '../../src/main.ts')
+const PATIENT = pathToFileURL(join(import.meta.dirname, 'patient-server.ts')).href
 
 /** A server in a process of its own. */
 export interface TestServer {
@@ -41,12 +44,23 @@ export interface ServerOptions {
   port?: number
   /** The program; absent: ours. */
   main?: string
+  /** Gives its database up as early as in production. Absent: only on a machine that stands still for minutes. */
+  isImpatient?: boolean
 }
 
 /** Runs `node src/main.ts`; resolves when it is ready to serve. @throws Error with its output when it ends instead */
-export async function startServer({ databaseUrl, env, port, main }: ServerOptions): Promise<TestServer> {
+export async function startServer({
+  databaseUrl,
+  env,
+  port,
+  main,
+  isImpatient,
+}: ServerOptions): Promise<TestServer> {
   const origin = `http://localhost:${port ?? (await freePort())}`
-  const all = { DATABASE_URL: databaseUrl, SECRET_KEYS, ISSUER_URL: origin, ...env }
+  const options = [!isImpatient && !main && `--import=${PATIENT}`, env?.NODE_OPTIONS]
+    .filter(Boolean)
+    .join(' ')
+  const all = { DATABASE_URL: databaseUrl, SECRET_KEYS, ISSUER_URL: origin, ...env, NODE_OPTIONS: options }
   const { child, output, exited } = runMain(all, main)
   const end = (signal: NodeJS.Signals) => {
     child.kill(signal)
@@ -59,9 +73,9 @@ export async function startServer({ databaseUrl, env, port, main }: ServerOption
     stop: () => end('SIGTERM'),
     kill: async () => void (await end('SIGKILL')),
   }
-  const deadline = Date.now() + 45_000
+  const deadline = performance.now() + PATIENCE_MS
   while (!(await isReady(origin))) {
-    if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
+    if (child.exitCode !== null || child.signalCode !== null || performance.now() > deadline) {
       await server.kill()
       throw new Error(`the server did not start:\n${output()}`)
     }

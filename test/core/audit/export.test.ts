@@ -8,16 +8,22 @@ import { type ExportFormat, exportAudit } from '../../../src/core/audit/export.t
 import { type EventFilter, record } from '../../../src/core/audit/store.ts'
 import { type Db, many, type Pool, run, sql, tx } from '../../../src/db/pool.ts'
 import { highestId, settled } from '../../support/audit.ts'
-import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
+import { createTestDatabase, serverOfItsOwn, type TestDatabase } from '../../support/database.ts'
+import { until } from '../../support/patience.ts'
 
+let postgres: Awaited<ReturnType<typeof serverOfItsOwn>>
 let database: TestDatabase
 let db: Pool
 const ada = randomUUID()
 beforeAll(async () => {
+  postgres = await serverOfItsOwn()
   database = await createTestDatabase()
   db = database.db
 })
-afterAll(() => database.drop())
+afterAll(async () => {
+  await database?.drop()
+  await postgres?.stop()
+})
 
 async function exported(format: ExportFormat, filter: EventFilter = {}): Promise<string> {
   await settled(db)
@@ -233,8 +239,10 @@ describe('whoever goes on after the last event', () => {
     await late
     await recordOn(db)
     // Transactions of other test files hold it up, too.
-    for (const deadline = Date.now() + 45_000; seen.length < 6 && Date.now() < deadline; await sleep(20))
+    await until(async () => {
       await poll()
+      return seen.length >= 6
+    })
 
     expect([...seen].sort()).toEqual((await recorded()).sort())
     expect(await behind(after)).toEqual([])

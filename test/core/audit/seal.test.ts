@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { pino } from 'pino'
 import { secretsFrom } from '../../../src/base/secrets.ts'
 import { exportAudit } from '../../../src/core/audit/export.ts'
@@ -16,11 +16,17 @@ import { migrate } from '../../../src/db/migrate.ts'
 import { type Db, many, one, openPool, type Pool, run, sql, tx } from '../../../src/db/pool.ts'
 import { createLogger } from '../../../src/http/log.ts'
 import { highestId, KEYS, recordSome, sealAll, secrets, settled, tamper } from '../../support/audit.ts'
-import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
+import { createTestDatabase, serverOfItsOwn, type TestDatabase } from '../../support/database.ts'
+import { until } from '../../support/patience.ts'
 import { SECRET_KEYS, startServer } from '../../support/server.ts'
 
+let server: Awaited<ReturnType<typeof serverOfItsOwn>>
 let database: TestDatabase
 let db: Pool
+beforeAll(async () => {
+  server = await serverOfItsOwn()
+})
+afterAll(() => server?.stop())
 beforeEach(async () => {
   database = await createTestDatabase({ poolSize: 14 })
   db = database.db
@@ -209,7 +215,7 @@ test('writers are not held up by a sealer that stands still', async () => {
   await locked.promise
 
   await tx(db, async (t) => {
-    await run(t, sql`set local lock_timeout = '500ms'`)
+    await run(t, sql`set local lock_timeout = '20s'`)
     await recordOne(t)
   })
 
@@ -262,7 +268,7 @@ describe('the background task', () => {
     await recordSome(db, 3)
     const sealer = startSealer({ db, secrets, log: createLogger('silent') }, 0.02)
 
-    while ((await sealedIds()).length < 3) await sleep(20)
+    await until(async () => (await sealedIds()).length >= 3)
 
     await sealer.close()
     await recordSome(db, 1)
@@ -281,8 +287,7 @@ describe('the background task', () => {
           .filter((line) => line.includes('audit sealed'))
           .map((line) => JSON.parse(line))
       const rows = () => sealed().reduce((sum, { rows }) => sum + rows, 0)
-      const deadline = Date.now() + 40_000
-      while (rows() < 4 && Date.now() < deadline) await sleep(100)
+      await until(() => rows() >= 4)
 
       const head = sealed().at(-1)?.head
       const keys = secretsFrom([SECRET_KEYS])
@@ -300,12 +305,14 @@ describe('the background task', () => {
     const log = pino({ level: 'error' }, { write: (line) => said.resolve(JSON.parse(line)) })
     const sealer = startSealer({ db, secrets, log }, 0.02)
     // What it has sealed itself, it has seen.
-    while ((await sealedIds()).length < 2) await sleep(20)
+    await until(async () => (await sealedIds()).length >= 2)
 
-    await tamper(db, sql`delete from audit_seals where id = 2`)
+    const { id } = await one<{ id: string }>(db, sql`select max(id) as id from audit_seals`)
+
+    await tamper(db, sql`delete from audit_seals where id = ${id}`)
 
     expect(await said.promise).toMatchObject({
-      seal: '2',
+      seal: id,
       head: expect.stringMatching(/^[0-9a-f]{64}$/),
       msg: expect.stringContaining('an audit seal is gone or was changed'),
     })

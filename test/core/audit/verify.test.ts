@@ -1,16 +1,21 @@
 // Verifying: whatever somebody who owns the database does to what is sealed, it is found, and the first of it is named.
 import { randomBytes } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { secretsFrom } from '../../../src/base/secrets.ts'
 import { hashOf, positionOf, rowsIn, type Seal, sealsAfter } from '../../../src/core/audit/chain.ts'
 import { sealAudit } from '../../../src/core/audit/seal.ts'
 import { verifyAudit } from '../../../src/core/audit/verify.ts'
 import { openPool, type Pool, type Query, sql } from '../../../src/db/pool.ts'
 import { KEYS, recordSome, sealAll, secrets, tamper } from '../../support/audit.ts'
-import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
+import { createTestDatabase, serverOfItsOwn, type TestDatabase } from '../../support/database.ts'
 
+let server: Awaited<ReturnType<typeof serverOfItsOwn>>
 let database: TestDatabase
 let db: Pool
+beforeAll(async () => {
+  server = await serverOfItsOwn()
+})
+afterAll(() => server?.stop())
 beforeEach(async () => {
   // Rows 1–4, 5–8 and 9–12 in three seals; 13 and 14 are not sealed.
   database = await createTestDatabase()

@@ -6,6 +6,7 @@ import { setRole } from '../../../src/core/users/roles.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { chartOf } from '../../../src/pages/shared/usage-chart.ts'
 import { type App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { untilPasses } from '../../support/patience.ts'
 
 let stage: Stage
 let jamie: Person
@@ -145,13 +146,6 @@ async function owned(): Promise<App> {
 
 /** The owner's page, once as much was counted; counting goes on every five seconds. */
 async function counted(app: App, wanted: { tokens: number; refused: number }): Promise<Page> {
-  const deadline = Date.now() + 12_000
-  for (;;) {
-    const today = (await usageOfDays(stage.db, app.id, 1))[0]!
-    if ((today.tokens >= wanted.tokens && today.refused >= wanted.refused) || Date.now() > deadline) {
-      expect(today).toMatchObject(wanted)
-      return jamie.open(`/developer/apps/${app.id}/usage`)
-    }
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
+  await untilPasses(async () => expect((await usageOfDays(stage.db, app.id, 1))[0]).toMatchObject(wanted))
+  return jamie.open(`/developer/apps/${app.id}/usage`)
 }

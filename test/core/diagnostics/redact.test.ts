@@ -121,10 +121,12 @@ describe('whatever comes', () => {
   })
 
   test('it is quick', () => {
-    const began = performance.now()
+    // The work of this process, which a machine that stands still does not add to. What grows with the square takes minutes.
+    const began = process.cpuUsage()
     for (const unit of ['a', 'a@', '%40', 'vk_', '/', '?', 'eyJ.', '-1', '#', '\u202e', '//'])
-      redact(unit.repeat(20_000))
-    expect(performance.now() - began).toBeLessThan(500)
+      redact(unit.repeat(200_000))
+    const { user, system } = process.cpuUsage(began)
+    expect((user + system) / 1_000_000).toBeLessThan(10)
   })
 })
 

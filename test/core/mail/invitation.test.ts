@@ -5,7 +5,8 @@ import { createInvitation } from '../../../src/core/ownership/invitations.ts'
 import { many, one, openPool, run, sql } from '../../../src/db/pool.ts'
 import { openWorkshop, ownApp, type Workshop } from '../../pages/developer/workshop.ts'
 import type { App, Page, Person } from '../../support/flow.ts'
-import { dueNow, openPost, type PostOffice, until } from './post.ts'
+import { until } from '../../support/patience.ts'
+import { dueNow, openPost, type PostOffice } from './post.ts'
 
 let post: PostOffice
 let shop: Workshop

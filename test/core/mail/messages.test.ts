@@ -8,7 +8,8 @@ import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createLogger } from '../../../src/http/log.ts'
 import { wait } from '../../pages/admin/office.ts'
 import { type App, type Person, type Stage, startStage } from '../../support/flow.ts'
-import { addressee, type Letter, openPost, type PostOffice, until } from './post.ts'
+import { until } from '../../support/patience.ts'
+import { addressee, type Letter, openPost, type PostOffice } from './post.ts'
 
 const ADMIN = { type: 'cli', id: 'tests' } as const
 

@@ -4,6 +4,7 @@ import { type AddressObject, type ParsedMail, simpleParser } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import type { Db } from '../../../src/db/pool.ts'
 import { run, sql } from '../../../src/db/pool.ts'
+import { until } from '../../support/patience.ts'
 import { freePort } from '../../support/server.ts'
 
 /** A mail that arrived. */
@@ -72,13 +73,4 @@ export function addressee(letter: Letter): AddressObject['value'] {
 export async function dueNow(db: Db): Promise<void> {
   await run(db, sql`update mails set next_try_at = now() where state = 'waiting'`)
   await run(db, sql`select pg_notify('valetkey', 'mails')`)
-}
-
-/** Waits until something is so. */
-export async function until(condition: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
-  const deadline = Date.now() + seconds * 1000
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`it did not come so: ${condition}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
 }

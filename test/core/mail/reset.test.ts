@@ -8,8 +8,9 @@ import { many, one, run, sql, tx } from '../../../src/db/pool.ts'
 import { against } from '../../cli/run.ts'
 import { administrator, age } from '../../pages/admin/office.ts'
 import { type App, PASSWORD, Person, type Stage, startStage } from '../../support/flow.ts'
+import { until } from '../../support/patience.ts'
 import { startApp, startServer, type TestApp } from '../../support/server.ts'
-import { openPost, type PostOffice, until } from './post.ts'
+import { openPost, type PostOffice } from './post.ts'
 
 const ADMIN = { type: 'cli', id: 'tests' } as const
 const NEXT = 'seven dry umbrellas'
@@ -370,7 +371,7 @@ test('neither the log nor any table ever holds a link or what was chosen with it
   for (const value of [secret, Buffer.from(secret).toString('hex'), NEXT]) {
     expect(texts.map((text) => text.includes(value))).toEqual([false, false, false, false])
   }
-}, 60_000)
+})
 
 /** Has a link mailed. @returns its path */
 async function send(): Promise<string> {

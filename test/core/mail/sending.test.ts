@@ -12,8 +12,9 @@ import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { Lane } from '../../../src/jobs/lane.ts'
 import { administrator, wait } from '../../pages/admin/office.ts'
 import { type App, Person, type Stage, startStage } from '../../support/flow.ts'
+import { until } from '../../support/patience.ts'
 import { freePort, startApp, startServer } from '../../support/server.ts'
-import { dueNow, openPost, type PostOffice, until } from './post.ts'
+import { dueNow, openPost, type PostOffice } from './post.ts'
 
 const TO = 'jamie@owner.example'
 const PASSWORD = 'hunter2:of/the@server'
@@ -132,7 +133,7 @@ test('many nodes, many mails: each comes once', async () => {
   for (let n = 0; n < 3; n++) await node()
 
   await Promise.all(Array.from({ length: 30 }, (_, i) => queue(`owner${i}@owner.example`)))
-  await until(async () => (await states()).every(({ state }) => state === 'sent'), 20)
+  await until(async () => (await states()).every(({ state }) => state === 'sent'))
 
   expect(post.letters).toHaveLength(30)
   expect(new Set(post.letters.map(({ recipient }) => recipient)).size).toBe(30)
@@ -153,10 +154,11 @@ test.each<[string, SMTPServerOptions]>([
   await queue(TO)
   await until(() => reached)
 
-  const started = Date.now()
+  const started = performance.now()
   await stopping.stop()
 
-  expect(Date.now() - started).toBeLessThan(6_000)
+  // It waits for three; sending one may take 45.
+  expect(performance.now() - started).toBeLessThan(30_000)
   expect(await row()).toMatchObject({ state: 'waiting', attempts: 1 })
   const post = await open({}, port)
   await node()
@@ -235,14 +237,14 @@ test('the real server says neither the password nor an address, however talkativ
   opened.unshift(server)
 
   await queue(TO)
-  await until(() => server.output().includes('could not be sent'), 20)
+  await until(() => server.output().includes('could not be sent'))
   await server.stop()
 
   expect(server.output()).toContain('"response":535')
   for (const secret of [PASSWORD, encodeURIComponent(PASSWORD), TO, 'jamie@']) {
     expect(server.output()).not.toContain(secret)
   }
-}, 60_000)
+})
 
 test('what is given up long ago is forgotten; what waits is not', async () => {
   await queue(TO)

@@ -1,5 +1,4 @@
 // Apps whose client id is the address of a document (client ID metadata documents), over real HTTP and real https.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { approveClient, verifyClient } from '../../../src/core/clients/review.ts'
@@ -9,6 +8,7 @@ import { many, maybe, one, run, sql } from '../../../src/db/pool.ts'
 import { outsideFetch } from '../../../src/http/fetch.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../../support/documents.ts'
 import { App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { untilPasses } from '../../support/patience.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
 import { startApp } from '../../support/server.ts'
 
@@ -44,17 +44,7 @@ const expire = (id: string, interval = '1 second') =>
         where client_id = ${id}`,
   )
 // What was changed past the server is announced to it.
-async function until<T>(look: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + 10_000
-  for (;;) {
-    try {
-      return await look()
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await sleep(30)
-    }
-  }
-}
+const until = untilPasses
 const rowOf = (id: string) => maybe(stage.db, sql`select id from clients where id = ${id}`)
 
 describe('an app that nobody has registered', () => {

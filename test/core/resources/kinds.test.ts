@@ -5,9 +5,10 @@ import { findClient } from '../../../src/core/clients/store.ts'
 import { createRegistrationToken } from '../../../src/core/registration/initial-access-tokens.ts'
 import { changeScope } from '../../../src/core/resources/update.ts'
 import { against } from '../../cli/run.ts'
-import { heard, type Office, openOffice } from '../../pages/admin/office.ts'
+import { type Office, openOffice } from '../../pages/admin/office.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
 import type { Person, Stage } from '../../support/flow.ts'
+import { heard } from '../../support/heard.ts'
 
 let office: Office
 let stage: Stage
@@ -114,7 +115,7 @@ test('a scope that becomes stricter is not to be had any more: not at sign-in, n
 
   const words = { sentence: 'Pay', detail: '', dangerous: false }
   await changeScope(stage.db, 'https://bank.example', 'bank.pay', { ...words, kinds: ['service'] }, SYSTEM)
-  await heard()
+  await heard(stage)
 
   const asked = await office.jamie.open((await web.begin({ scope: 'openid bank.pay' })).url)
   expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')

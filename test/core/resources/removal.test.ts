@@ -9,8 +9,10 @@ import { listResources } from '../../../src/core/resources/store.ts'
 import { addScope, removeScope } from '../../../src/core/resources/update.ts'
 import { findJob } from '../../../src/db/jobs.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import { heard, type Office, openOffice } from '../../pages/admin/office.ts'
+import { type Office, openOffice } from '../../pages/admin/office.ts'
 import type { Api, App, Stage } from '../../support/flow.ts'
+import { heard } from '../../support/heard.ts'
+import { until } from '../../support/patience.ts'
 
 const BANK = 'https://bank.example'
 const PATH = `/admin/apis/${Buffer.from(BANK).toString('base64url')}`
@@ -59,7 +61,7 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
     expect(redeemed.body.scope).toBe('bank.read')
     const refreshed = await app.refresh(tokens.refresh_token)
     expect(refreshed.body.scope).not.toContain('bank.pay')
-    await heard()
+    await heard(stage)
     const asked = await jamie.open((await app.begin({ scope: 'openid bank.pay' })).url)
     expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')
 
@@ -83,7 +85,7 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
   await addScope(stage.db, BANK, PAY, SYSTEM)
   expect((await findClient(stage.db, app.id))!.scopes).toEqual(['openid', 'bank.read'])
   await run(stage.db, sql`update clients set scopes = array_append(scopes, 'bank.pay') where id = ${app.id}`)
-  await heard()
+  await heard(stage)
   expect((await bank.introspect(tokens.access_token)).scope).toBe('bank.read')
   const later = await app.connect(jamie, { scope: 'openid bank.read' })
   expect(later.scope).not.toContain('bank.pay')
@@ -150,7 +152,7 @@ test('a decision that is being stored meanwhile does not bring it back either', 
   const { jamie } = office
   await addScope(stage.db, BANK, { name: 'bank.move', sentence: 'Move' }, SYSTEM)
   const mover = await stage.app({ scopes: ['openid', 'bank.read', 'bank.move'] })
-  await heard()
+  await heard(stage)
   await mover.connect(jamie, { scope: 'openid bank.read' })
   const page = await jamie.open((await mover.begin({ scope: 'openid bank.read bank.move' })).url)
   const holder = await stage.db.pg.connect()
@@ -338,22 +340,18 @@ function naming(scope: string): Promise<{ id: string }[]> {
 
 /** Resolves when some statement waits for a lock. */
 async function waitsForLock(): Promise<void> {
-  for (let i = 0; i < 200; i++) {
+  await until(async () => {
     const waiting = await many(
       stage.db,
       sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
     )
-    if (waiting.length > 0) return
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  throw new Error('nothing waits for a lock')
+    return waiting.length > 0
+  })
 }
 
 async function finished(): Promise<void> {
-  for (let i = 0; i < 400; i++) {
+  await until(async () => {
     const open = await many(stage.db, sql`select from jobs where state in ('waiting', 'running')`)
-    if (open.length === 0) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  throw new Error('the job did not end')
+    return open.length === 0
+  })
 }

@@ -1,13 +1,15 @@
 // Passwords take a core each: how many are looked at together, and what becomes of those that cannot wait.
 import { execFile } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { localTurns } from '../../../src/base/turns.ts'
+import { inTurn, localTurns } from '../../../src/base/turns.ts'
 import { hashPassword, verifyPassword } from '../../../src/core/users/password.ts'
 import { authUrl, Browser, populate, type Reply, tally, type World } from '../../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
+import { until } from '../../support/patience.ts'
 import { startApp, type TestApp } from '../../support/server.ts'
 import { MOST, PIECES, WORKERS } from '../../support/turns.ts'
 
@@ -41,13 +43,21 @@ test('of 130 sign-ins at once each is taken or told to come back, none is called
   // Fifty at one account are too many for it, whoever sends them.
   await database.db.query({ text: 'delete from rate_limits', values: [] })
 
-  const replies = await Promise.all(
-    openings.map(({ browser, page }, i) => {
-      const { email, password } = typed(i)
-      const own = i < 40 ? email : `nobody-${i}@example.com`
-      return browser.submit(page, 'Sign in', { email: own, password })
-    }),
-  )
+  // Nobody has a turn until all have come.
+  const turns = Promise.withResolvers<void>()
+  const held = Array.from({ length: availableParallelism() }, () => inTurn(() => turns.promise, true))
+  let answered = 0
+  const asked = openings.map(async ({ browser, page }, i) => {
+    const { email, password } = typed(i)
+    const own = i < 40 ? email : `nobody-${i}@example.com`
+    const reply = await browser.submit(page, 'Sign in', { email: own, password })
+    answered++
+    return reply
+  })
+  await until(() => answered === 30)
+  turns.resolve()
+  const replies = await Promise.all(asked)
+  await Promise.all(held)
 
   const counted = tally(replies)
   expect(Object.keys(counted).sort()).toEqual(['303', '422', '503'])

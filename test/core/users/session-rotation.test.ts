@@ -12,6 +12,7 @@ import { disableUser, enableUser, setPassword } from '../../../src/core/users/st
 import { DatabaseUnavailable, many, openPool, type Pool, sql } from '../../../src/db/pool.ts'
 import { type Person, populate, type World } from '../../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { type Gate, openProxy, placeOf, throughProxy } from '../../support/proxy.ts'
 
 const BY = { type: 'cli' } as const
@@ -27,7 +28,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   world = await populate(database.db)
   gate = await openProxy(placeOf(database.url), 'postgres')
-  far = openPool(throughProxy(database.url, gate), 4, 3)
+  far = openPool(throughProxy(database.url, gate), 4, PATIENCE_MS / 1000)
   rotations = sessionRotations(far)
 })
 afterAll(async () => {

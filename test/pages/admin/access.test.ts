@@ -6,6 +6,7 @@ import { createJob, findJob, workOnce } from '../../../src/db/jobs.ts'
 import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createTestDatabase } from '../../support/database.ts'
 import type { App, Page, Person, Stage } from '../../support/flow.ts'
+import { until, untilPasses } from '../../support/patience.ts'
 import { type Office, openOffice } from './office.ts'
 
 let office: Office
@@ -209,9 +210,7 @@ describe('a job', () => {
     const office2 = await import('../../support/server.ts')
     const server = await office2.startApp({ db: stage.db })
     try {
-      for (let i = 0; i < 100 && (await findJob(stage.db, job.id))!.state !== 'done'; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
+      await until(async () => (await findJob(stage.db, job.id))!.state === 'done')
     } finally {
       await server.stop()
     }
@@ -247,10 +246,9 @@ async function living(client_id: string): Promise<number> {
 }
 
 async function finished(begun: Page): Promise<Page> {
-  for (let i = 0; i < 200; i++) {
+  return untilPasses(async () => {
     const page = await ada.open(begun.url)
-    if (!page.text.includes('Look again')) return page
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  throw new Error('the job did not end')
+    if (page.text.includes('Look again')) throw new Error('the job did not end')
+    return page
+  })
 }

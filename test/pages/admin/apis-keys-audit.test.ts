@@ -4,6 +4,7 @@ import { countDays } from '../../../src/core/audit/days.ts'
 import { listKeys, rotateKeysIfDue } from '../../../src/core/keys/store.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import type { Page, Person, Stage } from '../../support/flow.ts'
+import { until } from '../../support/patience.ts'
 import { type Office, openOffice } from './office.ts'
 
 let office: Office
@@ -273,15 +274,13 @@ describe('a scope', () => {
 })
 
 async function jobsDone(): Promise<void> {
-  for (let i = 0; i < 200; i++) {
+  await until(async () => {
     const { open } = await one<{ open: boolean }>(
       stage.db,
       sql`select exists (select from jobs where state in ('waiting', 'running')) as open`,
     )
-    if (!open) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  throw new Error('the job did not end')
+    return !open
+  })
 }
 
 describe('signing keys', () => {

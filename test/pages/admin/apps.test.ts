@@ -4,7 +4,9 @@ import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { updateClient } from '../../../src/core/clients/update.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { App, Page, Person, Stage } from '../../support/flow.ts'
-import { administrator, clientRow, heard, type Office, openOffice, wait } from './office.ts'
+import { heard } from '../../support/heard.ts'
+import { untilPasses } from '../../support/patience.ts'
+import { administrator, clientRow, type Office, openOffice, wait } from './office.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'
 
@@ -122,7 +124,7 @@ test('when an app and its secret were last used is noted, at most once a minute'
   await app.connect(jamie)
   const { last_used_at } = await eventually(() => clientRow(stage, app.id), 'last_used_at')
 
-  expect(Date.now() - (last_used_at as Date).getTime()).toBeLessThan(30_000)
+  expect(Date.now() - (last_used_at as Date).getTime()).toBeLessThan(300_000)
   const [secret] = await many(
     stage.db,
     sql`select last_used_at from client_secrets where client_id = ${app.id}`,
@@ -134,7 +136,7 @@ test('when an app and its secret were last used is noted, at most once a minute'
     sql`select sum(tokens) as tokens from usage_hours`,
   )
   expect(Number(tokens)).toBeGreaterThan(0)
-}, 30_000)
+})
 
 describe('registering', () => {
   const fields = {
@@ -444,7 +446,7 @@ describe('secrets', () => {
     const second = shown(await ada.press(form, 'Make a new secret', { overlap: '3600' }))
     expect(await authenticate(app.secret!)).toBe(200)
     const third = shown(await ada.press(form, 'Make a new secret', { overlap: '0' }))
-    await heard()
+    await heard(stage)
 
     expect(await authenticate(app.secret!)).toBe(401)
     expect(await authenticate(second)).toBe(401)
@@ -508,10 +510,9 @@ async function eventually<T extends Record<string, unknown>>(
   read: () => Promise<T>,
   field: string,
 ): Promise<T> {
-  for (let i = 0; i < 100; i++) {
+  return untilPasses(async () => {
     const row = await read()
-    if (row[field]) return row
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  throw new Error(`${field} did not come`)
+    if (!row[field]) throw new Error(`${field} did not come`)
+    return row
+  })
 }

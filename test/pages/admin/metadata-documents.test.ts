@@ -1,6 +1,5 @@
 // Apps whose id is the address of a document, as administrators meet them: their addresses in the console and on the command
 // line, deleting one for good, letting it come back, and the sweeping of those that nobody uses.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { InvalidMetadata } from '../../../src/core/clients/metadata.ts'
@@ -12,6 +11,7 @@ import { against } from '../../cli/run.ts'
 import { createTestDatabase } from '../../support/database.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../../support/documents.ts'
 import { App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { untilPasses } from '../../support/patience.ts'
 import { administrator } from './office.ts'
 
 const CALLBACK = PRINTER.redirect_uris[0]!
@@ -45,13 +45,11 @@ async function used(path: string): Promise<{ id: string; app: App }> {
 const begin = async (app: App) => fetch((await app.begin({ scope: 'openid' })).url, { redirect: 'manual' })
 
 async function until<T>(look: () => Promise<T>, isSo: (seen: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 10_000
-  for (;;) {
+  return untilPasses(async () => {
     const seen = await look()
-    if (isSo(seen)) return seen
-    if (Date.now() > deadline) throw new Error(`it stayed ${JSON.stringify(seen)}`)
-    await sleep(30)
-  }
+    if (!isSo(seen)) throw new Error(`it stayed ${JSON.stringify(seen)}`)
+    return seen
+  })
 }
 
 test('signing in leads back to its page in the console', async () => {

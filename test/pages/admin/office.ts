@@ -3,6 +3,7 @@ import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { setRole } from '../../../src/core/users/roles.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { type Api, type App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { heard } from '../../support/heard.ts'
 
 /** A server with an administrator, a person and an app. */
 export interface Office {
@@ -59,12 +60,7 @@ export async function wait(stage: Stage, app: App, ...owners: Person[]): Promise
   for (const { id } of owners) {
     await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${id})`)
   }
-  await heard()
-}
-
-/** Time for the announcement of a change that was made past the server to arrive there. */
-export function heard(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 500))
+  await heard(stage)
 }
 
 /** A row of clients as it stands. */

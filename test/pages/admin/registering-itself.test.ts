@@ -5,6 +5,7 @@ import { findClient } from '../../../src/core/clients/store.ts'
 import { cleanUpApps } from '../../../src/core/registration/cleanup.ts'
 import { many, run, sql } from '../../../src/db/pool.ts'
 import type { Page, Person, Stage } from '../../support/flow.ts'
+import { until } from '../../support/patience.ts'
 import { type Office, openOffice } from './office.ts'
 
 let office: Office
@@ -120,10 +121,10 @@ describe('cleaning up', () => {
 
   async function finished(page: Page): Promise<Page> {
     let now = page
-    for (let i = 0; i < 100 && now.text.includes('Look again'); i++) {
-      await new Promise((resolve) => setTimeout(resolve, 100))
-      now = await ada.open(page.url)
-    }
+    await until(async () => {
+      if (now.text.includes('Look again')) now = await ada.open(page.url)
+      return !now.text.includes('Look again')
+    })
     return now
   }
 

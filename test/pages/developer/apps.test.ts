@@ -3,8 +3,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { MOST_APPS } from '../../../src/core/clients/owners.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
+import { heard } from '../../support/heard.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
-import { age, clientRow, csrfOf, heard } from '../admin/office.ts'
+import { age, clientRow, csrfOf } from '../admin/office.ts'
 import { forgetChanges, lastApp, openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'
@@ -209,7 +210,7 @@ describe('registering', () => {
 
     expect(page.status).toBe(429)
     expect(page.text).toMatch(/many apps within an hour.*Try again in \d+ minutes/)
-  }, 30_000)
+  })
 })
 
 describe('editing an app that waits', () => {
@@ -308,7 +309,7 @@ test('a suspended app says so', async () => {
 describe('secrets', () => {
   const service = () => ownApp(shop, dev, { type: 'service', scopes: ['photos.read'] })
   const works = async (app: App): Promise<boolean> => {
-    await heard()
+    await heard(stage)
     const answer = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
     return answer.status === 200
   }
@@ -404,7 +405,7 @@ describe('deleting', () => {
     expect(done.url.pathname).toBe('/developer')
     expect(done.text).toContain('Cron is deleted.')
     expect((await dev.open(`/developer/apps/${app.id}`)).status).toBe(404)
-    await heard()
+    await heard(stage)
     expect((await app.post('/token', { grant_type: 'client_credentials' })).status).toBe(401)
   })
 })

@@ -6,7 +6,8 @@ import { changeOwnApp } from '../../../src/core/ownership/developer-clients.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import { against, failure } from '../../cli/run.ts'
 import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
-import { clientRow, heard } from '../admin/office.ts'
+import { heard } from '../../support/heard.ts'
+import { clientRow } from '../admin/office.ts'
 import { openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
 
 let shop: Workshop
@@ -136,7 +137,7 @@ test('who decides about an uploaded logo sees the picture; a logo elsewhere is a
 
 test('the old values serve at the sign-in until the change is approved, and the new ones from then on', async () => {
   await edit({ name: 'Almanac', redirect_uris: 'https://almanac.example/callback', description: 'At once' })
-  await heard()
+  await heard(stage)
   expect(await clientRow(stage, app.id)).toMatchObject({ description: 'At once', name: 'Calendar' })
   expect(await app.connect(shop.sam)).toHaveProperty('access_token')
   const renamed = new App(stage.origin, app.id, app.secret, 'https://almanac.example/callback')
@@ -149,7 +150,7 @@ test('the old values serve at the sign-in until the change is approved, and the 
   expect(page.html).toContain('<ins>Almanac</ins>')
   const done = await ada.press(await ada.open(`/admin/apps/${app.id}/change/approve`), 'Approve the change')
   expect(done.text).toContain('The change of Almanac holds now.')
-  await heard()
+  await heard(stage)
 
   expect((await shop.other.open((await app.begin()).url)).status).toBe(400)
   const consent = await shop.other.open((await renamed.begin()).url)
@@ -323,7 +324,7 @@ describe('the command line', () => {
     expect(await cli.run(['clients', 'approve', app.id, ...(await seen())])).toEqual(
       failure(1, /was changed meanwhile: name/),
     )
-  }, 30_000)
+  })
 })
 
 test('a waiting change of an app that is deleted is no work for anybody', async () => {

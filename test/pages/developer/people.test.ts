@@ -7,8 +7,9 @@ import { MOST_TEST_USERS } from '../../../src/core/ownership/test-users.ts'
 import { disableUser } from '../../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { App, Person, Stage } from '../../support/flow.ts'
+import { heard } from '../../support/heard.ts'
 import { startServer } from '../../support/server.ts'
-import { csrfOf, heard } from '../admin/office.ts'
+import { csrfOf } from '../admin/office.ts'
 import { forgetChanges, linkOn, openWorkshop, ownApp, portalRows, type Workshop } from './workshop.ts'
 
 let shop: Workshop
@@ -53,7 +54,7 @@ describe('an app that waits', () => {
   test('serves everybody once it is approved', async () => {
     const app = await ownApp(shop, dev, { approval: true })
     await shop.ada.press(await shop.ada.open(`/admin/apps/${app.id}/approve`), 'Approve')
-    await heard()
+    await heard(stage)
 
     expect(await app.connect(other)).toHaveProperty('access_token')
   })
@@ -190,7 +191,7 @@ describe('an invitation', () => {
 
     expect(server.output()).toContain('/developer/invitations/…')
     expect(server.output()).not.toContain(secret)
-  }, 30_000)
+  })
 
   test('serves nobody else, and says nothing about the app to them', async () => {
     const app = await ownApp(shop, dev, { name: 'Secret plans' })

@@ -12,6 +12,7 @@ import type { ClientInput } from '../../../src/core/clients/metadata.ts'
 import { run, sql } from '../../../src/db/pool.ts'
 import { snippetRedirect, snippetsFor } from '../../../src/pages/developer/snippets.ts'
 import { type Api, type App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { untilPasses } from '../../support/patience.ts'
 import { pythonPrograms } from '../../support/python.ts'
 import { freePort } from '../../support/server.ts'
 
@@ -41,7 +42,7 @@ beforeAll(async () => {
   jamie = await stage.person('Jamie')
   folder = await mkdtemp(join(tmpdir(), 'valetkey-quick-start-'))
   await symlink(MODULES, join(folder, 'node_modules'))
-}, 120_000)
+})
 afterAll(async () => {
   await stage?.stop()
   if (folder) await rm(folder, { recursive: true })
@@ -353,16 +354,7 @@ function printedAddress({ child, output }: Running): Promise<string | undefined>
 
 // The program listens a moment after it has printed the address.
 async function reach(back: URL): Promise<void> {
-  const deadline = Date.now() + 10_000
-  for (;;) {
-    try {
-      await (await fetch(back)).text()
-      return
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
+  await untilPasses(async () => (await fetch(back)).text())
 }
 
 async function finish({ child, output }: Running): Promise<{ code: number | null; output: string }> {
@@ -380,12 +372,12 @@ function expectNoSecrets(output: string, app: App): void {
 async function goModule(): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'valetkey-quick-start-go-'))
   await exec('go', ['mod', 'init', 'quickstart'], { cwd: home })
-  await exec('go', ['get', 'golang.org/x/oauth2@v0.37.0'], { cwd: home, timeout: 60_000 })
+  await exec('go', ['get', 'golang.org/x/oauth2@v0.37.0'], { cwd: home })
   // Compiled once for all tests: the first time takes longer than one of them may.
   await writeFile(
     join(home, 'main.go'),
     'package main\nimport _ "golang.org/x/oauth2/clientcredentials"\nfunc main() {}\n',
   )
-  await exec('go', ['build', '-o', '/dev/null', '.'], { cwd: home, timeout: 300_000 })
+  await exec('go', ['build', '-o', '/dev/null', '.'], { cwd: home })
   return home
 }

@@ -1,0 +1,66 @@
+// Whether the servers inside of this process have heard what was announced. They hear it over connections of their own, some time
+// after the change is committed.
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { API_SCOPES } from '../../src/base/admin-api-scopes.ts'
+import { OPENID_SCOPES } from '../../src/base/openid-scopes.ts'
+import { listKeys } from '../../src/core/keys/store.ts'
+import { listResources } from '../../src/core/resources/store.ts'
+import { type Pool, run, sql } from '../../src/db/pool.ts'
+import { until } from './patience.ts'
+
+/** Connections that listen, each with what it was told here last. */
+const ears = new Map<pg.Client, string>()
+
+const prototype = pg.Client.prototype as unknown as { emit(this: pg.Client, ...args: unknown[]): boolean }
+const { emit } = prototype
+prototype.emit = function (...args) {
+  const isHandled = emit.apply(this, args)
+  const [event, told] = args
+  if (event === 'end') ears.delete(this)
+  if (event === 'notification') {
+    const { payload = '' } = told as pg.Notification
+    ears.set(this, payload.startsWith(MARK) ? payload : (ears.get(this) ?? ''))
+  }
+  return isHandled
+}
+
+const MARK = 'heard:'
+
+/**
+ * Waits until every server inside of this process has heard of all that was committed before, and this one works with the scopes and the
+ * keys of now.
+ */
+export async function heard({ db, origin }: { db: Pool; origin: string }): Promise<void> {
+  const { pathname } = new URL(db.pg.options.connectionString!)
+  // Said again to whoever had lost the connection, and listens over another one.
+  await until(async () => {
+    const mark = MARK + randomUUID()
+    await run(db, sql`select pg_notify('valetkey', ${mark})`)
+    for (let looks = 0; looks < 50; looks++) {
+      const own = [...ears].filter(([{ database }]) => `/${database}` === pathname)
+      if (own.length > 0 && own.every(([, told]) => told === mark)) return true
+      await sleep(10)
+    }
+    return false
+  })
+  const [keys, apis] = await Promise.all([listKeys(db), listResources(db)])
+  const scopes = [
+    ...OPENID_SCOPES,
+    ...[...API_SCOPES, ...apis.flatMap(({ scopes }) => scopes)].map(({ name }) => name),
+  ]
+  const expected = [keys.map(({ kid }) => kid), scopes].map((names) => names.sort().join())
+  await until(async () => {
+    const published = await read<{ keys: { kid: string }[] }>(`${origin}/jwks`)
+    const { scopes_supported } = await read<{ scopes_supported: string[] }>(
+      `${origin}/.well-known/openid-configuration`,
+    )
+    const found = [published.keys.map(({ kid }) => kid), scopes_supported].map((names) => names.sort().join())
+    return found.join(' ') === expected.join(' ')
+  })
+}
+
+async function read<T>(address: string): Promise<T> {
+  return (await fetch(address)).json() as Promise<T>
+}

@@ -1,0 +1,16 @@
+// Preloaded (node --import) by a server under test: on a machine that stands still for some seconds its database is not lost. What is
+// tested of those seconds is tested with servers that do not load this.
+import { registerHooks } from 'node:module'
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).href
+const LIMIT = 'const ANSWER_SECONDS = 3\n'
+
+registerHooks({
+  load(url, context, next) {
+    const loaded = next(url, context)
+    if (url !== MAIN) return loaded
+    const source = String(loaded.source)
+    if (!source.includes(LIMIT)) throw new Error(`${MAIN} has no ${LIMIT}`)
+    return { ...loaded, source: source.replace(LIMIT, 'const ANSWER_SECONDS = 120\n') }
+  },
+})
