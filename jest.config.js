@@ -10,6 +10,8 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  testTimeout: 60_000,
+  // For what never comes to an end, on the worst of machines: how long something may take is for tests to say.
+  testTimeout: 300_000,
   maxWorkers: 2,
+  testSequencer: '<rootDir>/test/support/longest-first.ts',
 }

@@ -35,10 +35,16 @@ import { type Gate, openProxy, type Place, placeOf, throughProxy } from '../supp
 import { startApp, type TestApp } from '../support/server.ts'
 
 const BY = { type: 'cli' } as const
-const SOON_MS = 5_000
+// Whoever would wait for ever is told apart from whoever waits on a machine that stands still.
+const SOON_MS = 60_000
 const MOST_TRIPS = 60
-// Each place in one of the ways in which it can break; `npm run drill` tries each in all of them.
-const ALL = process.env.CUT === 'all' ? (['asked', 'done', 'told'] as const) : undefined
+// What breaks here breaks at once; nothing is to be taken for broken because the machine stands still.
+const PATIENCE_SECONDS = 60
+// Here every third place of each request, another one for each of them, in one of the ways in which it can break. `npm run drill` tries
+// every place in all of them.
+const ALL = process.env.CUT === 'all'
+const WAYS = ['asked', 'done', 'told'] as const
+const STEP = ALL ? 1 : 3
 
 let database: TestDatabase
 let proxy: Gate
@@ -61,7 +67,7 @@ beforeAll(async () => {
   const made = await createClient(database.db, { name: 'Frame', type: 'device', scopes }, BY)
   device = { id: made.client.id, secret: made.secret ?? '', redirect_uri: '' }
   proxy = await openProxy(placeOf(database.url), 'postgres')
-  db = openPool(throughProxy(database.url, proxy), 4, 3)
+  db = openPool(throughProxy(database.url, proxy), 4, PATIENCE_SECONDS)
   app = await startApp({ db })
   node = app.origin
   second = await startApp({ db: database.db, env: { ISSUER_URL: app.origin } })
@@ -485,16 +491,16 @@ const ENDPOINTS: [name: string, prepare: () => Promise<Attempt>][] = [
   ],
 ]
 
-describe.each(ENDPOINTS)('%s', (_name, prepare) => {
+describe.each(ENDPOINTS)('%s', (name, prepare) => {
   test.each<[string, How]>([
-    ['everything is away until it is mended', { only: false, again: 'mended', places: ALL ?? ['done'] }],
-    ['one connection breaks', { only: true, again: 'mended', places: ALL ?? ['asked', 'told'] }],
+    ['everything is away until it is mended', { only: false, again: 'mended', ways: ['done'] }],
+    ['one connection breaks', { only: true, again: 'mended', ways: ['asked', 'told'] }],
   ])(
     '%s',
     async (_how, how) => {
-      expect(await cutEverywhere(prepare, how)).toEqual([])
+      expect(await cutEverywhere(prepare, how, firstPlace(name))).toEqual([])
     },
-    600_000,
+    1_200_000,
   )
 })
 
@@ -516,10 +522,11 @@ const USING = [
 
 test.each(ENDPOINTS.filter(([name]) => USING.includes(name)))(
   '%s: this node has no way to the database, and the same comes again at another',
-  async (_name, prepare) => {
-    expect(await cutEverywhere(prepare, { only: false, again: 'elsewhere', places: ['done'] })).toEqual([])
+  async (name, prepare) => {
+    const how: How = { only: false, again: 'elsewhere', ways: ['done'] }
+    expect(await cutEverywhere(prepare, how, firstPlace(name))).toEqual([])
   },
-  600_000,
+  1_200_000,
 )
 
 const hasNoAccess = expect.stringContaining('That app has no access to your account')
@@ -529,19 +536,23 @@ interface How {
   only: boolean
   /** When and where the same request is sent again. */
   again: 'mended' | 'elsewhere'
-  places: readonly Place['when'][]
+  /** In turns, where not all are tried. */
+  ways: readonly Place['when'][]
+}
+
+/** The trip at which an endpoint breaks first. */
+function firstPlace(name: string): number {
+  return 1 + (ENDPOINTS.findIndex(([each]) => each === name) % STEP)
 }
 
 /** Sends a request once for each place where it can break. @returns what was wrong, and where */
-async function cutEverywhere(
-  prepare: () => Promise<Attempt>,
-  { only, again, places }: How,
-): Promise<string[]> {
+async function cutEverywhere(prepare: () => Promise<Attempt>, how: How, first: number): Promise<string[]> {
+  const { only, again, ways } = how
   const wrong: string[] = []
   let cuts = 0
-  for (let trip = 1, reached = true; reached; trip++) {
+  for (let trip = first, reached = true; reached; trip += STEP) {
     expect(trip).toBeLessThan(MOST_TRIPS)
-    for (const when of places) {
+    for (const when of ALL && again === 'mended' ? WAYS : [ways[cuts % ways.length]!]) {
       // Codes of devices and sign-ins are counted, and here there are many.
       await run(database.db, sql`delete from rate_limits`)
       isMended = true
@@ -563,6 +574,8 @@ async function cutEverywhere(
       if (!reached) break
     }
   }
+  // Its answer came before: it has fewer places than that.
+  if (cuts === 0 && first > 1) return cutEverywhere(prepare, how, 1)
   expect(cuts).toBeGreaterThan(0)
   return wrong
 }
