@@ -33,6 +33,9 @@ export interface Usage {
   serverBytes: number
 }
 
+// A busy machine takes its time; nothing is measured meanwhile.
+const START_MS = 180_000
+
 const ROOT = join(import.meta.dirname, '..')
 
 /** Starts the ceiling. @param alg what it signs ID tokens with: the same as Valetkey. */
@@ -105,12 +108,12 @@ export async function postmaster(dataDir: string): Promise<number | undefined> {
 }
 
 async function answers(child: ChildProcess, port: number, path: string, said: () => string): Promise<void> {
-  const deadline = Date.now() + 60_000
+  const deadline = performance.now() + START_MS
   for (;;) {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined)
     if (answer?.ok) return
     const ended = child.exitCode !== null || child.signalCode !== null
-    if (ended || Date.now() > deadline) {
+    if (ended || performance.now() > deadline) {
       child.kill('SIGKILL')
       throw new Error(`a server ${ended ? 'ended at once' : 'does not become ready'}:\n${said()}`)
     }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { one, sql } from '../../src/db/pool.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { pythonPrograms } from '../support/python.ts'
 import { type Bureau, openBureau } from './bureau.ts'
 
@@ -60,8 +61,8 @@ test('whatever it sends, the answer is one that the document tells of', async ()
     'examples,coverage,fuzzing',
     '--max-examples',
     '8',
-    '--max-time',
-    '60',
+    '--request-timeout',
+    String(PATIENCE_MS / 1000),
     '--seed',
     '1',
     '--generation-database',
@@ -86,7 +87,7 @@ test('whatever it sends, the answer is one that the document tells of', async ()
 
   expect([code, code === 0 ? '' : output.slice(0, 20_000)]).toEqual([0, ''])
   expect(output).toMatch(new RegExp(`Tested: +${bureau.operations.length}\\b`))
-})
+}, 900_000)
 
 // Things that are there, so that most requests come as far as the stores. What is deleted is another app, or all would end there.
 async function settings(): Promise<string> {
