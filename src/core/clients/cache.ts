@@ -1,4 +1,5 @@
 // Registrations as the protocol needs them, kept in memory until an announcement says that they changed.
+import { LRUCache } from 'lru-cache'
 import { batched } from '../../db/batch.ts'
 import type { Db } from '../../db/pool.ts'
 import { fragment, many, maybe, named, sql } from '../../db/pool.ts'
@@ -32,13 +33,15 @@ const MOST_KEPT = 10_000
 /**
  * @param mayRemember false while announcements may be missed: every look-up then goes to the database.
  * @param acceptsDocument which addresses may be client ids.
+ * @param most how many are kept; the ones that were asked for longest ago go first.
  */
 export function clientDirectory(
   db: Db,
   mayRemember: () => boolean,
   acceptsDocument: (id: string) => boolean = () => false,
+  most = MOST_KEPT,
 ): ClientDirectory {
-  const kept = new Map<string, Promise<Remembered | undefined>>()
+  const kept = new LRUCache<string, Promise<Remembered | undefined>>({ max: most })
   const versionOf = batched((ids: string[]) => loadVersions(db, ids))
   const find = (id: string): Promise<Remembered | undefined> => {
     // No id of ours looks different; Postgres would refuse some of what else may come (NUL).
@@ -46,7 +49,6 @@ export function clientDirectory(
     const known = kept.get(id)
     if (known && mayRemember()) return known
     const loading = load(db, id)
-    if (kept.size >= MOST_KEPT) kept.clear()
     kept.set(id, loading)
     const forget = () => {
       if (kept.get(id) === loading) kept.delete(id)

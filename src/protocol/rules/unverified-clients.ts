@@ -1,6 +1,7 @@
 // What may be stored for clients that proved nothing, in whose name anybody can ask: so much of an address block, and so many rows
 // that wait of one client. A client that has shown its secret is never slowed.
 import type { Context } from 'koa'
+import { LRUCache } from 'lru-cache'
 import { errors } from 'oidc-provider'
 import type { Db } from '../../db/pool.ts'
 import type { BlockLimit, BlockLimits } from '../../http/block-limits.ts'
@@ -87,13 +88,12 @@ interface Seen {
 // The database is asked once a second a client, so that the cost does not grow with rows or requests. What other nodes add within that
 // second comes on top.
 function bounded(count: (client_id: string) => Promise<number>, log: Logger): Bound {
-  const seen = new Map<string, Seen>()
-  const saidAt = new Map<string, number>()
+  const seen = new LRUCache<string, Seen>({ max: MOST_CLIENTS })
+  const saidAt = new LRUCache<string, number>({ max: MOST_CLIENTS })
   const look = (client_id: string): Seen => {
     const known = seen.get(client_id)
     const now = performance.now()
     if (known && now - known.lookedAt < LOOK_MS) return known
-    if (seen.size >= MOST_CLIENTS) seen.clear()
     const looked = { lookedAt: now, rows: count(client_id), added: 0 }
     looked.rows.catch(() => seen.delete(client_id))
     seen.set(client_id, looked)
@@ -109,7 +109,6 @@ function bounded(count: (client_id: string) => Promise<number>, log: Logger): Bo
       }
       const now = performance.now()
       if (now - (saidAt.get(client_id) ?? Number.NEGATIVE_INFINITY) >= SAY_MS) {
-        if (saidAt.size >= MOST_CLIENTS) saidAt.clear()
         saidAt.set(client_id, now)
         log.warn(
           { client_id, most: MOST_WAITING },
