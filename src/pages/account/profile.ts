@@ -75,13 +75,16 @@ export function profilePages({ db, render }: { db: Pool; render: Render }) {
       const by = { ...actorOf(ctx), id: user.id }
       const verified = credentials?.password_hash ?? undefined
       const context = { keepSessionUid: sessionUid, device_id: deviceOf(ctx).id, verified }
-      const change = async () =>
-        (await verifyPassword(verified, values.current_password, 'known'))
-          ? setPassword(db, user.id, values.new_password, by, context)
-          : // The same form again, whose answer was lost.
-            (await hasJustChanged(user.id)) && verifyPassword(verified, values.new_password, 'known')
+      let isWrong = false
+      const change = async () => {
+        isWrong = !(await verifyPassword(verified, values.current_password, 'known'))
+        if (!isWrong) return setPassword(db, user.id, values.new_password, by, context)
+        // The same form again, whose answer was lost.
+        return (await hasJustChanged(user.id)) && verifyPassword(verified, values.new_password, 'known')
+      }
       const changed = await change().catch(async (error) => {
-        if (error instanceof Busy) await attempts.forgive(sessionUid)
+        // A password that was found wrong was an attempt, whatever came after it.
+        if (error instanceof Busy && !isWrong) await attempts.forgive(sessionUid)
         throw error
       })
       if (!changed) {
