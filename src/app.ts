@@ -24,6 +24,7 @@ import { type FetchOutside, outsideFetch } from './http/fetch.ts'
 import { believedHeaders, securityHeaders } from './http/headers.ts'
 import type { Logger } from './http/log.ts'
 import { answerInJson, oneCredential } from './http/programs.ts'
+import { renamed } from './http/renamed.ts'
 import { createRender } from './http/render.ts'
 import { requests, wellFormedAddress } from './http/requests.ts'
 import { routing } from './http/routes.ts'
@@ -37,7 +38,7 @@ import { userCodeGuesses } from './protocol/rules/user-code-limit.ts'
 import { giveBacks } from './protocol/storage/state.ts'
 import { tokenStore } from './protocol/storage/tokens.ts'
 import { rememberRequest } from './protocol/storage/unit-of-work.ts'
-import { surfaces } from './surfaces.ts'
+import { FORMER_ADDRESSES, surfaces } from './surfaces.ts'
 
 // What nodes tell each other of busy address blocks.
 const LIMITS = 'limits:'
@@ -178,6 +179,7 @@ export async function createApp({
     limits,
     provider,
   })
+  app.use(renamed(FORMER_ADDRESSES))
   for (const middleware of routing(rows)) app.use(middleware)
 
   const believe = believedHeaders(config.issuerUrl, config.trustedProxies)

@@ -1,6 +1,7 @@
 // The surfaces of the server beside the protocol: what each gets, and all rows in one table.
 import type { Provider } from 'oidc-provider'
 import { adminApi } from './api/index.ts'
+import { FORMER_API_ADDRESSES } from './api/table.ts'
 import { builtInApi } from './base/admin-api-scopes.ts'
 import type { Config } from './base/config.ts'
 import type { Secrets } from './base/secrets.ts'
@@ -18,6 +19,7 @@ import type { Row } from './http/routes.ts'
 import { throttle } from './http/throttle.ts'
 import { accountPages } from './pages/account/index.ts'
 import { adminPages } from './pages/admin/index.ts'
+import { FORMER_ADMIN_ADDRESSES } from './pages/admin/routes.ts'
 import { developerPages } from './pages/developer/index.ts'
 import { logoFiles } from './pages/shared/logo-files.ts'
 import { logoForm } from './pages/shared/logo-form.ts'
@@ -50,6 +52,9 @@ export interface SurfaceParts {
   limits: BlockLimits
   provider(): Provider
 }
+
+/** Where surfaces were in an earlier version. */
+export const FORMER_ADDRESSES = [...FORMER_ADMIN_ADDRESSES, ...FORMER_API_ADDRESSES]
 
 /** The URL table of the server, but for the addresses of the protocol (protocol/mount.ts). */
 export function surfaces(parts: SurfaceParts): Row[] {

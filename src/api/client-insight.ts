@@ -6,7 +6,7 @@ import { usageOfDays } from '../core/clients/usage.ts'
 import { REFUSALS } from '../core/diagnostics/messages.ts'
 import { listRefusals, MOST_KEPT, type RefusalRow } from '../core/diagnostics/store.ts'
 import { cleanUpApps, findUnused, MOST_UNUSED } from '../core/registration/cleanup.ts'
-import { listRefusedDocuments, readmitDocument } from '../core/registration/metadata-documents.ts'
+import { listBlockedDocuments, unblockDocument } from '../core/registration/metadata-documents.ts'
 import { NotFound } from '../http/errors.ts'
 import { getClient, oneApp } from './client-access.ts'
 import { type Operation, operation } from './operation.ts'
@@ -60,7 +60,10 @@ const unused = named(
       .meta({ description: `${MOST_SHOWN} of them at most.` }),
   }),
 )
-const barred = named('BarredClient', z.strictObject({ id: clientId, name: z.string(), deleted_at: moment }))
+const blockedClient = named(
+  'BlockedClient',
+  z.strictObject({ id: clientId, name: z.string(), deleted_at: moment }),
+)
 const unusedFor = z.strictObject({
   days: z
     .string()
@@ -138,26 +141,30 @@ export function insightOperations(): Operation[] {
       run: async ({ db, query: { days }, by }) => begun(await cleanUpApps(db, days, by)),
     }),
     operation({
-      id: 'listBarredClients',
+      id: 'listBlockedClients',
       method: 'GET',
-      path: '/barred-clients',
+      path: '/blocked-clients',
       tag: 'Apps',
       scope: 'clients:read',
       summary: 'List the deleted apps that may not come back, the last one first',
       description: 'The id of each is the address of a document, which is not read any more.',
       query: listQuery({}, cursor.optional()),
-      success: { status: 200, description: 'A page of them.', schema: listOf('BarredClientList', barred) },
+      success: {
+        status: 200,
+        description: 'A page of them.',
+        schema: listOf('BlockedClientList', blockedClient),
+      },
       async run({ db, query: { limit, after } }) {
-        const found = await listRefusedDocuments(db, { limit: limit + 1, after })
+        const found = await listBlockedDocuments(db, { limit: limit + 1, after })
         const { rows, next } = pageOf(found, limit, (row) => row.cursor)
         const body = rows.map(({ client_id: id, name, refused_at: deleted_at }) => ({ id, name, deleted_at }))
         return { body, next }
       },
     }),
     operation({
-      id: 'readmitClient',
+      id: 'unblockClient',
       method: 'DELETE',
-      path: '/barred-clients/{client_id}',
+      path: '/blocked-clients/{client_id}',
       tag: 'Apps',
       scope: 'clients:write',
       summary: 'Let a deleted app come back when somebody uses it',
@@ -165,7 +172,7 @@ export function insightOperations(): Operation[] {
       params: oneApp,
       success: { status: 204, description: 'It may come back.' },
       async run({ db, params, by }) {
-        const changed = await readmitDocument(db, params.client_id, by)
+        const changed = await unblockDocument(db, params.client_id, by)
         if (!changed) throw new NotFound('There is no such app, or it may come back already.')
         return {}
       },

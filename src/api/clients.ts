@@ -176,9 +176,9 @@ export function clientOperations(): Operation[] {
       run: (input) => change(input, (t, { id }) => rejectClient(t, id, input.body.reason, input.by)),
     }),
     operation({
-      id: 'endClientAccess',
+      id: 'revokeClientConsents',
       method: 'DELETE',
-      path: '/clients/{client_id}/access',
+      path: '/clients/{client_id}/consents',
       tag: 'Apps',
       scope: 'grants:write',
       summary: 'End all access of an app',

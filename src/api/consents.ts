@@ -23,8 +23,8 @@ import {
   uuidCursor,
 } from './schemas.ts'
 
-const grant = named(
-  'Grant',
+const consent = named(
+  'Consent',
   z.strictObject({
     id: uuid,
     user_id: uuid,
@@ -40,32 +40,34 @@ const grant = named(
   }),
 )
 const filter = { user_id: uuid.optional(), client_id: clientId.optional() }
-const one = z.object({ grant_id: uuid })
+const one = z.object({ consent_id: uuid })
 const MOST_JOBS = 100
 
 /** Operations on decisions of people, and on the jobs that end them. */
-export function grantOperations(): Operation[] {
+export function consentOperations(): Operation[] {
   return [
     operation({
-      id: 'listGrants',
+      id: 'listConsents',
       method: 'GET',
-      path: '/grants',
-      tag: 'Grants',
+      path: '/consents',
+      tag: 'Consents',
       scope: 'grants:read',
       summary: 'List who allowed which app what, newest first',
+      description:
+        'One of an app and an account, whatever devices the app is used on; each of those is a grant.',
       query: listQuery(filter, uuidCursor.optional()),
-      success: { status: 200, description: 'A page of decisions.', schema: listOf('GrantList', grant) },
+      success: { status: 200, description: 'A page of decisions.', schema: listOf('ConsentList', consent) },
       async run({ db, query: { limit, ...wanted } }) {
         const found = await searchAccess(db, { ...wanted, limit: limit + 1 })
         const { rows, next } = pageOf(found, limit, ({ cursor }) => cursor)
-        return { body: rows.map(grantView), next }
+        return { body: rows.map(consentView), next }
       },
     }),
     operation({
-      id: 'endGrants',
+      id: 'revokeConsents',
       method: 'DELETE',
-      path: '/grants',
-      tag: 'Grants',
+      path: '/consents',
+      tag: 'Consents',
       scope: 'grants:write',
       summary: 'End all access of an app, or to an account, or of that app to that account',
       description: 'In the background. One of the two has to be said.',
@@ -77,31 +79,31 @@ export function grantOperations(): Operation[] {
       },
     }),
     operation({
-      id: 'getGrant',
+      id: 'getConsent',
       method: 'GET',
-      path: '/grants/{grant_id}',
-      tag: 'Grants',
+      path: '/consents/{consent_id}',
+      tag: 'Consents',
       scope: 'grants:read',
       summary: 'Read one decision',
       params: one,
-      success: { status: 200, description: 'The decision.', schema: grant },
+      success: { status: 200, description: 'The decision.', schema: consent },
       async run({ db, params }) {
-        const [found] = await searchAccess(db, { id: params.grant_id })
+        const [found] = await searchAccess(db, { id: params.consent_id })
         if (!found) throw new NotFound('There is no such access, or it has ended.')
-        return { body: grantView(found) }
+        return { body: consentView(found) }
       },
     }),
     operation({
-      id: 'endGrant',
+      id: 'revokeConsent',
       method: 'DELETE',
-      path: '/grants/{grant_id}',
-      tag: 'Grants',
+      path: '/consents/{consent_id}',
+      tag: 'Consents',
       scope: 'grants:write',
       summary: 'End the access of one app to one account, on every device',
       params: one,
       success: { status: 204, description: 'Ended.' },
       async run({ db, params, by }) {
-        const ended = await endAccess(db, params.grant_id, by)
+        const ended = await endAccess(db, params.consent_id, by)
         if (!ended) throw new NotFound('There is no such access, or it has ended.')
         return {}
       },
@@ -147,6 +149,6 @@ async function checkFilter(db: Db, { user_id, client_id }: { user_id?: string; c
   if (client_id !== undefined && !client) throw new NotFound('There is no such app.')
 }
 
-function grantView(access: Access) {
-  return Object.fromEntries(Object.keys(grant.shape).map((name) => [name, access[name as keyof Access]]))
+function consentView(access: Access) {
+  return Object.fromEntries(Object.keys(consent.shape).map((name) => [name, access[name as keyof Access]]))
 }

@@ -55,6 +55,7 @@ export type Tag =
   | 'Secrets'
   | 'Registration tokens'
   | 'Users'
+  | 'Consents'
   | 'Grants'
   | 'Jobs'
   | 'APIs'

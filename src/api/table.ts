@@ -1,18 +1,33 @@
 // The table of operations: from it come the routes, the document and the page that shows it.
 
+import { API_PATH } from '../base/admin-api-scopes.ts'
 import type { Secrets } from '../base/secrets.ts'
 import type { MakeLogo } from '../core/logos/upload.ts'
+import type { Renamed } from '../http/renamed.ts'
 import { auditOperations } from './audit.ts'
 import { changeOperations } from './client-changes.ts'
 import { insightOperations } from './client-insight.ts'
 import { logoOperations } from './client-logo.ts'
 import { clientOperations } from './clients.ts'
-import { grantOperations } from './consents.ts'
+import { consentOperations } from './consents.ts'
+import { grantOperations } from './grants.ts'
 import { keyOperations } from './keys.ts'
 import type { Operation } from './operation.ts'
 import { overviewOperations } from './overview.ts'
 import { resourceOperations } from './resources.ts'
 import { userOperations } from './users.ts'
+
+/** Where operations were in an earlier version. What was `/grants` are the consents; a grant is an app on one device. */
+export const FORMER_API_ADDRESSES: readonly Renamed[] = [
+  { from: former('/grants'), to: `${API_PATH}/consents`, methods: ['DELETE'] },
+  { from: former('/grants/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'), to: `${API_PATH}/consents/$1` },
+  { from: former('/(clients|users)/([^/]+)/access'), to: `${API_PATH}/$1/$2/consents` },
+  { from: former('/barred-clients((?:/[^/]+)?)'), to: `${API_PATH}/blocked-clients$1` },
+]
+
+function former(path: string): RegExp {
+  return new RegExp(`^${API_PATH}${path}$`)
+}
 
 /** What operations stand on. */
 export interface OperationParts {
@@ -31,6 +46,7 @@ export function apiOperations({ issuer, secrets, mailIsOn, makeLogo }: Operation
     ...logoOperations({ issuer, makeLogo }),
     ...insightOperations(),
     ...userOperations({ issuer, mailIsOn }),
+    ...consentOperations(),
     ...grantOperations(),
     ...resourceOperations({ issuer }),
     ...keyOperations({ secrets }),

@@ -200,9 +200,9 @@ export function userOperations({ issuer, mailIsOn }: { issuer: string; mailIsOn:
       },
     }),
     operation({
-      id: 'endUserAccess',
+      id: 'revokeUserConsents',
       method: 'DELETE',
-      path: '/users/{user_id}/access',
+      path: '/users/{user_id}/consents',
       tag: 'Users',
       scope: 'grants:write',
       summary: 'End the access of all apps to an account',

@@ -100,7 +100,7 @@ const EVENTS = {
   'app.removed': ofPerson<OfUser & OfClient & { grants: number }>((_, app) =>
     good(`You removed ${app}`, 'Its access ended at once.'),
   ),
-  'access.ended': ofPerson<OfUser & OfClient & { grants: number; job_id?: string }>((_, app) =>
+  'consent.revoked': ofPerson<OfUser & OfClient & { grants: number; job_id?: string }>((_, app) =>
     info(`The access of ${app} was ended`, 'To use it again, allow it again.'),
   ),
   'grant.revoked': ofPerson<OfUser & OfClient & { grant_id: string; reason: RevocationReason }>(
@@ -153,13 +153,13 @@ const EVENTS = {
     ({ client_id }, app) => info(`Ending the access of ${client_id ? app : 'all your apps'} was begun`),
   ),
   // By the app itself (RFC 7591); `host` is where it sends people.
-  'client.registered_itself': ofNobody<
+  'client.registered': ofNobody<
     OfClient & { client_type: string; host: string; state: string; token_id?: string }
   >(),
   // Nobody uses an app that registered itself: it is deleted from then on, unless somebody does.
   'client.removal_announced': ofNobody<OfClient & { unused_since: string; delete_after: string }>(),
   // An app that was deleted, and whose id is the address of its document, may come back.
-  'client.readmitted': ofNobody<OfClient>(),
+  'client.unblocked': ofNobody<OfClient>(),
   'registration_token.created': ofNobody<{
     token_id: string
     name: string
@@ -192,6 +192,25 @@ export type AuditEvent = {
 
 /** The types of all events. */
 export const EVENT_TYPES = Object.keys(EVENTS).sort() as AuditEvent['type'][]
+
+// What is sealed is not written again, so older rows keep the name under which they were recorded.
+const FORMER_TYPES: Partial<Record<AuditEvent['type'], string>> = {
+  'client.registered': 'client.registered_itself',
+  'client.unblocked': 'client.readmitted',
+  'consent.revoked': 'access.ended',
+}
+
+/** The name that an event of this type had in an earlier version; undefined when it had none. */
+export function formerType(type: string): string | undefined {
+  return FORMER_TYPES[type as AuditEvent['type']]
+}
+
+const CURRENT_TYPES = new Map(Object.entries(FORMER_TYPES).map(([type, former]) => [former, type]))
+
+/** The name of today of an event that was recorded under this one. */
+export function currentType(recorded: string): AuditEvent['type'] {
+  return (CURRENT_TYPES.get(recorded) ?? recorded) as AuditEvent['type']
+}
 
 /** An event as it was recorded. */
 export interface RecordedEvent {

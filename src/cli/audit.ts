@@ -1,7 +1,7 @@
 // audit: what happened, by whom; proving that the record is whole, and writing it out.
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { EVENT_TYPES } from '../base/audit-events.ts'
+import { currentType, EVENT_TYPES } from '../base/audit-events.ts'
 import { EXPORT_FORMATS, type ExportFormat, exportAudit } from '../core/audit/export.ts'
 import { type AuditRow, type EventFilter, listEvents } from '../core/audit/store.ts'
 import { type AuditReport, type Finding, verifyAudit } from '../core/audit/verify.ts'
@@ -195,7 +195,8 @@ function eventId(text: string): string {
 
 // A name that nothing has would find nothing, and look as if nothing had happened.
 function eventType(text: string): string {
-  if ((EVENT_TYPES as string[]).includes(text)) return text
+  const current = currentType(text)
+  if (EVENT_TYPES.includes(current)) return current
   const [noun] = text.split('.')
   const near = EVENT_TYPES.filter((type) => type.startsWith(`${noun}.`))
   const some = near.length > 0 ? near : EVENT_TYPES

@@ -18,7 +18,7 @@ import {
   suspendClient,
 } from '../core/clients/store.ts'
 import { type ClientChange, updateClient, VersionConflict } from '../core/clients/update.ts'
-import { readmitDocument } from '../core/registration/metadata-documents.ts'
+import { unblockDocument } from '../core/registration/metadata-documents.ts'
 import { type Db, tx } from '../db/pool.ts'
 import { addApply } from './apply.ts'
 import { confirm } from './ask.ts'
@@ -72,9 +72,11 @@ export function addClients(program: Command): void {
     .option('--yes', 'do not ask')
     .action(answering(remove))
 
-  leaf(clients, 'readmit', 'let a deleted app, whose id is the address of its document, come back')
+  leaf(clients, 'unblock', 'let a deleted app, whose id is the address of its document, come back')
+    // Its name in an earlier version.
+    .alias('readmit')
     .argument('<id>')
-    .action(answering(readmit))
+    .action(answering(unblock))
 
   addUpdate(clients)
   addApply(clients)
@@ -394,13 +396,13 @@ function suspend(id: string) {
   })
 }
 
-function readmit(id: string) {
+function unblock(id: string) {
   return withStores(async ({ db, by }) => {
-    if (!(await readmitDocument(db, id, by))) {
+    if (!(await unblockDocument(db, id, by))) {
       throw new Refused(`no app with the id ${printable(id)} was deleted and kept from coming back`)
     }
     const text = `${printable(id)} comes back when somebody uses it; what was allowed before has ended\n`
-    return { json: { id, readmitted: true }, text }
+    return { json: { id, unblocked: true }, text }
   })
 }
 

@@ -1,6 +1,6 @@
 // grants: one a sign-in of an app on one device.
 import type { Command } from 'commander'
-import { type GrantedScopes, type GrantRow, listGrants, revokeGrant } from '../core/grants/store.ts'
+import { type GrantRow, listGrants, revokeGrant, scopesOf } from '../core/grants/store.ts'
 import { answering, group, leaf, type Page, paged, pageOfListed, placeFrom, Refused } from './command.ts'
 import { withStores } from './session.ts'
 import { printable, table } from './table.ts'
@@ -38,7 +38,7 @@ function list({ limit, after, user, client }: Page & { user?: string; client?: s
       ['USER', (grant) => grant.email],
       ['CLIENT', (grant) => grant.client_id],
       ['APP', (grant) => grant.client_name],
-      ['SCOPES', (grant) => scopesOf(grant.scopes)],
+      ['SCOPES', (grant) => scopesOf(grant.scopes).join(' ')],
       ['DEVICE', (grant) => grant.device],
       ['STATE', stateOf],
       ['CREATED', (grant) => grant.created_at],
@@ -54,10 +54,6 @@ function revoke(id: string) {
     if (!revoked) throw new Refused(`no grant that lives has the id ${JSON.stringify(id)}`)
     return { json: { id, revoked: true }, text: `${printable(id)} is revoked; its tokens are dead\n` }
   })
-}
-
-function scopesOf({ openid, resources = {} }: GrantedScopes): string {
-  return [openid?.scope, ...Object.values(resources)].filter(Boolean).join(' ')
 }
 
 function stateOf({ revoked_at, ends_at }: GrantRow): string {

@@ -172,7 +172,7 @@ describe('apps whose id is an address', () => {
     return id
   }
 
-  test('are read, suspended and deleted by it, percent-encoded; deleted they stay away until readmitted', async () => {
+  test('are read, suspended and deleted by it, percent-encoded; deleted they stay away until unblocked', async () => {
     const id = await kept('one')
     const path = `/clients/${encodeURIComponent(id)}`
 
@@ -183,17 +183,17 @@ describe('apps whose id is an address', () => {
     expect((await call('DELETE', path)).status).toBe(204)
     expect((await call('GET', path)).status).toBe(404)
 
-    const barred = await call('GET', '/barred-clients')
-    expect(barred.body.items).toEqual([{ id, name: 'one', deleted_at: expect.any(String) }])
-    const way = `/barred-clients/${encodeURIComponent(id)}`
+    const blocked = await call('GET', '/blocked-clients')
+    expect(blocked.body.items).toEqual([{ id, name: 'one', deleted_at: expect.any(String) }])
+    const way = `/blocked-clients/${encodeURIComponent(id)}`
     expect((await call('DELETE', way)).status).toBe(204)
     expect((await call('DELETE', way)).status).toBe(404)
-    expect((await call('GET', '/barred-clients')).body.items).toEqual([])
-    const [event] = await bureau.stage.events({ type: 'client.readmitted', client_id: id })
+    expect((await call('GET', '/blocked-clients')).body.items).toEqual([])
+    const [event] = await bureau.stage.events({ type: 'client.unblocked', client_id: id })
     expect(event).toMatchObject({ actor_id: bureau.service.id })
   })
 
-  test('those that stay away are listed page by page, although some are readmitted meanwhile', async () => {
+  test('those that stay away are listed page by page, although some are unblocked meanwhile', async () => {
     const ids: string[] = []
     for (let i = 0; i < 5; i++) {
       const id = await kept(`away-${i}`)
@@ -202,11 +202,11 @@ describe('apps whose id is an address', () => {
     }
 
     const seen: string[] = []
-    for (let path: string | undefined = '/barred-clients?limit=2'; path; ) {
+    for (let path: string | undefined = '/blocked-clients?limit=2'; path; ) {
       const { body }: Awaited<ReturnType<typeof call>> = await call('GET', path)
       for (const { id } of body.items) {
         seen.push(id)
-        await call('DELETE', `/barred-clients/${encodeURIComponent(id)}`)
+        await call('DELETE', `/blocked-clients/${encodeURIComponent(id)}`)
       }
       path = body.next?.slice(`${bureau.stage.origin}/api/v1`.length)
     }
@@ -214,11 +214,11 @@ describe('apps whose id is an address', () => {
     expect(seen).toEqual(ids)
   })
 
-  test('an app that was deleted for another reason cannot be readmitted', async () => {
+  test('an app that was deleted for another reason cannot be unblocked', async () => {
     const app = await bureau.stage.app()
     await call('DELETE', `/clients/${app.id}`)
 
-    expect((await call('DELETE', `/barred-clients/${app.id}`)).status).toBe(404)
+    expect((await call('DELETE', `/blocked-clients/${app.id}`)).status).toBe(404)
   })
 })
 

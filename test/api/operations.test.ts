@@ -174,13 +174,13 @@ describe('people', () => {
   })
 })
 
-describe('grants', () => {
+describe('consents and grants', () => {
   test('what people allowed is listed, read and ended, one by one', async () => {
     const app = await bureau.stage.app()
     const tokens = await app.connect(jamie)
-    const listed = await call('GET', `/grants?user_id=${jamie.id}&client_id=${app.id}`)
+    const listed = await call('GET', `/consents?user_id=${jamie.id}&client_id=${app.id}`)
     expect(listed.body.items).toHaveLength(1)
-    const path = `/grants/${listed.body.items[0].id}`
+    const path = `/consents/${listed.body.items[0].id}`
 
     expect((await call('GET', path)).body).toMatchObject({
       email: jamie.email,
@@ -192,10 +192,35 @@ describe('grants', () => {
     expect((await app.introspect(tokens.access_token)).active).toBe(false)
   })
 
+  test('one device is listed, read and ended, by the ids of the audit log; the others and the consent stay', async () => {
+    const app = await bureau.stage.app()
+    const ended = await app.connect(jamie)
+    const left = await app.connect(jamie.elsewhere())
+    const filter = `user_id=${jamie.id}&client_id=${app.id}`
+    const { items } = (await call('GET', `/grants?${filter}`)).body
+    expect(items).toHaveLength(2)
+    const path = `/grants/${items[0].id}`
+
+    expect((await call('GET', path)).body).toEqual(items[0])
+    expect(items[0]).toMatchObject({ client_id: app.id, email: jamie.email, revoked_at: null })
+    expect(items[0].scopes).toContain('photos.read')
+    expect((await call('DELETE', path)).status).toBe(204)
+
+    expect((await call('DELETE', path)).status).toBe(404)
+    expect((await call('GET', path)).body.revoked_at).toEqual(expect.any(String))
+    expect((await app.introspect(ended.access_token)).active).toBe(false)
+    expect((await app.introspect(left.access_token)).active).toBe(true)
+    expect((await call('GET', `/consents?${filter}`)).body.items).toMatchObject([
+      { id: items[0].consent_id, devices: 1 },
+    ])
+    const events = await bureau.stage.events({ type: 'grant.revoked', client_id: app.id })
+    expect(events[0]!.data).toMatchObject({ grant_id: items[0].id, reason: 'revoked_by_admin' })
+  })
+
   test.each([
-    ['an app', (app: string) => `/clients/${app}/access`],
-    ['an account', (_: string, user: string) => `/users/${user}/access`],
-    ['both', (app: string, user: string) => `/grants?client_id=${app}&user_id=${user}`],
+    ['an app', (app: string) => `/clients/${app}/consents`],
+    ['an account', (_: string, user: string) => `/users/${user}/consents`],
+    ['both', (app: string, user: string) => `/consents?client_id=${app}&user_id=${user}`],
   ])('all access of %s is ended by a job', async (_, path) => {
     const app = await bureau.stage.app()
     const tokens = await app.connect(jamie)
@@ -213,9 +238,9 @@ describe('grants', () => {
     const jobs = async () => (await call('GET', '/jobs')).body.items.length
     const before = await jobs()
 
-    expect((await call('DELETE', '/grants')).status).toBe(400)
-    expect((await call('DELETE', '/grants?client_id=c_nobody')).status).toBe(404)
-    expect((await call('DELETE', '/grants?app=c_nobody')).body.errors).toEqual({ app: 'is not known here' })
+    expect((await call('DELETE', '/consents')).status).toBe(400)
+    expect((await call('DELETE', '/consents?client_id=c_nobody')).status).toBe(404)
+    expect((await call('DELETE', '/consents?app=c_nobody')).body.errors).toEqual({ app: 'is not known here' })
     expect(await jobs()).toBe(before)
   })
 })

@@ -94,8 +94,8 @@ async function settings(): Promise<string> {
   const { stage, call } = bureau
   const [app, jamie] = [await stage.app(), await stage.person('Jamie')]
   await app.connect(jamie)
-  const grants = await call('GET', '/grants')
-  const job = await call('DELETE', `/grants?client_id=${app.id}`)
+  const grants = await call('GET', '/consents')
+  const job = await call('DELETE', `/consents?client_id=${app.id}`)
   const tokens = await call('POST', '/registration-tokens', { body: { scopes: ['openid'] } })
   const { id: change_id } = await one<{ id: string }>(
     stage.db,

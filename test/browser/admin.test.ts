@@ -125,7 +125,7 @@ describe('every page is fine', () => {
     ['app-waiting', '/apps/:long', LONG],
     ['app-document', '/apps/:document', 'Calendar'],
     ['apps-away', '/apps/away', 'Apps that may not come back'],
-    ['app-away', '/apps/:away/readmit', 'Let Photo Printer come back?'],
+    ['app-away', '/apps/:away/unblock', 'Let Photo Printer come back?'],
     ['app-new', '/apps/new', 'Register an app'],
     ['app-edit', '/apps/:long/edit', `Edit ${LONG}`],
     ['app-reject', '/apps/:long/reject', `Reject ${LONG}?`],
@@ -170,7 +170,7 @@ describe('every page is fine', () => {
 
   test('and so is one whose form came back', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/admin/apps/new`)
+    await page.goto(`${theatre.stage.origin}/admin/clients/new`)
     await page.getByLabel('Name', { exact: true }).fill('New one')
     await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
     await press(page, 'Register')
@@ -181,7 +181,7 @@ describe('every page is fine', () => {
 
   test('and the one that shows a secret', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/admin/apps/${app.id}/secrets/new`)
+    await page.goto(`${theatre.stage.origin}/admin/clients/${app.id}/secrets/new`)
     await page.getByLabel('Name').fill('web 2')
     await press(page, 'Add the secret')
 
@@ -248,7 +248,7 @@ test('an administrator finds, approves and edits an app without a script', async
 
 test('the keyboard reaches the content past the lists, and everything that can be pressed', async () => {
   const { page } = scripted
-  await page.goto(`${theatre.stage.origin}/admin/apps`)
+  await page.goto(`${theatre.stage.origin}/admin/clients`)
   await page.keyboard.press('Tab')
   expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the content')
   await page.keyboard.press('Enter')

@@ -152,11 +152,11 @@ describe('every page is fine', () => {
   test('and the administrators’ page of a change', async () => {
     await using visited = await visit(theatre, { deviceScaleFactor: 1 })
     const { page } = visited
-    await page.goto(`${theatre.stage.origin}/admin/apps/${places.active}/change/approve`)
+    await page.goto(`${theatre.stage.origin}/admin/clients/${places.active}/change/approve`)
     await signIn(page, ada)
     expect(await heading(page)).toBe('Approve this change?')
     await expectFine(page, 'admin-change')
-    await page.goto(`${theatre.stage.origin}/admin/apps/${places.active}`)
+    await page.goto(`${theatre.stage.origin}/admin/clients/${places.active}`)
     await expectFine(page, 'admin-app-changed')
     await page.goto(`${theatre.stage.origin}/admin`)
     await expectFine(page, 'admin-overview')

@@ -64,10 +64,10 @@ afterAll(async () => {
 test.each([
   ['errors', () => `/developer/apps/${app.id}/errors`, 'Errors: Photo Printer'],
   ['errors-none', () => `/developer/apps/${quiet.id}/errors`, 'Errors: Quiet'],
-  ['errors-admin', () => `/admin/apps/${app.id}/errors`, 'Errors of Photo Printer'],
+  ['errors-admin', () => `/admin/clients/${app.id}/errors`, 'Errors of Photo Printer'],
   ['usage', () => `/developer/apps/${app.id}/usage`, 'Usage: Photo Printer'],
   ['usage-none', () => `/developer/apps/${quiet.id}/usage`, 'Usage: Quiet'],
-  ['usage-admin', () => `/admin/apps/${app.id}/usage`, 'Usage of Photo Printer'],
+  ['usage-admin', () => `/admin/clients/${app.id}/usage`, 'Usage of Photo Printer'],
 ])(
   '%s is fine',
   async (name, path, title) => {

@@ -69,7 +69,7 @@ describe('every page is fine', () => {
     ['quick-start-service', () => `/developer/apps/${service.id}/quick-start`, 'Quick start: Nightly'],
     ['quick-start-spa', () => `/developer/apps/${spa.id}/quick-start`, 'Quick start: Album'],
     ['logo', () => `/developer/apps/${service.id}/logo`, 'Logo: Nightly'],
-    ['logo-admin', () => `/admin/apps/${service.id}/logo`, 'Logo of Nightly'],
+    ['logo-admin', () => `/admin/clients/${service.id}/logo`, 'Logo of Nightly'],
   ])(
     '%s',
     async (name, path, title) => {

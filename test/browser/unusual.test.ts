@@ -130,7 +130,7 @@ describe('the console, where a removal has failed', () => {
     ],
     ['jobs', () => '/admin/jobs', 'Failed'],
     ['job-failed', () => `/admin/jobs/${jobs['prints.order']}`, 'It stopped at an error'],
-    ['app-long', () => `/admin/apps/${longApp}`, LONG.slice(0, 80)],
+    ['app-long', () => `/admin/clients/${longApp}`, LONG.slice(0, 80)],
     ['users', () => '/admin/users', LONG],
   ])(
     '%s',

@@ -32,7 +32,7 @@ const COMMANDS: Record<string, string[]> = {
       'suspend',
       'resume',
       'delete',
-      'readmit',
+      'unblock',
       'update',
       'apply',
       'export',

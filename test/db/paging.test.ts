@@ -93,20 +93,23 @@ describe.each(LISTS)('%s', (_name, list, remove) => {
   })
 })
 
-test.each(['/users', '/clients', '/grants', '/registration-tokens'])('%s of the Admin API', async (path) => {
-  const first = await bureau.call('GET', `${path}?limit=5`)
-  const both = await bureau.call('GET', `${path}?limit=10`)
-  const { id } = first.body.items.at(-1)
-  const table =
-    { '/users': 'users', '/clients': 'clients', '/grants': 'consents' }[path] ?? 'registration_tokens'
-  await bureau.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
+test.each(['/users', '/clients', '/consents', '/registration-tokens'])(
+  '%s of the Admin API',
+  async (path) => {
+    const first = await bureau.call('GET', `${path}?limit=5`)
+    const both = await bureau.call('GET', `${path}?limit=10`)
+    const { id } = first.body.items.at(-1)
+    const table =
+      { '/users': 'users', '/clients': 'clients', '/consents': 'consents' }[path] ?? 'registration_tokens'
+    await bureau.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
 
-  const next = await bureau.call('GET', new URL(first.body.next).href.split('/api/v1')[1]!)
+    const next = await bureau.call('GET', new URL(first.body.next).href.split('/api/v1')[1]!)
 
-  expect(next.body.items).toEqual(both.body.items.slice(5))
-})
+    expect(next.body.items).toEqual(both.body.items.slice(5))
+  },
+)
 
-test.each(['/admin/users', '/admin/apps', '/admin/access', '/admin/registration-tokens'])(
+test.each(['/admin/users', '/admin/clients', '/admin/consents', '/admin/registration-tokens'])(
   '%s',
   async (path) => {
     const page = await bureau.ada.open(path)

@@ -67,7 +67,7 @@ beforeAll(async () => {
     grant_id: found.consent_id!,
     client_id: INSTALLED.developed,
     user_id: userId(11),
-    away_id: 'app59',
+    blocked_id: 'app59',
     api,
     resource_id: api,
     scope: base64url('photos.read'),
@@ -356,8 +356,8 @@ test('what people, developers and administrators do', async () => {
     await call('PUT', `${person}/role`, { role: 'user' })
     await call('POST', `${person}/password-reset`)
     await call('DELETE', `${person}/access`)
-    await call('DELETE', `/grants/${places.consent_id}`)
-    await call('DELETE', `/grants?client_id=app1`)
+    await call('DELETE', `/consents/${places.consent_id}`)
+    await call('DELETE', `/consents?client_id=app1`)
     await call('DELETE', '/unused-clients?days=200')
     await call(
       'DELETE',

@@ -158,7 +158,7 @@ export const DOORS: Door[] = [
     ...onPages,
     registers: 'admin',
     async ask({ office: { ada } }, asked, more = {}) {
-      const form = await ada.open('/admin/apps/new')
+      const form = await ada.open('/admin/clients/new')
       const page = await ada.press(form, 'Register', { ...fieldsOf(asked), ...fieldsOf(more) })
       return ofPage(page, 'admin')
     },
@@ -256,7 +256,7 @@ export const CHANGING_DOORS: ChangingDoor[] = [
     registers: 'admin',
     make: ({ office }) => made(office),
     async change({ office: { ada } }, id, change, more = {}) {
-      const form = await ada.open(`/admin/apps/${id}/edit`)
+      const form = await ada.open(`/admin/clients/${id}/edit`)
       const page = await ada.press(form, 'Save', { ...fieldsOf(change), ...fieldsOf(more) })
       return ofPage(page, 'admin')
     },

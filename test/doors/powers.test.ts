@@ -9,7 +9,7 @@ import { approveClient, rejectClient, unverifyClient, verifyClient } from '../..
 import { addNamedSecret, revokeSecret, rotateSecret } from '../../src/core/clients/secrets.ts'
 import { createClient, deleteClient, resumeClient, suspendClient } from '../../src/core/clients/store.ts'
 import { updateClient } from '../../src/core/clients/update.ts'
-import { endAccess, endAllAccess } from '../../src/core/grants/revoke.ts'
+import { endAccess, endAllAccess, endGrant } from '../../src/core/grants/revoke.ts'
 import { sendReset } from '../../src/core/users/reset-links.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { endSessions } from '../../src/core/users/search.ts'
@@ -40,12 +40,23 @@ const set = (columns: string) => async (db: Db, id: string) => {
   return {}
 }
 const consentOf = async (db: Db, id: string) => {
-  const { id: grant_id } = await one<{ id: string }>(
+  const { id: consent_id } = await one<{ id: string }>(
     db,
     sql`insert into consents (user_id, client_id, client_name, client_host, scopes)
         values (coalesce((select id from users where id::text = ${id}), (select id from users where name = 'Bystander')),
                 coalesce((select id from clients where id = ${id}), (select id from clients where name = 'Plain')),
                 'App', 'app.example', '{openid}')
+        on conflict (user_id, client_id) where revoked_at is null do update set scopes = excluded.scopes
+        returning id`,
+  )
+  return { consent_id }
+}
+const grantOf = async (db: Db, id: string) => {
+  const { consent_id } = await consentOf(db, id)
+  const { id: grant_id } = await one<{ id: string }>(
+    db,
+    sql`insert into grants (id, consent_id, user_id, client_id, payload, device_id, expires_at)
+        select 'g_' || id, id, user_id, client_id, '{}', 'd', now() + interval '1 day' from consents where id = ${consent_id}
         returning id`,
   )
   return { grant_id }
@@ -81,12 +92,16 @@ const ROWS: Record<string, Row[]> = {
   endSessions: [{ on: 'person' }],
   sendPasswordReset: [{ on: 'person' }],
   withdrawPasswordReset: [{ on: 'person', ready: linkOf }],
-  endUserAccess: [{ on: 'person' }],
-  endGrants: [
+  revokeUserConsents: [{ on: 'person' }],
+  revokeConsents: [
     { on: 'person', query: (id) => `?user_id=${id}` },
     { on: 'app', query: (id) => `?client_id=${id}` },
   ],
-  endGrant: [
+  revokeGrant: [
+    { on: 'person', ready: grantOf },
+    { on: 'app', ready: grantOf },
+  ],
+  revokeConsent: [
     { on: 'person', ready: consentOf },
     { on: 'app', ready: consentOf },
   ],
@@ -98,7 +113,7 @@ const ROWS: Record<string, Row[]> = {
   unverifyClient: [{ on: 'app', ready: set('verified_at = now()') }],
   suspendClient: [{ on: 'app' }],
   resumeClient: [{ on: 'app', ready: set('suspended_at = now()') }],
-  endClientAccess: [{ on: 'app' }],
+  revokeClientConsents: [{ on: 'app' }],
   addSecret: [{ on: 'app', body: { name: 'mine' } }],
   rotateSecret: [{ on: 'app', body: {} }],
   revokeSecret: [{ on: 'app', ready: secretOf }],
@@ -114,7 +129,7 @@ const NOBODY: Record<string, string> = {
   createRegistrationToken: 'no scope of this API can be registered with one',
   revokeRegistrationToken: 'nobody holds power by one',
   deleteUnusedClients: 'apps that registered themselves hold no scope of this API',
-  readmitClient: 'an app with a document holds no scope of this API',
+  unblockClient: 'an app with a document holds no scope of this API',
   createResource: 'the API of this server is built in, and its names are taken',
   changeResource: 'the API of this server cannot be changed',
   addScope: 'the names of this API are taken',
@@ -306,7 +321,8 @@ describe('whoever is no administrator when it comes to it', () => {
     'sendReset, by hand': (db, id, by) => sendReset(db, id, 'hand', by),
     'sendReset, by mail': (db, id, by) => sendReset(db, id, 'mail', by),
     endAllAccess: (db, user_id, by) => endAllAccess(db, { user_id }, by),
-    endAccess: async (db, id, by) => endAccess(db, (await consentOf(db, id)).grant_id, by),
+    endGrant: async (db, id, by) => endGrant(db, (await grantOf(db, id)).grant_id, by),
+    endAccess: async (db, id, by) => endAccess(db, (await consentOf(db, id)).consent_id, by),
   }
   test.each(Object.keys(onPeople))('does nothing to anybody: %s', async (name) => {
     for (const target of ['never could', 'can do more', 'themselves'] as const) {

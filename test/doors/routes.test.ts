@@ -89,16 +89,16 @@ async function makeThings(people: Record<string, Person>): Promise<void> {
     .png()
     .toBuffer()
   const logo = await setLogo(db, { png, issuer: origin }, async (_t, uri) => uri)
-  const away_id = 'https://printer.example/client.json'
+  const blocked_id = 'https://printer.example/client.json'
   await run(
     db,
     sql`insert into clients (id, name, type, registered_by, deleted_at)
-        values (${away_id}, 'Printer', 'spa', 'itself', now())`,
+        values (${blocked_id}, 'Printer', 'spa', 'itself', now())`,
   )
   await run(
     db,
     sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
-        values (${away_id}, ${Buffer.alloc(32)}, now(), now())`,
+        values (${blocked_id}, ${Buffer.alloc(32)}, now(), now())`,
   )
   const terms = { scopes: ['openid'], maxUses: 5, days: 1 }
   const { token, value } = await createRegistrationToken(db, terms, SYSTEM)
@@ -115,7 +115,7 @@ async function makeThings(people: Record<string, Person>): Promise<void> {
     sql`insert into jobs (kind, params, actor, state)
         values ('end_access', ${JSON.stringify({ client_id: app.id })}, '{}', 'done')
         returning id as job_id, (select id from consents) as consent_id, (select device_id from grants) as device,
-          (select id from consents) as grant_id,
+          (select id from grants) as grant_id,
           (select id from client_secrets where client_id = ${app.id}) as secret_id,
           (select id from client_secrets where client_id = ${stage.photos.id}) as api_secret_id,
           (select id from client_invitations) as invitation_id,
@@ -127,7 +127,7 @@ async function makeThings(people: Record<string, Person>): Promise<void> {
     client_id: app.id,
     user_id: owner.id,
     token_id: token.id,
-    away_id: encodeURIComponent(away_id),
+    blocked_id: encodeURIComponent(blocked_id),
     api: base64url('https://photos.example'),
     resource_id: base64url('https://photos.example'),
     scope: base64url('photos.read'),
@@ -229,7 +229,9 @@ async function ask(role: Role, row: string, fields: Record<string, string> = {})
   const token = tokenFor(role, row)
   // What it could do is done to nothing.
   const isHarmful = role === 'fitting token' && method !== 'GET' && path.startsWith('/api/')
-  const address = isHarmful ? path.replace(/:\w+/g, () => randomUUID()) : addressOf(row, path)
+  const address = isHarmful
+    ? path.replace(/:(\w+)/g, (_, name) => (name === 'grant_id' ? 'x7Kp' : randomUUID()))
+    : addressOf(row, path)
   const isProgram = !cookie && role !== 'stranger'
   const hasForm = /^(POST|PUT|PATCH)$/.test(method)
   const upload = hasForm && path.endsWith('/logo')

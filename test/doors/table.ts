@@ -103,7 +103,7 @@ const CLASSES = {
   // To others there is nothing here, whatever they send.
   // About those that a filter finds; without one there are none.
   'administrator form of some: page': page((role) =>
-    role === 'administrator' ? '/admin/access' : onFormPage(role),
+    role === 'administrator' ? '/admin/consents' : onFormPage(role),
   ),
   'administrator form': form(unlessAdministrator, only(ADMINISTRATORS, 403)),
   'registration 401': open(401),
@@ -131,14 +131,14 @@ const apiRows = (scope: string, list: Record<string, Answer>): Rows =>
     Object.entries(list).map(([row, answer]) => [row.replace(' ', ' /api/v1'), api(scope, answer)]),
   )
 
-const ADMIN_FORMS = `/apps/new /apps/clean-up /apps/:client_id/edit /apps/:client_id/logo /apps/:client_id/approve
-  /apps/:client_id/reject /apps/:client_id/change/approve /apps/:client_id/change/reject /apps/:client_id/verify
-  /apps/:client_id/unverify /apps/:client_id/suspend /apps/:client_id/resume /apps/:client_id/end-access
-  /apps/:client_id/delete /apps/:away_id/readmit /apps/:client_id/secrets/new /apps/:client_id/secrets/rotate
-  /apps/:client_id/secrets/:secret_id/revoke /registration-tokens/new /registration-tokens/:token_id/revoke
+const ADMIN_FORMS = `/clients/new /clients/clean-up /clients/:client_id/edit /clients/:client_id/logo /clients/:client_id/approve
+  /clients/:client_id/reject /clients/:client_id/change/approve /clients/:client_id/change/reject /clients/:client_id/verify
+  /clients/:client_id/unverify /clients/:client_id/suspend /clients/:client_id/resume /clients/:client_id/end-access
+  /clients/:client_id/delete /clients/:blocked_id/unblock /clients/:client_id/secrets/new /clients/:client_id/secrets/rotate
+  /clients/:client_id/secrets/:secret_id/revoke /registration-tokens/new /registration-tokens/:token_id/revoke
   /users/:user_id/make-admin /users/:user_id/make-user /users/:user_id/disable /users/:user_id/enable
-  /users/:user_id/end-sessions /users/:user_id/send-reset /users/:user_id/withdraw-reset /users/:user_id/end-access /access/end
-  /access/:consent_id/end /apis/new /apis/:api/rename /apis/:api/tokens /apis/:api/secret /apis/:api/secrets/new
+  /users/:user_id/end-sessions /users/:user_id/send-reset /users/:user_id/withdraw-reset /users/:user_id/end-access /consents/end
+  /consents/:consent_id/end /apis/new /apis/:api/rename /apis/:api/tokens /apis/:api/secret /apis/:api/secrets/new
   /apis/:api/secrets/:api_secret_id/revoke /apis/:api/scopes/new /apis/:api/scopes/:scope
   /apis/:api/scopes/:scope/remove /keys/rotate /audit/export`
 const RECENT_FORMS = `/delete /secrets/new /secrets/rotate /secrets/:secret_id/revoke /owners/invite
@@ -190,11 +190,11 @@ export const TABLE: Rows = {
   ...gets(
     'administrator page',
     '/admin',
-    `. /apps /apps/away /apps/:client_id /apps/:client_id/errors /apps/:client_id/usage /registration-tokens /users
-     /users/:user_id /access /jobs /jobs/:job_id /apis /apis/:api /keys /audit`,
+    `. /clients /clients/blocked /clients/:client_id /clients/:client_id/errors /clients/:client_id/usage /registration-tokens /users
+     /users/:user_id /consents /jobs /jobs/:job_id /apis /apis/:api /keys /audit`,
   ),
   ...gets('administrator form: page', '/admin', ADMIN_FORMS),
-  ...rows('administrator form of some: page', 'GET /admin/access/end'),
+  ...rows('administrator form of some: page', 'GET /admin/consents/end'),
   ...posts('administrator form', '/admin', ADMIN_FORMS),
 
   // With an empty form: what reads answers; what has a body wants JSON or a picture, and what has none is told there is
@@ -209,7 +209,7 @@ export const TABLE: Rows = {
     'GET /changes': 200,
     // Unused since when has to be said.
     'GET /unused-clients': 400,
-    'GET /barred-clients': 200,
+    'GET /blocked-clients': 200,
     'GET /registration-tokens': 200,
     'GET /registration-tokens/:token_id': 200,
   }),
@@ -231,7 +231,7 @@ export const TABLE: Rows = {
     'PUT /clients/:client_id/logo': 415,
     'DELETE /clients/:client_id/logo': 404,
     'DELETE /unused-clients': 400,
-    'DELETE /barred-clients/:client_id': 404,
+    'DELETE /blocked-clients/:client_id': 404,
     'POST /registration-tokens': 415,
     'DELETE /registration-tokens/:token_id': 404,
   }),
@@ -249,16 +249,19 @@ export const TABLE: Rows = {
     'DELETE /users/:user_id/password-reset': 404,
   }),
   ...apiRows('grants:read', {
+    'GET /consents': 200,
+    'GET /consents/:consent_id': 200,
     'GET /grants': 200,
     'GET /grants/:grant_id': 200,
     'GET /jobs': 200,
     'GET /jobs/:job_id': 200,
   }),
   ...apiRows('grants:write', {
-    'DELETE /clients/:client_id/access': 404,
-    'DELETE /users/:user_id/access': 404,
+    'DELETE /clients/:client_id/consents': 404,
+    'DELETE /users/:user_id/consents': 404,
     // Which of them has to be said.
-    'DELETE /grants': 400,
+    'DELETE /consents': 400,
+    'DELETE /consents/:consent_id': 404,
     'DELETE /grants/:grant_id': 404,
   }),
   ...apiRows('resources:read', {

@@ -468,7 +468,7 @@ describe.each(Object.keys(CASES))('%s', (name) => {
 
     const read = readOf(page)
     for (const text of CASES[name]!.says) expect(read).toContain(text)
-    expect((await ada.open(`/admin/apps/${app.id}/errors`)).text).toContain(CASES[name]!.says[0])
+    expect((await ada.open(`/admin/clients/${app.id}/errors`)).text).toContain(CASES[name]!.says[0])
     expect(page.html).not.toContain('style=')
   })
 })
@@ -537,13 +537,13 @@ test('an app is shown to its owners and to administrators; to everybody else the
   for (const view of ['errors', 'usage']) {
     const pages = await Promise.all([
       jamie.open(`/developer/apps/${app.id}/${view}`),
-      ada.open(`/admin/apps/${app.id}/${view}`),
+      ada.open(`/admin/clients/${app.id}/${view}`),
       robin.open(`/developer/apps/${app.id}/${view}`),
-      robin.open(`/admin/apps/${app.id}/${view}`),
+      robin.open(`/admin/clients/${app.id}/${view}`),
       ada.open(`/developer/apps/${app.id}/${view}`),
       jamie.open(`/developer/apps/nothing/${view}`),
       jamie.open(`/developer/apps/${stage.photos.id}/${view}`),
-      ada.open(`/admin/apps/${stage.photos.id}/${view}`),
+      ada.open(`/admin/clients/${stage.photos.id}/${view}`),
     ])
     expect(pages.map(({ status }) => status)).toEqual([200, 200, 404, 404, 404, 404, 404, 404])
     expect(pages.slice(2).some(({ text }) => text.includes('Photo Printer'))).toBe(false)

@@ -222,7 +222,7 @@ describe('open', () => {
 
     const [event] = await open.events({ client_id: body.client_id })
     expect(event).toMatchObject({
-      type: 'client.registered_itself',
+      type: 'client.registered',
       actor_type: 'client',
       actor_id: body.client_id,
       data: { client_type: 'web', host: 'printer.example', state: 'active' },

@@ -209,7 +209,7 @@ test('administrators are not told to wait before they may put things right', asy
       ['suspend', 'Suspend'],
       ['resume', 'Resume'],
     ] as const) {
-      const page = await shop.ada.press(await shop.ada.open(`/admin/apps/${app.id}/${path}`), button)
+      const page = await shop.ada.press(await shop.ada.open(`/admin/clients/${app.id}/${path}`), button)
       expect(page.status).toBe(200)
     }
   }

@@ -86,7 +86,7 @@ describe('what an administrator looks at is what is decided about', () => {
     ['verify', 'Mark as verified'],
   ])('%s: not an app that its owner changes while the page is open', async (step, button) => {
     const app = await ownApp(shop, dev, { approval: true })
-    const looking = await ada.open(`/admin/apps/${app.id}/${step}`)
+    const looking = await ada.open(`/admin/clients/${app.id}/${step}`)
     await dev.press(await dev.open(`/developer/apps/${app.id}/edit`), 'Save', {
       name: 'Bank of Example',
       redirect_uris: 'https://evil.example/cb',
@@ -106,7 +106,7 @@ describe('what an administrator looks at is what is decided about', () => {
 
   test('nor one whose form does not say what was seen', async () => {
     const app = await ownApp(shop, dev, { approval: true })
-    const path = `/admin/apps/${app.id}/approve`
+    const path = `/admin/clients/${app.id}/approve`
 
     const page = await ada.post(path, { csrf: csrfOf(await ada.open(path)) })
 
@@ -266,9 +266,9 @@ describe('a character that no text can hold', () => {
 
   test.each(['reject', 'secrets/new'])('nor at the administrators’ %s', async (path) => {
     const app = await ownApp(shop, dev, { approval: true })
-    const csrf = csrfOf(await ada.open(`/admin/apps/${app.id}/${path}`))
+    const csrf = csrfOf(await ada.open(`/admin/clients/${app.id}/${path}`))
 
-    const page = await ada.post(`/admin/apps/${app.id}/${path}`, { csrf, reason: 'a\0b', name: 'a\0b' })
+    const page = await ada.post(`/admin/clients/${app.id}/${path}`, { csrf, reason: 'a\0b', name: 'a\0b' })
 
     expect(page.status).toBe(400)
   })
@@ -297,14 +297,14 @@ describe('a form with a file', () => {
     const app = await ownApp(shop, dev)
 
     expect(await endless(`/developer/apps/${app.id}/logo`)).toBe(303)
-    expect(await endless(`/admin/apps/${app.id}/logo`)).toBe(303)
+    expect(await endless(`/admin/clients/${app.id}/logo`)).toBe(303)
   })
 
   test('nor of somebody whom the page is not for', async () => {
     const app = await ownApp(shop, dev)
     const Cookie = ['_session', '_session.sig'].map((name) => `${name}=${sam.cookie(name)}`).join('; ')
 
-    expect(await endless(`/admin/apps/${app.id}/logo`, { Cookie })).toBe(404)
+    expect(await endless(`/admin/clients/${app.id}/logo`, { Cookie })).toBe(404)
   })
 })
 

@@ -151,7 +151,9 @@ test('nobody pushes requests in the name of our own pages', async () => {
 
 test('no app gets an id that is a word of our own addresses', () => {
   const rows = Object.keys(TABLE).map((row) => row.split(' ')[1]!)
-  const prefixes = new Set(rows.flatMap((path) => path.match(/^.*(?=:(client_id|away_id)(\/|$))/)?.[0] ?? []))
+  const prefixes = new Set(
+    rows.flatMap((path) => path.match(/^.*(?=:(client_id|blocked_id)(\/|$))/)?.[0] ?? []),
+  )
   const words = rows.flatMap((path) =>
     [...prefixes].flatMap((prefix) => {
       const word = path.startsWith(prefix) ? path.slice(prefix.length).split('/')[0]! : ''

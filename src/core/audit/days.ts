@@ -1,4 +1,5 @@
 // How often what happened, a day a row: counting a month of events anew each time somebody looks would take too long.
+import { currentType } from '../../base/audit-events.ts'
 import { type Db, many, run, sql } from '../../db/pool.ts'
 
 // How far back the counts go.
@@ -64,5 +65,10 @@ interface Count {
 }
 
 function asMap(rows: Count[]): Map<string, number> {
-  return new Map(rows.map(({ type, count }) => [type, count]))
+  const counts = new Map<string, number>()
+  for (const { type, count } of rows) {
+    const current = currentType(type)
+    counts.set(current, (counts.get(current) ?? 0) + count)
+  }
+  return counts
 }

@@ -1,6 +1,6 @@
 // The append-only table of what happened. It writes and reads; what there is to record stands in events.ts.
 
-import type { Actor, AuditEvent } from '../../base/audit-events.ts'
+import { type Actor, type AuditEvent, currentType, formerType } from '../../base/audit-events.ts'
 import { type Db, type Fragment, fragment, many, run, sql } from '../../db/pool.ts'
 
 /** A recorded event. */
@@ -101,7 +101,7 @@ export function listStretch(
 
 const COLUMNS = fragment`id, at, type, actor_type, actor_id, user_id, client_id, host(ip) as ip, user_agent, request_id, data`
 
-function select<Row extends AuditRow>(
+async function select<Row extends AuditRow>(
   db: Db,
   columns: Fragment,
   filter: EventFilter,
@@ -109,11 +109,13 @@ function select<Row extends AuditRow>(
   order: Fragment,
   limit: number,
 ): Promise<Row[]> {
-  return many<Row>(
+  const { type = null } = filter
+  const former = (type && formerType(type)) ?? null
+  const rows = await many<Row>(
     db,
     sql`select ${columns}
         from audit_events
-        where (${filter.type ?? null}::text is null or type = ${filter.type ?? null})
+        where (${type}::text is null or type = ${type} or type = ${former})
           and (${filter.actor_type ?? null}::text is null or actor_type = ${filter.actor_type ?? null})
           and (${filter.actor_id ?? null}::text is null or actor_id = ${filter.actor_id ?? null})
           and (${filter.user_id ?? null}::uuid is null or user_id = ${filter.user_id ?? null})
@@ -128,6 +130,7 @@ function select<Row extends AuditRow>(
         order by ${order}
         limit ${limit}`,
   )
+  return rows.map((row) => ({ ...row, type: currentType(row.type) }))
 }
 
 // A header may hold anything; Postgres text may not hold NUL, and nobody reads more than this.

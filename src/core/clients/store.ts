@@ -309,7 +309,7 @@ const MANY_OF_A_CLIENT = [
 ]
 
 // What stands in addresses of our own where the id of an app could stand, too. A test holds it against the routes.
-const RESERVED_IDS = new Set(['new', 'away', 'clean-up', 'remove-all'])
+const RESERVED_IDS = new Set(['new', 'away', 'blocked', 'clean-up', 'remove-all'])
 
 /** @throws InvalidMetadata for what cannot be the id of a client */
 export function checkClientId(id: string): void {

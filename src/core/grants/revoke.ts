@@ -5,6 +5,7 @@ import { type Db, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record, recordAll } from '../audit/store.ts'
 import { mustReachApp } from '../escalation/clients.ts'
 import { holdPerson } from '../escalation/users.ts'
+import { revokeGrant } from './store.ts'
 
 /** The kind of job that ends access in bulk. */
 export const END_ACCESS = 'end_access'
@@ -30,6 +31,19 @@ export function endAccess(db: Db, consent_id: string, by: Actor): Promise<boolea
     if (!consent) return false
     await mustReachBoth(t, consent, by)
     return endDecision(t, consent_id, by)
+  })
+}
+
+/** Ends one grant: an app on one device. @returns whether it stood until now. @throws LesserPower, NotAdministrator */
+export function endGrant(db: Db, id: string, by: Actor): Promise<boolean> {
+  return tx(db, async (t) => {
+    const grant = await maybe<{ user_id: string; client_id: string }>(
+      t,
+      sql`select user_id, client_id from grants where id = ${id}`,
+    )
+    if (!grant) return false
+    await mustReachBoth(t, grant, by)
+    return revokeGrant(t, id, 'revoked_by_admin', by)
   })
 }
 
@@ -132,7 +146,7 @@ async function endConsents(t: Db, ids: string[], by: Actor, job_id?: string): Pr
   await recordAll(
     t,
     ended.map(({ id, user_id, client_id }) => ({
-      type: 'access.ended',
+      type: 'consent.revoked',
       user_id,
       client_id,
       grants: grantsOf.get(id) ?? 0,

@@ -383,6 +383,7 @@ export function revokeGrant(db: Db, id: string, reason: RevocationReason, by: Ac
 /** A grant as an administrator lists it. */
 export interface GrantRow {
   id: string
+  consent_id: string
   user_id: string
   email: string
   client_id: string
@@ -393,6 +394,13 @@ export interface GrantRow {
   last_used_at: Date
   ends_at: Date | null
   revoked_at: Date | null
+}
+
+/** The scopes that a grant holds, of whatever API. */
+export function scopesOf({ openid, resources = {} }: GrantedScopes): string[] {
+  return [openid?.scope, ...Object.values(resources)]
+    .flatMap((scope) => scope?.split(' ') ?? [])
+    .filter(Boolean)
 }
 
 /** Grants, oldest first. @param filter.after the cursor of the last one already seen, or its id while it is there. */
@@ -409,7 +417,7 @@ export function listGrants(
   const after = placeBehind(filter.after)
   return many<Listed<GrantRow>>(
     db,
-    sql`select g.id, g.user_id, u.email, g.client_id, c.name as client_name, g.payload as scopes, g.device, g.created_at,
+    sql`select g.id, g.consent_id, g.user_id, u.email, g.client_id, c.name as client_name, g.payload as scopes, g.device, g.created_at,
                g.last_used_at, g.ends_at, g.revoked_at, g.cursor
         from (
           select *, ${CURSOR} from grants

@@ -38,7 +38,7 @@ async function counts(db: Db, days: number, counting: Promise<Map<string, number
     refused_requests: usage.refused,
     apps_allowed: of('consent.given'),
     apps_not_allowed: of('consent.refused'),
-    access_ended: of('app.removed', 'access.ended', 'grant.revoked'),
+    access_ended: of('app.removed', 'consent.revoked', 'grant.revoked'),
     replays_stopped: of('token.reuse_detected'),
   }
 }

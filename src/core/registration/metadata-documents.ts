@@ -31,7 +31,7 @@ export interface ReadDocument extends Requested {
 }
 
 /** An app that was deleted and does not come back by itself. */
-export interface RefusedDocument {
+export interface BlockedDocument {
   client_id: string
   name: string
   refused_at: Date
@@ -126,12 +126,12 @@ export async function putOffDocument(db: Db, client_id: string, seconds: number)
 }
 
 /** Apps that were deleted and do not come back by themselves, the last one first. @param page.after a cursor */
-export function listRefusedDocuments(
+export function listBlockedDocuments(
   db: Db,
   page: { limit?: number; after?: string | undefined } = {},
-): Promise<(RefusedDocument & { cursor: string })[]> {
+): Promise<(BlockedDocument & { cursor: string })[]> {
   const { micros = null, id = null }: Partial<Record<keyof Place, string | null>> = placeAt(page.after) ?? {}
-  return many<RefusedDocument & { cursor: string }>(
+  return many<BlockedDocument & { cursor: string }>(
     db,
     sql`select d.client_id, c.name, d.refused_at,
                (extract(epoch from d.refused_at) * 1000000)::bigint || '.' || d.client_id as cursor
@@ -146,8 +146,8 @@ export function listRefusedDocuments(
 }
 
 /** An app that was deleted and does not come back by itself. */
-export function findRefusedDocument(db: Db, client_id: string): Promise<RefusedDocument | undefined> {
-  return maybe<RefusedDocument>(
+export function findBlockedDocument(db: Db, client_id: string): Promise<BlockedDocument | undefined> {
+  return maybe<BlockedDocument>(
     db,
     sql`select d.client_id, c.name, d.refused_at
         from client_documents d join clients c on c.id = d.client_id
@@ -159,7 +159,7 @@ export function findRefusedDocument(db: Db, client_id: string): Promise<RefusedD
  * Lets a deleted app come back when somebody uses it: as one that nobody knows. What people allowed before it was deleted is
  * ended in the background; until that is done it stays away. @returns whether anything changed.
  */
-export function readmitDocument(db: Db, client_id: string, by: Actor): Promise<boolean> {
+export function unblockDocument(db: Db, client_id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
     const changed = await run(
       t,
@@ -170,7 +170,7 @@ export function readmitDocument(db: Db, client_id: string, by: Actor): Promise<b
     )
     if (!changed) return false
     await endAllAccess(t, { client_id }, by)
-    await record(t, { type: 'client.readmitted', client_id }, by)
+    await record(t, { type: 'client.unblocked', client_id }, by)
     return true
   })
 }
@@ -193,5 +193,5 @@ async function bringBack(t: Db, client_id: string, { approval }: OpenDoor): Prom
 
 function recordArrival(t: Db, client_id: string, client_type: string, state: string, itself: Actor) {
   const host = hostOf(client_id)
-  return record(t, { type: 'client.registered_itself', client_id, client_type, host, state }, itself)
+  return record(t, { type: 'client.registered', client_id, client_type, host, state }, itself)
 }

@@ -78,7 +78,7 @@ export function registerItself(
     await record(
       t,
       {
-        type: 'client.registered_itself',
+        type: 'client.registered',
         client_id: id,
         client_type: m.type,
         host,

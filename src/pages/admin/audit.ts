@@ -1,6 +1,6 @@
 // What happened, as administrators look through it and take it with them.
 import { Readable } from 'node:stream'
-import { EVENT_TYPES } from '../../base/audit-events.ts'
+import { currentType, EVENT_TYPES } from '../../base/audit-events.ts'
 import { EXPORT_FORMATS, type ExportChunk, exportAudit } from '../../core/audit/export.ts'
 import { type AuditRow, type EventFilter, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'
@@ -29,7 +29,7 @@ export function auditAdmin({ db, render }: { db: Pool; render: Render }) {
     )
   const readFilter = async (asked: Asked) => {
     const errors: Errors = {}
-    const type = EVENT_TYPES.find((each) => each === asked.type)
+    const type = EVENT_TYPES.find((each) => each === currentType(asked.type ?? ''))
     // A filter that is not understood must not become none.
     if (asked.type && !type) errors.type = 'There is no such type of event.'
     const account = async (field: 'actor' | 'user'): Promise<string | undefined> => {
@@ -186,7 +186,7 @@ function eventView(row: AuditRow, names: Map<string, string>, emails: Map<string
     app: client_id
       ? {
           text: names.get(client_id) ?? client_id,
-          href: names.has(client_id) ? `/admin/apps/${encodeURIComponent(client_id)}` : undefined,
+          href: names.has(client_id) ? `/admin/clients/${encodeURIComponent(client_id)}` : undefined,
         }
       : undefined,
     from: row.ip ?? undefined,

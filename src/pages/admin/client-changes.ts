@@ -21,7 +21,7 @@ import { differenceView, LABELS } from '../shared/labels.ts'
 
 type Errors = Record<string, string>
 
-/** Forms of /admin/apps/:client_id/change/approve and /reject. */
+/** Forms of /admin/clients/:client_id/change/approve and /reject. */
 export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
   const getChange = async (ctx: SignedIn): Promise<{ app: Client; change: WaitingChange }> => {
     const app = await findClient(db, String(ctx.params.client_id))
@@ -39,7 +39,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         done: takeNotice(ctx),
         app: appView(app),
         action: ctx.path,
-        cancel_href: `/admin/apps/${encodeURIComponent(app.id)}`,
+        cancel_href: `/admin/clients/${encodeURIComponent(app.id)}`,
         differences: differenceView(change.changes),
         hidden: { change: change.id },
         will: [],
@@ -65,7 +65,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         try {
           const changed = await approveChange(db, app.id, seen(ctx), actingUser(ctx))
           if (!changed) return show(ctx, APPROVE, { form: MOVED_ON }, 409)
-          seeOther(ctx, `/admin/apps/${encodeURIComponent(app.id)}`, {
+          seeOther(ctx, `/admin/clients/${encodeURIComponent(app.id)}`, {
             heading: `The change of ${changed.name} holds now.`,
           })
         } catch (error) {
@@ -86,7 +86,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         try {
           const rejected = await rejectChange(db, app.id, seen(ctx), reason, actingUser(ctx))
           if (!rejected) return show(ctx, rejectPage(reason), { form: MOVED_ON }, 409)
-          seeOther(ctx, `/admin/apps/${encodeURIComponent(app.id)}`, {
+          seeOther(ctx, `/admin/clients/${encodeURIComponent(app.id)}`, {
             heading: 'The change is rejected.',
             lines: [`${app.name} goes on as it is, and its owners read why.`],
           })

@@ -14,7 +14,7 @@ import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 const SHOWN = 10
 const STANDARD_DAYS = '30'
 
-/** The form of /admin/apps/clean-up. The days travel in the form, too: after a new sign-in the address has lost them. */
+/** The form of /admin/clients/clean-up. The days travel in the form, too: after a new sign-in the address has lost them. */
 export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
   const show = async (
     ctx: SignedIn,
@@ -36,7 +36,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
         count,
         count_text: counted(count),
         apps: first.map((app) => ({
-          href: `/admin/apps/${encodeURIComponent(app.id)}`,
+          href: `/admin/clients/${encodeURIComponent(app.id)}`,
           name: app.name,
           host: hostOf(app.redirect_uris[0]),
           unused: when(app.unused_since),

@@ -18,9 +18,9 @@ import {
 import { VersionConflict } from '../../core/clients/update.ts'
 import { endAllAccess } from '../../core/grants/revoke.ts'
 import {
-  findRefusedDocument,
-  listRefusedDocuments,
-  readmitDocument,
+  findBlockedDocument,
+  listBlockedDocuments,
+  unblockDocument,
 } from '../../core/registration/metadata-documents.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
@@ -69,7 +69,7 @@ const OVERLAPS = [
 const TELLS_OWNERS = { will: ['Its owners are told by mail.'], will_not: [] }
 const MAIL_IS_OFF = { will: [], will_not: ['Mail is off: its owners are not told. Tell them yourself.'] }
 
-/** Forms of /admin/apps/:client_id/…: decisions and secrets. */
+/** Forms of /admin/clients/:client_id/…: decisions and secrets. */
 export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: boolean }) {
   const { db, render, mailIsOn } = parts
   const tells = mailIsOn ? TELLS_OWNERS : MAIL_IS_OFF
@@ -92,7 +92,7 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
         done: takeNotice(ctx),
         app: appView(app),
         action: ctx.path,
-        cancel_href: `/admin/apps/${encodeURIComponent(app.id)}`,
+        cancel_href: `/admin/clients/${encodeURIComponent(app.id)}`,
         ...page,
         errors,
       },
@@ -124,7 +124,7 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       const field = step.field?.(app)
       const typed = field ? sentText(ctx, field.name, 2_000) : ''
       try {
-        const { notice, to = `/admin/apps/${encodeURIComponent(app.id)}` } = await step.run(
+        const { notice, to = `/admin/clients/${encodeURIComponent(app.id)}` } = await step.run(
           app,
           typed,
           actingUser(ctx),
@@ -154,10 +154,10 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       client_id: app.id,
       secret,
       note,
-      next: { href: `/admin/apps/${encodeURIComponent(app.id)}`, label: `Go to ${app.name}` },
+      next: { href: `/admin/clients/${encodeURIComponent(app.id)}`, label: `Go to ${app.name}` },
     })
   const getAway = async (ctx: SignedIn) => {
-    const app = await findRefusedDocument(db, String(ctx.params.away_id))
+    const app = await findBlockedDocument(db, String(ctx.params.blocked_id))
     if (!app) throw new NotFound('There is no such app.')
     return app
   }
@@ -276,35 +276,35 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
           throw new InvalidMetadata('confirm', `type ${app.name}`)
         }
         const changed = await deleteClient(db, app.id, by)
-        return { ...told(changed, `${app.name} is deleted. Its tokens are dead.`), to: '/admin/apps' }
+        return { ...told(changed, `${app.name} is deleted. Its tokens are dead.`), to: '/admin/clients' }
       },
     }),
 
     /** Apps that would come back by themselves, and may not. */
-    async listAway(ctx: SignedIn): Promise<void> {
+    async listBlocked(ctx: SignedIn): Promise<void> {
       // An id that is an address has up to 500 characters.
       const after = queryText(ctx, 'after', 520)
-      const found = await listRefusedDocuments(db, { limit: PAGE + 1, after })
+      const found = await listBlockedDocuments(db, { limit: PAGE + 1, after })
       const { rows, next_href } = pageOfRows(found, PAGE, ({ cursor }) =>
-        withQuery('/admin/apps/away', { after: cursor }),
+        withQuery('/admin/clients/blocked', { after: cursor }),
       )
       const apps = rows.map(({ client_id, name, refused_at }) => ({
         id: client_id,
         name,
         deleted: when(refused_at),
-        readmit_href: `/admin/apps/${encodeURIComponent(client_id)}/readmit`,
+        unblock_href: `/admin/clients/${encodeURIComponent(client_id)}/unblock`,
       }))
       render(ctx, 'admin/blocked-clients', { done: takeNotice(ctx), apps, next_href })
     },
 
-    readmit: {
+    unblock: {
       async show(ctx: SignedIn): Promise<void> {
         const { client_id, name } = await getAway(ctx)
         render(ctx, 'admin/confirm', {
           done: takeNotice(ctx),
           heading: `Let ${name} come back?`,
           action: ctx.path,
-          cancel_href: '/admin/apps/away',
+          cancel_href: '/admin/clients/blocked',
           subject: { name, detail: client_id },
           will: [
             'Its document is read again when somebody uses it, and it is registered as one that nobody knows.',
@@ -318,9 +318,9 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
       },
       async send(ctx: SignedIn): Promise<void> {
         const { client_id, name } = await getAway(ctx)
-        const changed = await readmitDocument(db, client_id, actingUser(ctx))
+        const changed = await unblockDocument(db, client_id, actingUser(ctx))
         const { notice } = told(changed, `${name} may come back.`)
-        seeOther(ctx, '/admin/apps/away', notice)
+        seeOther(ctx, '/admin/clients/blocked', notice)
       },
     },
 
@@ -383,7 +383,7 @@ export function clientAdminSteps(parts: { db: Pool; render: Render; mailIsOn: bo
         const id = String(ctx.params.secret_id)
         const revoked = isUuid(id) && (await revokeSecret(db, app.id, id, actingUser(ctx)))
         if (!revoked) throw new NotFound('That secret has ended.')
-        seeOther(ctx, `/admin/apps/${encodeURIComponent(app.id)}`, { heading: 'The secret is revoked.' })
+        seeOther(ctx, `/admin/clients/${encodeURIComponent(app.id)}`, { heading: 'The secret is revoked.' })
       },
     },
   }

@@ -34,7 +34,7 @@ const form = appForm.extend({
 const newForm = form.extend(kindField)
 const editForm = form.extend(versionField)
 
-/** Forms of /admin/apps/new and /admin/apps/:client_id/edit. */
+/** Forms of /admin/clients/new and /admin/clients/:client_id/edit. */
 export function clientAdminForms({
   db,
   resources,
@@ -60,7 +60,7 @@ export function clientAdminForms({
     )
   }
   const showNew = (ctx: SignedIn, values: Values, errors?: Errors, status?: number): Promise<void> =>
-    show(ctx, { values, action: '/admin/apps/new', cancel_href: '/admin/apps' }, errors, status)
+    show(ctx, { values, action: '/admin/clients/new', cancel_href: '/admin/clients' }, errors, status)
   const showEdit = (ctx: SignedIn, app: Client, values: Values, errors?: Errors, status?: number) =>
     show(
       ctx,
@@ -69,8 +69,8 @@ export function clientAdminForms({
         // Not "version": every page knows the server's under that name.
         seen_version: app.version,
         values,
-        action: `/admin/apps/${encodeURIComponent(app.id)}/edit`,
-        cancel_href: `/admin/apps/${encodeURIComponent(app.id)}`,
+        action: `/admin/clients/${encodeURIComponent(app.id)}/edit`,
+        cancel_href: `/admin/clients/${encodeURIComponent(app.id)}`,
       },
       errors,
       status,
@@ -92,7 +92,7 @@ export function clientAdminForms({
         try {
           const input = { ...changeOf(rest, type), name: rest.name, type }
           const { client, secret } = await createClient(db, input, actingUser(ctx))
-          const path = `/admin/apps/${encodeURIComponent(client.id)}`
+          const path = `/admin/clients/${encodeURIComponent(client.id)}`
           if (secret === undefined) return seeOther(ctx, path, { heading: `${client.name} is registered.` })
           render(ctx, 'admin/secret', {
             heading: `${client.name} is registered`,
@@ -126,7 +126,7 @@ export function clientAdminForms({
             changed.version === version
               ? `${changed.name} is as it was.`
               : `${changed.name} was changed. It holds from the next request on.`
-          return seeOther(ctx, `/admin/apps/${encodeURIComponent(client.id)}`, { heading })
+          return seeOther(ctx, `/admin/clients/${encodeURIComponent(client.id)}`, { heading })
         } catch (error) {
           if (error instanceof VersionConflict) {
             return showEdit(

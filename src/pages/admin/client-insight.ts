@@ -6,7 +6,7 @@ import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
 import { insight } from '../shared/insight.ts'
 
-/** Handlers of /admin/apps/:client_id/errors and /usage. */
+/** Handlers of /admin/clients/:client_id/errors and /usage. */
 export function clientAdminInsight(parts: { db: Pool; render: Render }) {
   const { errors, usage } = insight(parts)
   return {
@@ -30,6 +30,6 @@ async function getApp(db: Pool, ctx: SignedIn): Promise<Client> {
 }
 
 function placeOf({ id, name }: Client) {
-  const path = `/admin/apps/${encodeURIComponent(id)}`
+  const path = `/admin/clients/${encodeURIComponent(id)}`
   return { app_name: name, app_href: path, errors_href: `${path}/errors`, usage_href: `${path}/usage` }
 }

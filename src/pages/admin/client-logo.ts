@@ -9,7 +9,7 @@ import type { Render } from '../../http/render.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { type LogoForm, logoView } from '../shared/logo-form.ts'
 
-/** Form of /admin/apps/:client_id/logo. */
+/** Form of /admin/clients/:client_id/logo. */
 export function adminLogo({ db, render, send }: { db: Pool; render: Render; send: LogoForm }) {
   const getApp = async (ctx: SignedIn): Promise<Client> => {
     const app = await findClient(db, String(ctx.params.client_id))
@@ -47,5 +47,5 @@ export function adminLogo({ db, render, send }: { db: Pool; render: Render; send
 }
 
 function pathOf({ id }: Client): string {
-  return `/admin/apps/${encodeURIComponent(id)}`
+  return `/admin/clients/${encodeURIComponent(id)}`
 }

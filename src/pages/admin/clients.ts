@@ -40,7 +40,7 @@ const DOOR_WORDS = {
   itself: 'by itself',
 } as const
 
-/** Handlers of /admin/apps and /admin/apps/:client_id. @param mayRegister whether apps may register themselves now */
+/** Handlers of /admin/clients and /admin/clients/:client_id. @param mayRegister whether apps may register themselves now */
 export function clientAdmin({
   db,
   documents,
@@ -77,7 +77,7 @@ export function clientAdmin({
             limit: PAGE + 1,
           })
       const { rows, next_href } = pageOf(found, PAGE, ({ cursor }) =>
-        withQuery('/admin/apps', { ...asked, after: cursor }),
+        withQuery('/admin/clients', { ...asked, after: cursor }),
       )
       render(ctx, 'admin/clients', {
         done: takeNotice(ctx),
@@ -90,7 +90,7 @@ export function clientAdmin({
         states: options(STATES, { ...STATE_WORDS, changed: 'A change waits' }),
         kinds: options(APP_TYPES, KIND_WORDS),
         doors: options(DOORS, DOOR_WORDS),
-        away_href: documents ? '/admin/apps/away' : undefined,
+        blocked_href: documents ? '/admin/clients/blocked' : undefined,
         unused_days: UNUSED_DAYS.map((days) => ({ value: days, label: `${days} days` })),
       })
     },
@@ -105,7 +105,7 @@ export function clientAdmin({
         resources.all(),
         isDocumentId(client.id) ? findDocument(db, client.id) : undefined,
       ])
-      const path = `/admin/apps/${encodeURIComponent(client.id)}`
+      const path = `/admin/clients/${encodeURIComponent(client.id)}`
       const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
       render(ctx, 'admin/client', {
         done: takeNotice(ctx),
@@ -138,7 +138,7 @@ export function clientAdmin({
         keeps_secrets: isConfidential(client.type),
         secrets: secrets.map((secret) => secretView(secret, path)),
         path,
-        access_href: withQuery('/admin/access', { app: client.id }),
+        access_href: withQuery('/admin/consents', { app: client.id }),
         audit_href: withQuery('/admin/audit', { app: client.id }),
       })
     },
@@ -154,7 +154,7 @@ async function getApp(db: Pool, ctx: SignedIn): Promise<Client> {
 
 function summaryView(client: ClientSummary) {
   return {
-    href: `/admin/apps/${encodeURIComponent(client.id)}`,
+    href: `/admin/clients/${encodeURIComponent(client.id)}`,
     id: client.id,
     name: client.name,
     // What an app says of itself nobody has checked; where it sends people is what it does.

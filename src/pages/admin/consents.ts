@@ -20,7 +20,7 @@ import { apiPath } from './resource-path.ts'
 
 const PAGE = 25
 
-/** Handlers of /admin/access and /admin/jobs. */
+/** Handlers of /admin/consents and /admin/jobs. */
 export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
   const getAccess = async (ctx: SignedIn): Promise<Access> => {
     const id = String(ctx.params.consent_id)
@@ -52,7 +52,7 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
           })
         : []
       const { rows, next_href } = pageOf(accesses, PAGE, ({ cursor }) =>
-        withQuery('/admin/access', { ...asked, after: cursor }),
+        withQuery('/admin/consents', { ...asked, after: cursor }),
       )
       const isFiltered = Boolean(person || client)
       render(
@@ -67,7 +67,7 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
           is_filtered: isFiltered,
           end_all_href:
             isUsable && isFiltered && rows.length > 0
-              ? withQuery('/admin/access/end', { user: person?.id, app: client?.id })
+              ? withQuery('/admin/consents/end', { user: person?.id, app: client?.id })
               : undefined,
         },
         isUsable ? 200 : 422,
@@ -89,14 +89,14 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
           confirm_label: 'End access',
           danger: true,
           action: ctx.path,
-          cancel_href: '/admin/access',
+          cancel_href: '/admin/consents',
           errors: {},
         })
       },
       async send(ctx: SignedIn): Promise<void> {
         const access = await getAccess(ctx)
         if (!(await endAccess(db, access.id, actingUser(ctx)))) throw new NotFound('That access has ended.')
-        seeOther(ctx, '/admin/access', {
+        seeOther(ctx, '/admin/consents', {
           heading: `${access.client_name} has no access to ${access.email} any more.`,
         })
       },
@@ -109,7 +109,7 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
           queryText(ctx, 'user', 320),
           queryText(ctx, 'app', 500),
         )
-        if (!isUsable || !(person || client)) return seeOther(ctx, '/admin/access', takeNotice(ctx))
+        if (!isUsable || !(person || client)) return seeOther(ctx, '/admin/consents', takeNotice(ctx))
         const whose = person ? `to the account of ${person.email}` : 'to every account'
         render(ctx, 'admin/confirm', {
           done: takeNotice(ctx),
@@ -120,7 +120,7 @@ export function accessAdmin({ db, render }: { db: Pool; render: Render }) {
           danger: true,
           hidden: { user: person?.id, app: client?.id },
           action: ctx.path,
-          cancel_href: withQuery('/admin/access', { user: person?.id, app: client?.id }),
+          cancel_href: withQuery('/admin/consents', { user: person?.id, app: client?.id }),
           errors: {},
         })
       },
@@ -185,11 +185,11 @@ const TITLES: Record<string, (params: Job['params']) => string> = {
 
 /** Where a job was asked for, and another can be. */
 const AGAIN: Record<string, (params: Job['params']) => string> = {
-  [CLEAN_UP]: ({ days }) => withQuery('/admin/apps/clean-up', { days: String(days) }),
+  [CLEAN_UP]: ({ days }) => withQuery('/admin/clients/clean-up', { days: String(days) }),
   [TAKE_SCOPE]: ({ resource }) => apiPath({ identifier: String(resource) }),
   [END_ACCESS]: (params) => {
     const { user_id: user, client_id: app } = params as EndAccess
-    return withQuery('/admin/access', { user, app })
+    return withQuery('/admin/consents', { user, app })
   },
 }
 
@@ -207,7 +207,7 @@ function accessView(access: Access) {
     user: { name: access.user_name, email: access.email, href: `/admin/users/${access.user_id}` },
     app: {
       name: access.client_name,
-      href: `/admin/apps/${encodeURIComponent(access.client_id)}`,
+      href: `/admin/clients/${encodeURIComponent(access.client_id)}`,
       itself_host: access.registered_by === 'itself' ? hostOf(access.redirect_uris[0]) : undefined,
     },
     scopes: access.scopes,
@@ -215,6 +215,6 @@ function accessView(access: Access) {
     ends: access.expires_at ? when(access.expires_at) : undefined,
     last_used: access.last_used_at ? when(access.last_used_at) : undefined,
     devices: access.devices,
-    end_href: `/admin/access/${access.id}/end`,
+    end_href: `/admin/consents/${access.id}/end`,
   }
 }

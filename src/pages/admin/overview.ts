@@ -26,13 +26,13 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
         done: takeNotice(ctx),
         mail_is_on: mailIsOn,
         apps: waiting.map((app) => ({
-          href: `/admin/apps/${encodeURIComponent(app.id)}`,
+          href: `/admin/clients/${encodeURIComponent(app.id)}`,
           name: app.name,
           owners: app.owners,
           since: when(app.created_at),
         })),
         changes: changes.map((change) => ({
-          href: `/admin/apps/${encodeURIComponent(change.client_id)}`,
+          href: `/admin/clients/${encodeURIComponent(change.client_id)}`,
           name: change.name,
           by: change.requested_by,
           since: when(change.created_at),

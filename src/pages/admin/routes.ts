@@ -1,5 +1,6 @@
 // The URL table of the console.
 import { MOST_BYTES } from '../../core/logos/image.ts'
+import type { Renamed } from '../../http/renamed.ts'
 import { form, get, type Row, uploadForm } from '../../http/routes.ts'
 import type { Guard } from '../../protocol/guards.ts'
 import type { auditAdmin } from './audit.ts'
@@ -37,6 +38,14 @@ export interface AdminHandlers {
   audit: ReturnType<typeof auditAdmin>
 }
 
+/** Where pages of the console were in an earlier version. */
+export const FORMER_ADMIN_ADDRESSES: readonly Renamed[] = [
+  { from: /^\/admin\/apps\/away$/, to: '/admin/clients/blocked' },
+  { from: /^\/admin\/apps\/([^/]+)\/readmit$/, to: '/admin/clients/$1/unblock' },
+  { from: /^\/admin\/apps((?:\/.*)?)$/, to: '/admin/clients$1' },
+  { from: /^\/admin\/access((?:\/.*)?)$/, to: '/admin/consents$1' },
+]
+
 /** The rows, each behind its guard. Whatever an administrator changes is sent by a form. */
 export function adminRoutes(
   handlers: AdminHandlers,
@@ -46,29 +55,29 @@ export function adminRoutes(
   const { insight, users, access, apis, apiSecrets, keys, audit } = handlers
   return [
     get('/admin', admin(overview.show)),
-    get('/admin/apps', admin(clients.list)),
-    ...form('/admin/apps/new', recentAdmin, clientForms.register),
-    get('/admin/apps/away', admin(clientSteps.listAway)),
-    ...form('/admin/apps/clean-up', recentAdmin, cleanUp),
-    get('/admin/apps/:client_id', admin(clients.show)),
-    ...form('/admin/apps/:client_id/edit', recentAdmin, clientForms.edit),
-    get('/admin/apps/:client_id/errors', admin(insight.errors)),
-    get('/admin/apps/:client_id/usage', admin(insight.usage)),
-    ...uploadForm('/admin/apps/:client_id/logo', recentAdmin, logo, MOST_BYTES),
-    ...form('/admin/apps/:client_id/approve', recentAdmin, clientSteps.approve),
-    ...form('/admin/apps/:client_id/reject', recentAdmin, clientSteps.reject),
-    ...form('/admin/apps/:client_id/change/approve', recentAdmin, changes.approve),
-    ...form('/admin/apps/:client_id/change/reject', recentAdmin, changes.reject),
-    ...form('/admin/apps/:client_id/verify', recentAdmin, clientSteps.verify),
-    ...form('/admin/apps/:client_id/unverify', recentAdmin, clientSteps.unverify),
-    ...form('/admin/apps/:client_id/suspend', recentAdmin, clientSteps.suspend),
-    ...form('/admin/apps/:client_id/resume', recentAdmin, clientSteps.resume),
-    ...form('/admin/apps/:client_id/end-access', recentAdmin, clientSteps.endAccess),
-    ...form('/admin/apps/:client_id/delete', recentAdmin, clientSteps.remove),
-    ...form('/admin/apps/:away_id/readmit', recentAdmin, clientSteps.readmit),
-    ...form('/admin/apps/:client_id/secrets/new', recentAdmin, clientSteps.addSecret),
-    ...form('/admin/apps/:client_id/secrets/rotate', recentAdmin, clientSteps.rotateSecret),
-    ...form('/admin/apps/:client_id/secrets/:secret_id/revoke', recentAdmin, clientSteps.revokeSecret),
+    get('/admin/clients', admin(clients.list)),
+    ...form('/admin/clients/new', recentAdmin, clientForms.register),
+    get('/admin/clients/blocked', admin(clientSteps.listBlocked)),
+    ...form('/admin/clients/clean-up', recentAdmin, cleanUp),
+    get('/admin/clients/:client_id', admin(clients.show)),
+    ...form('/admin/clients/:client_id/edit', recentAdmin, clientForms.edit),
+    get('/admin/clients/:client_id/errors', admin(insight.errors)),
+    get('/admin/clients/:client_id/usage', admin(insight.usage)),
+    ...uploadForm('/admin/clients/:client_id/logo', recentAdmin, logo, MOST_BYTES),
+    ...form('/admin/clients/:client_id/approve', recentAdmin, clientSteps.approve),
+    ...form('/admin/clients/:client_id/reject', recentAdmin, clientSteps.reject),
+    ...form('/admin/clients/:client_id/change/approve', recentAdmin, changes.approve),
+    ...form('/admin/clients/:client_id/change/reject', recentAdmin, changes.reject),
+    ...form('/admin/clients/:client_id/verify', recentAdmin, clientSteps.verify),
+    ...form('/admin/clients/:client_id/unverify', recentAdmin, clientSteps.unverify),
+    ...form('/admin/clients/:client_id/suspend', recentAdmin, clientSteps.suspend),
+    ...form('/admin/clients/:client_id/resume', recentAdmin, clientSteps.resume),
+    ...form('/admin/clients/:client_id/end-access', recentAdmin, clientSteps.endAccess),
+    ...form('/admin/clients/:client_id/delete', recentAdmin, clientSteps.remove),
+    ...form('/admin/clients/:blocked_id/unblock', recentAdmin, clientSteps.unblock),
+    ...form('/admin/clients/:client_id/secrets/new', recentAdmin, clientSteps.addSecret),
+    ...form('/admin/clients/:client_id/secrets/rotate', recentAdmin, clientSteps.rotateSecret),
+    ...form('/admin/clients/:client_id/secrets/:secret_id/revoke', recentAdmin, clientSteps.revokeSecret),
     get('/admin/registration-tokens', admin(registrationTokens.list)),
     ...form('/admin/registration-tokens/new', recentAdmin, registrationTokens.create),
     ...form('/admin/registration-tokens/:token_id/revoke', recentAdmin, registrationTokens.revoke),
@@ -82,9 +91,9 @@ export function adminRoutes(
     ...form('/admin/users/:user_id/send-reset', recentAdmin, users.sendReset),
     ...form('/admin/users/:user_id/withdraw-reset', recentAdmin, users.withdrawReset),
     ...form('/admin/users/:user_id/end-access', recentAdmin, users.endAccess),
-    get('/admin/access', admin(access.list)),
-    ...form('/admin/access/end', recentAdmin, access.endAll),
-    ...form('/admin/access/:consent_id/end', recentAdmin, access.end),
+    get('/admin/consents', admin(access.list)),
+    ...form('/admin/consents/end', recentAdmin, access.endAll),
+    ...form('/admin/consents/:consent_id/end', recentAdmin, access.end),
     get('/admin/jobs', admin(access.jobs)),
     get('/admin/jobs/:job_id', admin(access.job)),
     get('/admin/apis', admin(apis.list)),

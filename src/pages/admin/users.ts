@@ -116,7 +116,7 @@ export function userAdmin(parts: { db: Pool; render: Render; issuer: string; mai
         has_reset,
         apps: apps.slice(0, MOST_APPS).map((app) => ({
           view: appView({ ...app, id: app.client_id, name: app.client_name }),
-          href: `/admin/apps/${encodeURIComponent(app.client_id)}`,
+          href: `/admin/clients/${encodeURIComponent(app.client_id)}`,
           scopes: app.scopes,
           allowed: when(app.allowed_at),
           last_used: app.last_used_at ? when(app.last_used_at) : undefined,
@@ -129,7 +129,7 @@ export function userAdmin(parts: { db: Pool; render: Render; issuer: string; mai
           current: uid === ctx.state.sessionUid,
         })),
         path: `/admin/users/${user.id}`,
-        access_href: withQuery('/admin/access', { user: user.id }),
+        access_href: withQuery('/admin/consents', { user: user.id }),
         audit_href: withQuery('/admin/audit', { user: user.id }),
       })
     },

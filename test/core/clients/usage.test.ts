@@ -60,9 +60,9 @@ test('users, tokens and refused requests are counted, and said in words, in a ta
   }
   expect(page.html).not.toContain('style=')
   expect(page.html.match(/<th scope="row">/g)).toHaveLength(30)
-  const forAdmin = await ada.open(`/admin/apps/${app.id}/usage`)
+  const forAdmin = await ada.open(`/admin/clients/${app.id}/usage`)
   expect(forAdmin.text).toContain('Times it was given tokens 3 in 30 days')
-  expect((await ada.open(`/admin/apps/${app.id}`)).html).toContain(`href="/admin/apps/${app.id}/usage"`)
+  expect((await ada.open(`/admin/clients/${app.id}`)).html).toContain(`href="/admin/clients/${app.id}/usage"`)
 })
 
 test('an app that nobody has used has a page, too', async () => {

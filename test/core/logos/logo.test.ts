@@ -250,7 +250,7 @@ describe('refused, with a reason and nothing changed:', () => {
       expect((await robin.open(path)).status).toBe(404)
       expect((await upload(robin, path, await drawn(20, 20).png().toBuffer())).status).toBe(404)
     }
-    expect((await upload(robin, `/admin/apps/${app.id}/logo`, Buffer.alloc(5))).status).toBe(404)
+    expect((await upload(robin, `/admin/clients/${app.id}/logo`, Buffer.alloc(5))).status).toBe(404)
     expect(await row(app)).toEqual(before)
   })
 
@@ -315,7 +315,7 @@ test('the new logo of an approved app waits for a decision, and is kept until th
   expect((await row(verified)).logo_uri).toBeNull()
   await run(stage.db, sql`update logos set created_at = now() - interval '8 days'`)
   await sweepLogos(stage.db)
-  const console = await ada.open(`/admin/apps/${verified.id}/change/approve`)
+  const console = await ada.open(`/admin/clients/${verified.id}/change/approve`)
   await ada.press(console, 'Approve the change')
 
   expect((await logo(verified)).length).toBeGreaterThan(0)
@@ -323,17 +323,17 @@ test('the new logo of an approved app waits for a decision, and is kept until th
 
 describe('an administrator', () => {
   test('gives any app a logo, and takes it away', async () => {
-    const path = `/admin/apps/${app.id}/logo`
+    const path = `/admin/clients/${app.id}/logo`
     const page = await upload(office.ada, path, await drawn(70, 70).png().toBuffer())
 
-    expect(page.url.pathname).toBe(`/admin/apps/${app.id}`)
+    expect(page.url.pathname).toBe(`/admin/clients/${app.id}`)
     expect(page.text).toContain('Photo Printer has a new logo.')
     expect((await logo(app)).length).toBeGreaterThan(0)
     expect((await send(office.ada, path, { remove: 'yes' })).text).toContain('has no logo any more')
   })
 
   test('needs a sign-in of the last 15 minutes', async () => {
-    const path = `/admin/apps/${app.id}/logo`
+    const path = `/admin/clients/${app.id}/logo`
     const before = await row(app)
     const token = await tokenOf(office.ada, path)
     await age(office.stage, office.ada, 20)

@@ -315,10 +315,10 @@ describe('without a mail server', () => {
   })
 
   test('who decides about an app is told that its owners are not', async () => {
-    const page = await grace.open(`/admin/apps/${app.id}/reject`)
+    const page = await grace.open(`/admin/clients/${app.id}/reject`)
 
     expect(page.text).toContain('Mail is off: its owners are not told. Tell them yourself.')
-    expect((await ada.open(`/admin/apps/${app.id}/reject`)).text).toContain('Its owners are told by mail.')
+    expect((await ada.open(`/admin/clients/${app.id}/reject`)).text).toContain('Its owners are told by mail.')
   })
 })
 

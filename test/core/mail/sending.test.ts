@@ -58,7 +58,7 @@ test('a server that is down holds nobody up; when it is back, the mail comes onc
     port,
   )
 
-  const page = await ada.press(await ada.open(`/admin/apps/${app.id}/approve`), 'Approve')
+  const page = await ada.press(await ada.open(`/admin/clients/${app.id}/approve`), 'Approve')
   expect(page.text).toContain('is approved. Everybody can use it.')
   await until(() => turnedAway === 1)
   expect(await row()).toMatchObject({ state: 'waiting', attempts: 1, pause: 60 })

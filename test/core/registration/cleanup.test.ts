@@ -22,10 +22,10 @@ test('nobody uses it: told a week before, then deleted by the system', async () 
 
   await pass(id, 22)
   await review(id)
-  expect(await types(id)).toEqual(['client.registered_itself'])
+  expect(await types(id)).toEqual(['client.registered'])
   await pass(id, 2)
   await review(id)
-  expect(await types(id)).toEqual(['client.removal_announced', 'client.registered_itself'])
+  expect(await types(id)).toEqual(['client.removal_announced', 'client.registered'])
   // Told once, and not deleted before its time.
   await pass(id, 3)
   await review(id)

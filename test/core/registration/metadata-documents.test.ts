@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { approveClient, verifyClient } from '../../../src/core/clients/review.ts'
 import { deleteClient, findClient, resumeClient, suspendClient } from '../../../src/core/clients/store.ts'
-import { readmitDocument } from '../../../src/core/registration/metadata-documents.ts'
+import { unblockDocument } from '../../../src/core/registration/metadata-documents.ts'
 import { many, maybe, one, run, sql } from '../../../src/db/pool.ts'
 import { outsideFetch } from '../../../src/http/fetch.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../../support/documents.ts'
@@ -76,7 +76,7 @@ describe('an app that nobody has registered', () => {
     })
     expect(host.lastHeaders()).not.toHaveProperty('cookie')
     expect(host.lastHeaders()).not.toHaveProperty('authorization')
-    expect(await stage.events({ type: 'client.registered_itself', client_id: id })).toHaveLength(1)
+    expect(await stage.events({ type: 'client.registered', client_id: id })).toHaveLength(1)
 
     const apps = await alice.account('/account/apps')
     expect(apps.text).toContain(HOST)
@@ -146,7 +146,7 @@ describe('an app that nobody has registered', () => {
 
       expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(303))
       expect(host.asked('/together.json')).toBe(2)
-      expect(await stage.events({ type: 'client.registered_itself', client_id: id })).toHaveLength(1)
+      expect(await stage.events({ type: 'client.registered', client_id: id })).toHaveLength(1)
     } finally {
       await other.stop()
     }
@@ -543,7 +543,7 @@ describe('an operator', () => {
     })
     expect(host.asked('/deleted.json')).toBe(asked)
 
-    expect(await readmitDocument(stage.db, id, OPERATOR)).toBe(true)
+    expect(await unblockDocument(stage.db, id, OPERATOR)).toBe(true)
     const page = await until(async () => {
       const seen = await open(id)
       if (seen.status !== 200) throw new Error(seen.text)
@@ -553,8 +553,8 @@ describe('an operator', () => {
     expect(page.text).toContain('Registered itself')
     expect((await findClient(stage.db, id))?.verified_at).toBeNull()
     expect((await app.refresh(tokens.refresh_token)).status).toBe(400)
-    expect(await readmitDocument(stage.db, id, OPERATOR)).toBe(false)
-    expect(await stage.events({ type: 'client.readmitted', client_id: id })).toHaveLength(1)
+    expect(await unblockDocument(stage.db, id, OPERATOR)).toBe(false)
+    expect(await stage.events({ type: 'client.unblocked', client_id: id })).toHaveLength(1)
   })
 
   test('removes unused ones, which come back with the next who uses them', async () => {

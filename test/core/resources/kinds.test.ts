@@ -42,13 +42,13 @@ describe('a registration with a scope that is not for its kind is refused', () =
   test('by the console, when it is registered and when it is edited', async () => {
     const form = { name: 'Piggy', redirect_uris: CALLBACK }
 
-    const page = await ada.press(await ada.open('/admin/apps/new'), 'Register', {
+    const page = await ada.press(await ada.open('/admin/clients/new'), 'Register', {
       ...form,
       type: 'spa',
       scope: ['openid', 'bank.pay'],
     })
     const spa = await stage.app({ type: 'spa', scopes: ['openid'] })
-    const edit = await ada.press(await ada.open(`/admin/apps/${spa.id}/edit`), 'Save', {
+    const edit = await ada.press(await ada.open(`/admin/clients/${spa.id}/edit`), 'Save', {
       scope: ['openid', 'bank.pay'],
     })
 

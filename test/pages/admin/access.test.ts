@@ -31,7 +31,7 @@ test('lists who allowed what to whom since when, last used, and filters by perso
   await app.connect(robin)
 
   const list = async (query: Record<string, string>): Promise<string> =>
-    (await ada.open(`/admin/access?${new URLSearchParams(query)}`)).text
+    (await ada.open(`/admin/consents?${new URLSearchParams(query)}`)).text
 
   const both = await list({ app: app.id })
   expect(both).toContain(jamie.email)
@@ -51,7 +51,7 @@ test('one is ended: on all devices, and it must be allowed again', async () => {
   const there = await app.connect(jamie.elsewhere())
   const { id } = await one<{ id: string }>(stage.db, sql`select id from consents where user_id = ${jamie.id}`)
 
-  const confirm = await ada.open(`/admin/access/${id}/end`)
+  const confirm = await ada.open(`/admin/consents/${id}/end`)
   expect(confirm.text).toContain('This ends it on all 2 devices.')
   const page = await ada.press(confirm, 'End access')
 
@@ -63,7 +63,7 @@ test('one is ended: on all devices, and it must be allowed again', async () => {
   expect((await jamie.open((await app.begin()).url)).title).toContain('wants access')
   expect((await jamie.open('/account/activity')).text).toContain('The access of Photo Printer was ended')
   expect((await ada.press(confirm, 'End access')).status).toBe(404)
-  const [event] = await stage.events({ type: 'access.ended', user_id: jamie.id })
+  const [event] = await stage.events({ type: 'consent.revoked', user_id: jamie.id })
   expect(event).toMatchObject({ actor_id: ada.id, client_id: app.id, data: { grants: 2 } })
 })
 
@@ -75,7 +75,7 @@ describe('in bulk', () => {
     const other = await stage.app()
     const kept = await other.connect(jamie)
 
-    const confirm = await ada.open(`/admin/apps/${app.id}/end-access`)
+    const confirm = await ada.open(`/admin/clients/${app.id}/end-access`)
     const begun = await ada.press(confirm, 'End all access')
 
     expect(begun.url.pathname).toMatch(/^\/admin\/jobs\//)
@@ -87,7 +87,7 @@ describe('in bulk', () => {
     expect((await office.stage.photos.introspect(kept.access_token)).active).toBe(true)
     const [started] = await stage.events({ type: 'job.started', client_id: app.id })
     expect(started).toMatchObject({ actor_type: 'user', actor_id: ada.id })
-    const [ended] = await stage.events({ type: 'access.ended', client_id: app.id })
+    const [ended] = await stage.events({ type: 'consent.revoked', client_id: app.id })
     expect(ended).toMatchObject({ actor_id: ada.id, data: { job_id: page.url.pathname.split('/').at(-1) } })
     expect((await ada.open('/admin/jobs')).text).toContain('End the access of Photo Printer')
   })
@@ -96,8 +96,8 @@ describe('in bulk', () => {
     const other = await stage.app({ name: 'Other App' })
     const { access_token } = await app.connect(jamie)
     const kept = await other.connect(jamie)
-    const list = await ada.open(`/admin/access?${new URLSearchParams({ user: jamie.email, app: app.id })}`)
-    const href = /href="(\/admin\/access\/end\?[^"]*)"/.exec(list.html)![1]!.replaceAll('&amp;', '&')
+    const list = await ada.open(`/admin/consents?${new URLSearchParams({ user: jamie.email, app: app.id })}`)
+    const href = /href="(\/admin\/consents\/end\?[^"]*)"/.exec(list.html)![1]!.replaceAll('&amp;', '&')
 
     const confirm = await ada.open(href)
     expect(confirm.text).toContain(`End the access of Photo Printer to the account of ${jamie.email}?`)
@@ -111,7 +111,7 @@ describe('in bulk', () => {
     await app.connect(jamie)
     const csrf = /name="csrf" value="([^"]*)"/.exec((await ada.open('/account')).html)![1]!
 
-    const page = await ada.post('/admin/access/end', { csrf })
+    const page = await ada.post('/admin/consents/end', { csrf })
 
     expect(page.status).toBe(404)
     expect(await living(app.id)).toBe(1)

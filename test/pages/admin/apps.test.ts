@@ -46,7 +46,7 @@ describe('looking for an app', () => {
       }
     }
 
-    const page = await ada.open(`/admin/apps?${new URLSearchParams({ q })}`)
+    const page = await ada.open(`/admin/clients?${new URLSearchParams({ q })}`)
 
     expect(page.status).toBe(200)
     expect(page.text).toContain(name)
@@ -56,13 +56,13 @@ describe('looking for an app', () => {
   test('with signs that mean something to a database finds what has them, and nothing else', async () => {
     await stage.app({ name: '100% _real_' })
 
-    expect((await ada.open('/admin/apps?q=100%25%20_r')).text).toContain('100% _real_')
-    expect((await ada.open('/admin/apps?q=%25%25%25')).text).toContain('No app fits')
-    expect((await ada.open("/admin/apps?q='%3B--")).text).toContain('No app fits')
+    expect((await ada.open('/admin/clients?q=100%25%20_r')).text).toContain('100% _real_')
+    expect((await ada.open('/admin/clients?q=%25%25%25')).text).toContain('No app fits')
+    expect((await ada.open("/admin/clients?q='%3B--")).text).toContain('No app fits')
   })
 
   test('says that two letters are too few', async () => {
-    const page = await ada.open('/admin/apps?q=ph')
+    const page = await ada.open('/admin/clients?q=ph')
 
     expect(page.title).toBe('Error: Apps · Valetkey')
     expect(page.text).toContain('Enter at least 3 characters.')
@@ -77,7 +77,7 @@ describe('looking for an app', () => {
       sql`update clients set created_at = now() - interval '200 days' where id = ${service.id}`,
     )
 
-    const names = async (query: string): Promise<string> => (await ada.open(`/admin/apps?${query}`)).text
+    const names = async (query: string): Promise<string> => (await ada.open(`/admin/clients?${query}`)).text
     expect(await names('state=pending')).toContain('Pending one')
     expect(await names('state=pending')).not.toContain('Robot one')
     expect(await names('type=service')).toContain('Robot one')
@@ -94,8 +94,8 @@ describe('looking for an app', () => {
     const names = Array.from({ length: 30 }, (_, i) => `Numbered ${i + 100}`)
     for (const name of names) await stage.app({ name })
 
-    const first = await ada.open('/admin/apps?q=numbered')
-    const next = /href="(\/admin\/apps\?[^"]*after=[^"]*)"/.exec(first.html)![1]!.replaceAll('&amp;', '&')
+    const first = await ada.open('/admin/clients?q=numbered')
+    const next = /href="(\/admin\/clients\?[^"]*after=[^"]*)"/.exec(first.html)![1]!.replaceAll('&amp;', '&')
     const second = await ada.open(next)
 
     const seen = [...`${first.text} ${second.text}`.matchAll(/Numbered \d+/g)].map(([name]) => name)
@@ -108,7 +108,7 @@ test('one app: what it is, whom it serves, its secrets without their values', as
   await app.connect(jamie)
   await run(stage.db, sql`update clients set description = 'Prints' where id = ${app.id}`)
 
-  const page = await ada.open(`/admin/apps/${app.id}`)
+  const page = await ada.open(`/admin/clients/${app.id}`)
 
   expect(page.text).toContain('Active')
   expect(page.text).toContain('https://printer.example/callback')
@@ -116,8 +116,8 @@ test('one app: what it is, whom it serves, its secrets without their values', as
   expect(page.text).toMatch(/Users 1 ·/)
   expect(page.text).toContain(`${app.secret!.slice(0, 12)}…`)
   expect(page.html).not.toContain(app.secret!)
-  expect((await ada.open('/admin/apps/c_none')).status).toBe(404)
-  expect((await ada.open(`/admin/apps/${office.stage.photos.id}`)).status).toBe(404)
+  expect((await ada.open('/admin/clients/c_none')).status).toBe(404)
+  expect((await ada.open(`/admin/clients/${office.stage.photos.id}`)).status).toBe(404)
 })
 
 test('when an app and its secret were last used is noted, at most once a minute', async () => {
@@ -130,7 +130,7 @@ test('when an app and its secret were last used is noted, at most once a minute'
     sql`select last_used_at from client_secrets where client_id = ${app.id}`,
   )
   expect(secret!.last_used_at).not.toBeNull()
-  expect((await ada.open(`/admin/apps/${app.id}`)).text).toContain('Last token just now')
+  expect((await ada.open(`/admin/clients/${app.id}`)).text).toContain('Last token just now')
   const { tokens } = await one<{ tokens: string }>(
     stage.db,
     sql`select sum(tokens) as tokens from usage_hours`,
@@ -147,7 +147,7 @@ describe('registering', () => {
   }
 
   test('gives an app its id, and shows its secret once', async () => {
-    const page = await ada.press(await ada.open('/admin/apps/new'), 'Register', fields)
+    const page = await ada.press(await ada.open('/admin/clients/new'), 'Register', fields)
 
     expect(page.status).toBe(200)
     expect(page.headers.get('cache-control')).toBe('no-store')
@@ -163,7 +163,7 @@ describe('registering', () => {
       registered_by: 'admin',
       state: 'active',
     })
-    expect((await ada.open(`/admin/apps/${id}`)).html).not.toContain(secret)
+    expect((await ada.open(`/admin/clients/${id}`)).html).not.toContain(secret)
     expect((await stage.events({ type: 'client.created', client_id: id }))[0]).toMatchObject({
       actor_type: 'user',
       actor_id: ada.id,
@@ -171,9 +171,9 @@ describe('registering', () => {
   })
 
   test('of a public app needs no secret', async () => {
-    const page = await ada.press(await ada.open('/admin/apps/new'), 'Register', { ...fields, type: 'spa' })
+    const page = await ada.press(await ada.open('/admin/clients/new'), 'Register', { ...fields, type: 'spa' })
 
-    expect(page.url.pathname).toMatch(/^\/admin\/apps\/c_/)
+    expect(page.url.pathname).toMatch(/^\/admin\/clients\/c_/)
     expect(page.text).toContain('Calendar is registered.')
     expect(page.text).not.toContain('Secrets')
   })
@@ -192,7 +192,10 @@ describe('registering', () => {
     ['scope', 'photos.nothing', 'belongs to no API'],
     ['type', 'resource_server', 'Choose what it runs as.'],
   ])('refuses %s %j, says why and keeps what was typed', async (field, value, words) => {
-    const page = await ada.press(await ada.open('/admin/apps/new'), 'Register', { ...fields, [field]: value })
+    const page = await ada.press(await ada.open('/admin/clients/new'), 'Register', {
+      ...fields,
+      [field]: value,
+    })
 
     expect(page.status).toBe(422)
     expect(page.title).toMatch(/^Error: /)
@@ -202,7 +205,7 @@ describe('registering', () => {
   })
 
   test('takes nothing but what the form has', async () => {
-    const page = await ada.press(await ada.open('/admin/apps/new'), 'Register', {
+    const page = await ada.press(await ada.open('/admin/clients/new'), 'Register', {
       ...fields,
       name: 'Greedy',
       verified_at: '2020-01-01',
@@ -219,7 +222,7 @@ describe('registering', () => {
 
 describe('changing', () => {
   test('an app holds at once, and is recorded with the old and the new value', async () => {
-    const page = await ada.press(await ada.open(`/admin/apps/${app.id}/edit`), 'Save', {
+    const page = await ada.press(await ada.open(`/admin/clients/${app.id}/edit`), 'Save', {
       name: 'Printer',
       redirect_uris: 'https://printer.example/callback\nhttps://printer.example/two',
     })
@@ -244,7 +247,7 @@ describe('changing', () => {
   })
 
   test('what becomes looser is named', async () => {
-    const page = await ada.open(`/admin/apps/${app.id}/edit`)
+    const page = await ada.open(`/admin/clients/${app.id}/edit`)
     await ada.press(page, 'Save', { pkce_required: [], first_party: 'yes' })
 
     const [event] = await stage.events({ type: 'client.changed', client_id: app.id })
@@ -258,7 +261,7 @@ describe('changing', () => {
   })
 
   test('nothing changes nothing: no new version, no record', async () => {
-    const page = await ada.press(await ada.open(`/admin/apps/${app.id}/edit`), 'Save')
+    const page = await ada.press(await ada.open(`/admin/clients/${app.id}/edit`), 'Save')
 
     expect(page.text).toContain('Photo Printer is as it was.')
     expect(await clientRow(stage, app.id)).toMatchObject({ version: 1 })
@@ -266,7 +269,7 @@ describe('changing', () => {
   })
 
   test('what somebody else has changed meanwhile is not overwritten unseen', async () => {
-    const page = await ada.open(`/admin/apps/${app.id}/edit`)
+    const page = await ada.open(`/admin/clients/${app.id}/edit`)
     await updateClient(stage.db, app.id, { homepage_uri: 'https://printer.example/' }, SYSTEM)
 
     const conflict = await ada.press(page, 'Save', { name: 'My name' })
@@ -285,8 +288,8 @@ describe('changing', () => {
     const grace = await administrator(stage, 'Grace')
     await grace.account('/admin')
     const pages: [Person, Page][] = [
-      [ada, await ada.open(`/admin/apps/${app.id}/edit`)],
-      [grace, await grace.open(`/admin/apps/${app.id}/edit`)],
+      [ada, await ada.open(`/admin/clients/${app.id}/edit`)],
+      [grace, await grace.open(`/admin/clients/${app.id}/edit`)],
     ]
 
     const sent = await Promise.all(
@@ -298,7 +301,7 @@ describe('changing', () => {
   })
 
   test('a mistake does not forget which version was seen', async () => {
-    const page = await ada.open(`/admin/apps/${app.id}/edit`)
+    const page = await ada.open(`/admin/clients/${app.id}/edit`)
     await updateClient(stage.db, app.id, { description: 'new' }, SYSTEM)
     await run(stage.db, sql`update clients set version = 1 where id = ${app.id}`)
     const refused = await ada.press(page, 'Save', { name: '' })
@@ -318,7 +321,7 @@ describe('deciding', () => {
     expect(told.status).toBe(403)
     expect(told.text).toContain('Photo Printer cannot be used yet')
     expect((await ada.open('/admin')).text).toContain('Photo Printer')
-    const page = await ada.press(await ada.open(`/admin/apps/${app.id}/approve`), 'Approve')
+    const page = await ada.press(await ada.open(`/admin/clients/${app.id}/approve`), 'Approve')
 
     expect(page.text).toContain('Photo Printer is approved.')
     await app.connect(jamie)
@@ -358,7 +361,7 @@ describe('deciding', () => {
     const robin = await stage.person('Robin')
     await wait(stage, app, robin)
     const tokens = await app.connect(robin)
-    const confirm = await ada.open(`/admin/apps/${app.id}/reject`)
+    const confirm = await ada.open(`/admin/clients/${app.id}/reject`)
 
     const asked = await ada.press(confirm, 'Reject', { reason: '  ' })
     expect(asked.status).toBe(422)
@@ -375,12 +378,12 @@ describe('deciding', () => {
   })
 
   test('verified is said on the consent page, until it is taken back', async () => {
-    await ada.press(await ada.open(`/admin/apps/${app.id}/verify`), 'Mark as verified')
+    await ada.press(await ada.open(`/admin/clients/${app.id}/verify`), 'Mark as verified')
     const robin = await stage.person('Robin')
     const { url } = await app.begin()
     expect((await robin.signIn(await robin.open(url))).text).toContain('printer.example Verified')
 
-    await ada.press(await ada.open(`/admin/apps/${app.id}/unverify`), 'Take it away')
+    await ada.press(await ada.open(`/admin/clients/${app.id}/unverify`), 'Take it away')
 
     expect((await robin.open(url)).text).toContain('Not verified')
     expect(await stage.events({ client_id: app.id, type: 'client.unverified' })).toHaveLength(1)
@@ -389,28 +392,28 @@ describe('deciding', () => {
   test('suspending kills every token at once; resuming brings them back', async () => {
     const { access_token } = await app.connect(jamie)
 
-    await ada.press(await ada.open(`/admin/apps/${app.id}/suspend`), 'Suspend')
+    await ada.press(await ada.open(`/admin/clients/${app.id}/suspend`), 'Suspend')
     expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
-    const again = await ada.press(await ada.open(`/admin/apps/${app.id}/suspend`), 'Suspend')
+    const again = await ada.press(await ada.open(`/admin/clients/${app.id}/suspend`), 'Suspend')
     expect(again.text).toContain('Nothing was changed')
-    await ada.press(await ada.open(`/admin/apps/${app.id}/resume`), 'Resume')
+    await ada.press(await ada.open(`/admin/clients/${app.id}/resume`), 'Resume')
 
     expect((await office.stage.photos.introspect(access_token)).active).toBe(true)
   })
 
   test('deleting wants the name typed', async () => {
     const { access_token } = await app.connect(jamie)
-    const confirm = await ada.open(`/admin/apps/${app.id}/delete`)
+    const confirm = await ada.open(`/admin/clients/${app.id}/delete`)
 
     const refused = await ada.press(confirm, 'Delete for good', { confirm: 'Photo' })
     expect(refused.status).toBe(422)
     expect((await office.stage.photos.introspect(access_token)).active).toBe(true)
     const page = await ada.press(refused, 'Delete for good', { confirm: 'Photo Printer' })
 
-    expect(page.url.pathname).toBe('/admin/apps')
+    expect(page.url.pathname).toBe('/admin/clients')
     expect(page.text).toContain('Photo Printer is deleted.')
     expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
-    expect((await ada.open(`/admin/apps/${app.id}`)).status).toBe(404)
+    expect((await ada.open(`/admin/clients/${app.id}`)).status).toBe(404)
   })
 })
 
@@ -424,14 +427,14 @@ describe('secrets', () => {
   const shown = (page: Page): string => /vk_cs_[\w-]+/.exec(page.text)![0]
 
   test('one more has a name, is shown once, and the others go on', async () => {
-    const form = await ada.open(`/admin/apps/${app.id}/secrets/new`)
+    const form = await ada.open(`/admin/clients/${app.id}/secrets/new`)
     expect((await ada.press(form, 'Add the secret', { name: ' ' })).status).toBe(422)
     const page = await ada.press(form, 'Add the secret', { name: `web ${MARKUP}` })
 
     expect(page.headers.get('cache-control')).toBe('no-store')
     expect(await authenticate(shown(page))).toBe(200)
     expect(await authenticate(app.secret!)).toBe(200)
-    const list = await ada.open(`/admin/apps/${app.id}`)
+    const list = await ada.open(`/admin/clients/${app.id}`)
     expect(list.text).toContain(`web ${MARKUP}`)
     expect(list.html).not.toContain('<script')
     expect(list.html).not.toContain(shown(page))
@@ -440,7 +443,7 @@ describe('secrets', () => {
   })
 
   test('rotating lets the old one go on for as long as is chosen', async () => {
-    const form = await ada.open(`/admin/apps/${app.id}/secrets/rotate`)
+    const form = await ada.open(`/admin/clients/${app.id}/secrets/rotate`)
     expect((await ada.press(form, 'Make a new secret', { overlap: '17' })).status).toBe(422)
 
     const second = shown(await ada.press(form, 'Make a new secret', { overlap: '3600' }))
@@ -455,25 +458,27 @@ describe('secrets', () => {
 
   test('revoking one leaves the others', async () => {
     const second = shown(
-      await ada.press(await ada.open(`/admin/apps/${app.id}/secrets/new`), 'Add the secret', { name: 'b' }),
+      await ada.press(await ada.open(`/admin/clients/${app.id}/secrets/new`), 'Add the secret', {
+        name: 'b',
+      }),
     )
     const { id } = await one<{ id: string }>(
       stage.db,
       sql`select id from client_secrets where client_id = ${app.id} and name = ''`,
     )
 
-    const confirm = await ada.open(`/admin/apps/${app.id}/secrets/${id}/revoke`)
+    const confirm = await ada.open(`/admin/clients/${app.id}/secrets/${id}/revoke`)
     await ada.press(confirm, 'Revoke this secret')
 
     expect(await authenticate(app.secret!)).toBe(401)
     expect(await authenticate(second)).toBe(200)
     expect((await ada.press(confirm, 'Revoke this secret')).status).toBe(404)
     const other = await stage.app()
-    expect((await ada.open(`/admin/apps/${other.id}/secrets/${id}/revoke`)).status).toBe(404)
+    expect((await ada.open(`/admin/clients/${other.id}/secrets/${id}/revoke`)).status).toBe(404)
   })
 
   test('are at most ten at once', async () => {
-    const form = await ada.open(`/admin/apps/${app.id}/secrets/new`)
+    const form = await ada.open(`/admin/clients/${app.id}/secrets/new`)
     for (let i = 1; i < 10; i++) await ada.press(form, 'Add the secret', { name: `n ${i}` })
 
     const page = await ada.press(form, 'Add the secret', { name: 'eleven' })

@@ -54,7 +54,7 @@ async function until<T>(look: () => Promise<T>, isSo: (seen: T) => boolean): Pro
 
 test('signing in leads back to its page in the console', async () => {
   const { id } = await used('/console/client.json?v=1')
-  const path = `/admin/apps/${encodeURIComponent(id)}`
+  const path = `/admin/clients/${encodeURIComponent(id)}`
 
   const page = await ada.signIn(await ada.open(path))
 
@@ -64,19 +64,19 @@ test('signing in leads back to its page in the console', async () => {
   expect(page.text).toContain(HOST)
   expect(page.text).toContain(id)
   expect(page.text).toContain('Its document read just now')
-  const list = await ada.open('/admin/apps?by=itself')
+  const list = await ada.open('/admin/clients?by=itself')
   expect(list.html).toContain(`href="${path}"`)
   expect(list.text).toContain(HOST)
-  for (const elsewhere of ['/admin/audit', '/admin/access', '/admin']) {
+  for (const elsewhere of ['/admin/audit', '/admin/consents', '/admin']) {
     const html = (await ada.open(elsewhere)).html
-    expect(html).not.toContain(`/admin/apps/${id}`)
+    expect(html).not.toContain(`/admin/clients/${id}`)
   }
-  expect((await ada.open('/admin/access')).html).toContain(`href="${path}"`)
+  expect((await ada.open('/admin/consents')).html).toContain(`href="${path}"`)
 })
 
 test('deleted in the console it stays away, and comes back when it is allowed to', async () => {
   const { id, app } = await used('/deleted.json')
-  const path = `/admin/apps/${encodeURIComponent(id)}`
+  const path = `/admin/clients/${encodeURIComponent(id)}`
   await ada.account('/admin')
 
   const suspended = await ada.press(await ada.open(`${path}/suspend`), 'Suspend')
@@ -93,13 +93,13 @@ test('deleted in the console it stays away, and comes back when it is allowed to
   expect((await begin(app)).status).toBe(400)
   expect(host.asked('/deleted.json')).toBe(read)
 
-  const away = await ada.open('/admin/apps/away')
+  const away = await ada.open('/admin/clients/blocked')
   expect(away.text).toContain(id)
-  const readmit = await ada.open(`${path}/readmit`)
-  expect(readmit.title).toContain('Let Photo Printer come back?')
-  const done = await ada.press(readmit, 'Let it come back')
+  const unblock = await ada.open(`${path}/unblock`)
+  expect(unblock.title).toContain('Let Photo Printer come back?')
+  const done = await ada.press(unblock, 'Let it come back')
   expect(done.text).toContain('Photo Printer may come back')
-  expect((await ada.open(`${path}/readmit`)).status).toBe(404)
+  expect((await ada.open(`${path}/unblock`)).status).toBe(404)
   await until(
     () => begin(app),
     ({ status }) => status === 303,
@@ -116,13 +116,13 @@ test('the command line lets it come back, too', async () => {
   const shown = await cli.run(['clients', 'show', id])
   await cli.run(['clients', 'delete', id, '--yes'])
 
-  const readmitted = await cli.run(['clients', 'readmit', id])
-  const again = await cli.run(['clients', 'readmit', id])
+  const unblocked = await cli.run(['clients', 'unblock', id])
+  const again = await cli.run(['clients', 'unblock', id])
   await database.drop()
 
   expect(shown.stdout).toContain(`itself (${HOST})`)
-  expect(readmitted.stdout).toContain('comes back when somebody uses it')
-  expect(readmitted.code).toBe(0)
+  expect(unblocked.stdout).toContain('comes back when somebody uses it')
+  expect(unblocked.code).toBe(0)
   expect(again.code).not.toBe(0)
 })
 

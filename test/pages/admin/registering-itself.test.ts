@@ -84,8 +84,8 @@ describe('a registration token', () => {
   test('is linked from the apps only where apps may register themselves', async () => {
     const off = await openOffice()
     try {
-      expect((await ada.open('/admin/apps')).html).toContain('/admin/registration-tokens')
-      expect((await off.ada.open('/admin/apps')).html).not.toContain('/admin/registration-tokens')
+      expect((await ada.open('/admin/clients')).html).toContain('/admin/registration-tokens')
+      expect((await off.ada.open('/admin/clients')).html).not.toContain('/admin/registration-tokens')
       expect((await off.ada.open('/admin/registration-tokens')).text).toContain('DYNAMIC_REGISTRATION is off')
     } finally {
       await off.stage.stop()
@@ -133,7 +133,7 @@ describe('cleaning up', () => {
     await itself('s_young_', 3, 5)
     await itself('s_seen_', 1, 60, sql`update clients set last_used_at = now() where id = 's_seen_1'`)
     await itself('s_verified_', 1, 60, sql`update clients set verified_at = now() where id = 's_verified_1'`)
-    const form = await ada.open('/admin/apps/clean-up?days=30')
+    const form = await ada.open('/admin/clients/clean-up?days=30')
     expect(form.text).toContain('Delete 230 apps?')
     expect(form.text).toContain('and 220 more')
     expect(form.text).toMatch(/Stray \d+ Registered itself \d+\.stray\.example/)
@@ -142,7 +142,7 @@ describe('cleaning up', () => {
     expect(wrong.status).toBe(422)
     expect(wrong.text).toContain('How many: type 230.')
     expect(await left()).toHaveLength(235)
-    const begun = await ada.press(await ada.open('/admin/apps/clean-up?days=30'), 'Delete them', {
+    const begun = await ada.press(await ada.open('/admin/clients/clean-up?days=30'), 'Delete them', {
       confirm: '230',
     })
 
@@ -158,11 +158,11 @@ describe('cleaning up', () => {
     )
     expect(events).toHaveLength(230)
     expect(await findClient(stage.db, office.app.id)).toBeDefined()
-    expect((await ada.open('/admin/apps/clean-up?days=30')).text).toContain('There is nothing to clean up')
+    expect((await ada.open('/admin/clients/clean-up?days=30')).text).toContain('There is nothing to clean up')
   })
 
   test.each(['0', '-1', 'all', '4000', '1.5'])('%s days are refused', async (days) => {
-    const page = await ada.open(`/admin/apps/clean-up?days=${days}`)
+    const page = await ada.open(`/admin/clients/clean-up?days=${days}`)
 
     expect(page.status).toBe(422)
     expect(page.text).toContain('Days: must be a whole number from 1 to 3650, e.g. 30.')
@@ -172,8 +172,8 @@ describe('cleaning up', () => {
   test('the list and the page of an app name the host that it sends people to, not the one it claims', async () => {
     await run(stage.db, sql`update clients set homepage_uri = 'https://bank.example/' where id = 's_young_1'`)
 
-    const list = await ada.open('/admin/apps?by=itself&q=s_young_1')
-    const page = await ada.open('/admin/apps/s_young_1')
+    const list = await ada.open('/admin/clients?by=itself&q=s_young_1')
+    const page = await ada.open('/admin/clients/s_young_1')
 
     expect(list.text).toContain('Registered itself 1.stray.example')
     expect(list.text).not.toContain('bank.example')

@@ -25,15 +25,15 @@ beforeAll(async () => {
     sql`insert into jobs (kind, params, actor, state)
         values ('end_access', ${JSON.stringify({ client_id: app.id })}, '{}', 'done') returning id`,
   )
-  const away_id = 'https://printer.example/client.json'
+  const blocked_id = 'https://printer.example/client.json'
   await run(
     stage.db,
-    sql`insert into clients (id, name, type, registered_by, deleted_at) values (${away_id}, 'Printer', 'spa', 'itself', now())`,
+    sql`insert into clients (id, name, type, registered_by, deleted_at) values (${blocked_id}, 'Printer', 'spa', 'itself', now())`,
   )
   await run(
     stage.db,
     sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
-        values (${away_id}, ${Buffer.alloc(32)}, now(), now())`,
+        values (${blocked_id}, ${Buffer.alloc(32)}, now(), now())`,
   )
   const changes = [{ field: 'name', from: 'Photo Printer', to: 'Printer' }]
   await run(
@@ -50,7 +50,7 @@ beforeAll(async () => {
   places = {
     token_id: token.id,
     client_id: app.id,
-    away_id: encodeURIComponent(away_id),
+    blocked_id: encodeURIComponent(blocked_id),
     secret_id,
     api_secret_id,
     user_id: jamie.id,
@@ -143,8 +143,8 @@ test('the account of an administrator leads to the console, and nobody else’s 
 test('an old sign-in still reads; the page of a form asks for a new one and then is there', async () => {
   await age(office.stage, office.ada, 16)
 
-  expect((await office.ada.open('/admin/apps?state=active')).title).toBe('Apps · Valetkey')
-  const asked = await office.ada.open(`/admin/apps/${office.app.id}/suspend`)
+  expect((await office.ada.open('/admin/clients?state=active')).title).toBe('Apps · Valetkey')
+  const asked = await office.ada.open(`/admin/clients/${office.app.id}/suspend`)
   expect(asked.title).toBe('Sign in · Valetkey')
   const page = await office.ada.signIn(asked)
 
@@ -165,9 +165,9 @@ test('a sign-in of 14 minutes will do', async () => {
 test('a stranger comes back to the very list, with its filter', async () => {
   const ada = office.ada.elsewhere()
 
-  const page = await ada.signIn(await ada.open('/admin/apps?q=photo%20printer&state=active'))
+  const page = await ada.signIn(await ada.open('/admin/clients?q=photo%20printer&state=active'))
 
-  expect(page.url.pathname + page.url.search).toBe('/admin/apps?q=photo%20printer&state=active')
+  expect(page.url.pathname + page.url.search).toBe('/admin/clients?q=photo%20printer&state=active')
 })
 
 test.each([

@@ -283,7 +283,7 @@ describe('editing an app that waits', () => {
 test('a rejected app says why, can be changed, and asks again', async () => {
   const app = await ownApp(shop, dev, { approval: true })
   const reason = 'Say who you are on your page.'
-  await shop.ada.press(await shop.ada.open(`/admin/apps/${app.id}/reject`), 'Reject', { reason })
+  await shop.ada.press(await shop.ada.open(`/admin/clients/${app.id}/reject`), 'Reject', { reason })
   const page = await dev.open(`/developer/apps/${app.id}`)
   expect(page.text).toContain('An administrator rejected this app')
   expect(page.text).toContain(reason)

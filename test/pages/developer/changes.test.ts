@@ -123,8 +123,8 @@ test('who decides about an uploaded logo sees the picture; a logo elsewhere is a
 
   await changeOwnApp(stage.db, app.id, { logo_uri: uploaded }, 1, { approval: true }, by)
   const [page, decision] = [
-    await ada.open(`/admin/apps/${app.id}`),
-    await ada.open(`/admin/apps/${app.id}/change/approve`),
+    await ada.open(`/admin/clients/${app.id}`),
+    await ada.open(`/admin/clients/${app.id}/change/approve`),
   ]
   await changeOwnApp(stage.db, app.id, { logo_uri: elsewhere }, 2, { approval: true }, by)
 
@@ -132,7 +132,7 @@ test('who decides about an uploaded logo sees the picture; a logo elsewhere is a
     expect(html).toContain(`src="${uploaded}" alt="The new logo"`)
     expect(html).not.toContain(`<ins>${uploaded}`)
   }
-  expect((await ada.open(`/admin/apps/${app.id}`)).html).toContain(`<ins>${elsewhere}</ins>`)
+  expect((await ada.open(`/admin/clients/${app.id}`)).html).toContain(`<ins>${elsewhere}</ins>`)
 })
 
 test('the old values serve at the sign-in until the change is approved, and the new ones from then on', async () => {
@@ -143,12 +143,15 @@ test('the old values serve at the sign-in until the change is approved, and the 
   const renamed = new App(stage.origin, app.id, app.secret, 'https://almanac.example/callback')
   expect((await shop.other.open((await renamed.begin()).url)).status).toBe(400)
 
-  const page = await ada.open(`/admin/apps/${app.id}`)
+  const page = await ada.open(`/admin/clients/${app.id}`)
   expect(page.text).toContain('A change waits for your decision')
   expect(page.text).toContain(dev.email)
   expect(page.html).toContain('<del>Calendar</del>')
   expect(page.html).toContain('<ins>Almanac</ins>')
-  const done = await ada.press(await ada.open(`/admin/apps/${app.id}/change/approve`), 'Approve the change')
+  const done = await ada.press(
+    await ada.open(`/admin/clients/${app.id}/change/approve`),
+    'Approve the change',
+  )
   expect(done.text).toContain('The change of Almanac holds now.')
   await heard(stage)
 
@@ -168,12 +171,12 @@ test('administrators are told: count, overview, list', async () => {
 
   const overview = await ada.open('/admin')
   expect(overview.text).toContain('Changes of approved apps')
-  expect(overview.html).toContain(`/admin/apps/${app.id}`)
+  expect(overview.html).toContain(`/admin/clients/${app.id}`)
   expect(overview.html).toMatch(/chip pending">\d+/)
-  const list = await ada.open('/admin/apps?state=changed')
-  expect(list.html).toContain(`/admin/apps/${app.id}`)
+  const list = await ada.open('/admin/clients?state=changed')
+  expect(list.html).toContain(`/admin/clients/${app.id}`)
   const untouched = await ownApp(shop, dev, { name: 'Untouched' })
-  expect((await ada.open('/admin/apps?state=changed')).html).not.toContain(untouched.id)
+  expect((await ada.open('/admin/clients?state=changed')).html).not.toContain(untouched.id)
 })
 
 test('its owners see it as a difference, edit it further, and withdraw it', async () => {
@@ -206,7 +209,7 @@ test('typing the old values again takes it back, too', async () => {
 
 test('a rejected one tells why, and another can be asked for', async () => {
   await edit({ name: 'Your Bank' })
-  const form = await ada.open(`/admin/apps/${app.id}/change/reject`)
+  const form = await ada.open(`/admin/clients/${app.id}/change/reject`)
   expect((await ada.press(form, 'Reject the change', { reason: ' ' })).text).toContain('Reason: is missing')
   await ada.press(form, 'Reject the change', { reason: 'You are no bank.' })
 
@@ -223,7 +226,7 @@ test('a rejected one tells why, and another can be asked for', async () => {
 
 test('what was decided about is what was seen', async () => {
   await edit({ name: 'First' })
-  const form = await ada.open(`/admin/apps/${app.id}/change/approve`)
+  const form = await ada.open(`/admin/clients/${app.id}/change/approve`)
   await edit({ name: 'Second' })
 
   const page = await ada.press(form, 'Approve the change')
@@ -239,7 +242,10 @@ test('one that no longer fits is refused, and nothing is overwritten', async () 
   await edit({ name: 'Almanac' })
   await updateClient(stage.db, app.id, { name: 'By the administrator' }, SYSTEM)
 
-  const page = await ada.press(await ada.open(`/admin/apps/${app.id}/change/approve`), 'Approve the change')
+  const page = await ada.press(
+    await ada.open(`/admin/clients/${app.id}/change/approve`),
+    'Approve the change',
+  )
 
   expect(page.status).toBe(409)
   expect(page.text).toContain('The app was changed since this was asked for: Name.')
@@ -251,7 +257,7 @@ test('another field that moved on is no hindrance', async () => {
   await edit({ name: 'Almanac' })
   await updateClient(stage.db, app.id, { description: 'Seen' }, SYSTEM)
 
-  await ada.press(await ada.open(`/admin/apps/${app.id}/change/approve`), 'Approve the change')
+  await ada.press(await ada.open(`/admin/clients/${app.id}/change/approve`), 'Approve the change')
 
   expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Almanac', description: 'Seen' })
 })
@@ -260,7 +266,10 @@ test('the rules hold at the approval, too', async () => {
   await edit({ scope: ['openid', 'prints.order'] })
   await run(stage.db, sql`update resource_scopes set removed_at = now() where name = 'prints.order'`)
 
-  const page = await ada.press(await ada.open(`/admin/apps/${app.id}/change/approve`), 'Approve the change')
+  const page = await ada.press(
+    await ada.open(`/admin/clients/${app.id}/change/approve`),
+    'Approve the change',
+  )
   await run(stage.db, sql`update resource_scopes set removed_at = null where name = 'prints.order'`)
 
   expect(page.status).toBe(422)
@@ -284,7 +293,7 @@ test('of two owners who ask at once, the second reads that the first was faster'
 
 test('an approval and a withdrawal at once: one of them', async () => {
   await edit({ name: 'Almanac' })
-  const [form, page] = [await ada.open(`/admin/apps/${app.id}/change/approve`), await show()]
+  const [form, page] = [await ada.open(`/admin/clients/${app.id}/change/approve`), await show()]
 
   await Promise.all([ada.press(form, 'Approve the change'), dev.press(page, 'Withdraw the change')])
 
@@ -332,7 +341,7 @@ test('a waiting change of an app that is deleted is no work for anybody', async 
   await run(stage.db, sql`update clients set deleted_at = now() where id = ${app.id}`)
 
   expect((await ada.open('/admin')).html).not.toContain(app.id)
-  expect((await ada.open(`/admin/apps/${app.id}/change/approve`)).status).toBe(404)
+  expect((await ada.open(`/admin/clients/${app.id}/change/approve`)).status).toBe(404)
 })
 
 test('only its owners withdraw it', async () => {

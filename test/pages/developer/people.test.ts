@@ -53,7 +53,7 @@ describe('an app that waits', () => {
 
   test('serves everybody once it is approved', async () => {
     const app = await ownApp(shop, dev, { approval: true })
-    await shop.ada.press(await shop.ada.open(`/admin/apps/${app.id}/approve`), 'Approve')
+    await shop.ada.press(await shop.ada.open(`/admin/clients/${app.id}/approve`), 'Approve')
     await heard(stage)
 
     expect(await app.connect(other)).toHaveProperty('access_token')

@@ -56,7 +56,7 @@ test('owners replaced one by one take it with them, and everybody sees why', asy
   const [event] = await stage.events({ type: 'client.unverified', client_id: app.id })
   expect(event).toMatchObject({ actor_id: first.id, data: { reason: 'owners_left' } })
   expect((await second.open(`/developer/apps/${app.id}`)).text).toContain('It is no longer verified')
-  const seen = await shop.ada.open(`/admin/apps/${app.id}`)
+  const seen = await shop.ada.open(`/admin/clients/${app.id}`)
   expect(seen.text).toContain('The last owner that an administrator vouched for left')
   const consent = await third.signIn(await third.open((await app.begin()).url))
   expect(consent.text).toContain('Not verified')
@@ -174,7 +174,7 @@ describe('whoever decides', () => {
 
   test('in the console, is shown the app as it stands now', async () => {
     app = await ownApp(shop, first, { approval: true })
-    const form = await shop.ada.open(`/admin/apps/${app.id}/approve`)
+    const form = await shop.ada.open(`/admin/clients/${app.id}/approve`)
     await joins(second)
     await updateClient(stage.db, app.id, { homepage_uri: 'https://calendar.example/' }, SYSTEM)
 
