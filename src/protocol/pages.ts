@@ -8,7 +8,7 @@ import { allowFormTo } from '../http/headers.ts'
 import type { Logger } from '../http/log.ts'
 import type { Render } from '../http/render.ts'
 import { isLeftToPage } from './adapters/interactions.ts'
-import { formStateOf, isSessionStored, leaveSession, userCodeError } from './internals.ts'
+import { formStateOf, isSessionStored, leaveSession, userCodeError } from './internals/library.ts'
 import type { ProviderPages } from './provider.ts'
 import { currentSession } from './rules/session.ts'
 

@@ -26,7 +26,7 @@ import {
   replaceTokenId,
   routeOf,
   useAround,
-} from './internals.ts'
+} from './internals/library.ts'
 import { keepClients } from './rules/client-lookup.ts'
 import { OWN_METADATA, type OwnMetadata } from './rules/clients.ts'
 import { ACCOUNT_CLIENT_ID, grantLoader } from './rules/grants.ts'

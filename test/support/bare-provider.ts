@@ -1,4 +1,4 @@
-// oidc-provider by itself, over HTTP and in memory, with every method replaced that src/protocol/internals.ts replaces, and nothing
+// oidc-provider by itself, over HTTP and in memory, with every method replaced that src/protocol/internals/library.ts replaces, and nothing
 // else of ours.
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
@@ -22,7 +22,7 @@ import {
   replaceTokenValue,
   routeOf,
   useAround,
-} from '../../src/protocol/internals.ts'
+} from '../../src/protocol/internals/library.ts'
 
 /** An API whose tokens are JWTs. */
 export const API = 'https://api.example'

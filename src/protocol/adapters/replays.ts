@@ -1,6 +1,6 @@
 // Proofs that were seen (RFC 9449 §11.1): each is good for one use.
 import { type AdapterPayload, errors } from 'oidc-provider'
-import { routeOf } from '../internals.ts'
+import { routeOf } from '../internals/library.ts'
 import { storable } from '../storage/errors.ts'
 import { findState, saveNewState } from '../storage/state.ts'
 import { currentContext } from '../storage/unit-of-work.ts'

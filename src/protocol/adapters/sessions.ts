@@ -10,7 +10,7 @@ import {
   renewSession,
 } from '../../core/users/sessions.ts'
 import { actorOf } from '../../http/actor.ts'
-import { formStateOf, routeOf, sessionCookieNames } from '../internals.ts'
+import { formStateOf, routeOf, sessionCookieNames } from '../internals/library.ts'
 import { clearSealed, readSealed, setSealed } from '../rules/sealed-cookies.ts'
 import { storable } from '../storage/errors.ts'
 import { currentRequest, currentUnit } from '../storage/unit-of-work.ts'

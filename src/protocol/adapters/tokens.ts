@@ -1,7 +1,7 @@
 // Codes, access tokens, refresh tokens and client credentials, as the provider stores them.
 import { type AdapterPayload, errors } from 'oidc-provider'
 import { digest, kindOf } from '../../base/credentials.ts'
-import { routeOf } from '../internals.ts'
+import { routeOf } from '../internals/library.ts'
 import { storable } from '../storage/errors.ts'
 import type { NewToken, TokenKind } from '../storage/token-rows.ts'
 import { scopeLeft, type TokenRow } from '../storage/tokens.ts'

@@ -8,7 +8,7 @@ import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { DEVICE_GRANT } from '../../core/clients/metadata.ts'
 import { nearest } from '../../core/diagnostics/diff.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
-import { type ErrorText, isSaid, saidBy } from '../internals.ts'
+import { type ErrorText, isSaid, saidBy } from '../internals/library.ts'
 import { authMethod, clock, dpopTarget, malformed, otherKey, wrongSecret } from './authentication.ts'
 import { characters, given, type Params, type Reason, readBy, type Seen } from './context.ts'
 

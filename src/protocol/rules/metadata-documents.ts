@@ -6,7 +6,7 @@ import { type DocumentReader, UnusableDocument } from '../../core/registration/d
 import { asciiText } from '../../core/registration/rfc7591.ts'
 import { actorOf } from '../../http/actor.ts'
 import { TooManyRequests } from '../../http/errors.ts'
-import { type Route, routeOf } from '../internals.ts'
+import { type Route, routeOf } from '../internals/library.ts'
 import { throughStorage } from '../storage/errors.ts'
 
 // Where somebody is about to be asked something. Elsewhere what was read last is good enough: nobody is sent anywhere.

@@ -2,7 +2,7 @@
 // requests, looks at an `id_token_hint` once only, and forgets at the second page what was answered at the first.
 import { decodeJwt } from 'jose'
 import { errors, interactionPolicy, type Provider } from 'oidc-provider'
-import { type OidcContext, policyCheck, replacePrompts } from '../internals.ts'
+import { type OidcContext, policyCheck, replacePrompts } from '../internals/library.ts'
 
 /** What was answered at the pages of one request so far: who signed in, and which grant was allowed. */
 export interface Answered {

@@ -5,7 +5,7 @@ import type { Context, Middleware } from 'koa'
 import type { Registration } from '../../core/clients/cache.ts'
 import type { User } from '../../core/users/store.ts'
 import type { Answers } from '../../db/answers.ts'
-import { providerContext } from '../internals.ts'
+import { providerContext } from '../internals/library.ts'
 import type { NewToken } from './token-rows.ts'
 import type { TokenRow } from './tokens.ts'
 

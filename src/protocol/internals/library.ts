@@ -1,7 +1,7 @@
 // Everything of oidc-provider that its types do not describe, and everything of it that we replace. Thin, typed access only: what is
 // decided with it stands in provider.ts and rules/. It knows nothing else of ours.
 //
-// After an update of the library, test/protocol/internals.test.ts names what has moved. Read those places again, then set READ_IN.
+// After an update of the library, test/protocol/internals/library.test.ts names what has moved. Read those places again, then set READ_IN.
 import type { Context, Middleware } from 'koa'
 import {
   type Client,

@@ -1,4 +1,4 @@
-// What src/protocol/internals.ts relies on, against the installed oidc-provider and over real HTTP: a test for each of them, so that
+// What src/protocol/internals/library.ts relies on, against the installed oidc-provider and over real HTTP: a test for each of them, so that
 // an update of the library fails by the name of what has moved.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -23,16 +23,16 @@ import {
   USER_CODE_TEXTS,
   userCodeError,
   withoutSessionCookie,
-} from '../../src/protocol/internals.ts'
-import { API, type Host, REQUEST, startHost } from '../support/bare-provider.ts'
+} from '../../../src/protocol/internals/library.ts'
+import { API, type Host, REQUEST, startHost } from '../../support/bare-provider.ts'
 
-const PACKAGE = join(import.meta.dirname, '../../node_modules/oidc-provider')
-const JOSE = join(import.meta.dirname, '../../node_modules/jose')
+const PACKAGE = join(import.meta.dirname, '../../../node_modules/oidc-provider')
+const JOSE = join(import.meta.dirname, '../../../node_modules/jose')
 
 test('the installed version is the one that was read', async () => {
   const { version } = JSON.parse(await readFile(join(PACKAGE, 'package.json'), 'utf8'))
 
-  const task = 'read what src/protocol/internals.ts names in this version again, then set its READ_IN'
+  const task = 'read what src/protocol/internals/library.ts names in this version again, then set its READ_IN'
   expect(version === READ_IN ? '' : `oidc-provider is ${version}, not ${READ_IN}: ${task}`).toBe('')
 })
 
