@@ -1,7 +1,8 @@
 // Apps, their secrets and registration tokens as the Admin API takes and writes them. Member by member: what is not named here
 // goes neither in nor out.
 import { z } from 'zod'
-import { APP_TYPES, clientFields, ID_TOKEN_ALGS } from '../core/clients/metadata.ts'
+import { type Field, mapFields, schemas } from '../core/clients/fields.ts'
+import { APP_TYPES } from '../core/clients/kinds.ts'
 import type { Owner } from '../core/clients/owners.ts'
 import type { WaitingChange } from '../core/clients/pending-changes.ts'
 import { type ClientSummary, MOST_COUNTED } from '../core/clients/search.ts'
@@ -15,9 +16,9 @@ const STATES = ['pending', 'active', 'rejected'] as const
 const DOORS = ['admin', 'developer', 'itself'] as const
 
 /** What an app is registered with. */
-export const newClient = named('NewClient', z.strictObject(clientFields))
+export const newClient = named('NewClient', z.strictObject(schemas))
 
-const { type: _type, ...changeable } = clientFields
+const { type: _type, ...changeable } = schemas
 
 /** What may be changed of an app: what is absent stays. Without the defaults of a registration, which would come along. */
 export const clientChange = named(
@@ -84,14 +85,7 @@ const whole = {
     description:
       'Set: it is no longer verified, or first-party, because the last owner that an administrator vouched for has left.',
   }),
-  description: z.string(),
-  post_logout_redirect_uris: z.array(z.string()),
-  scopes: z.array(z.string()),
-  logo_uri: z.string().nullable(),
-  policy_uri: z.string().nullable(),
-  tos_uri: z.string().nullable(),
-  pkce_required: z.boolean(),
-  id_token_signed_response_alg: z.enum(ID_TOKEN_ALGS),
+  ...mapFields(standing),
   version: z.int().meta({ description: 'Grows with every change; ETag says it, too.' }),
   waiting_change_id: uuid
     .nullable()
@@ -223,6 +217,14 @@ export function secretView(row: SecretRow) {
 /** A registration token. */
 export function tokenView(row: RegistrationToken) {
   return { ...pick(row, Object.keys(tokenFields)), state: tokenState(row) }
+}
+
+/** A field as it stands in a registration. */
+function standing({ shape, schema }: Field): z.ZodType {
+  if (shape === 'address') return z.string().nullable()
+  if (shape === 'list') return z.array(z.string())
+  if (shape === 'flag') return z.boolean()
+  return shape === 'choice' && schema instanceof z.ZodDefault ? (schema.unwrap() as z.ZodType) : z.string()
 }
 
 function pick(row: object, names: string[]): Record<string, unknown> {

@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { builtInApi } from '../base/admin-api-scopes.ts'
 import { digest } from '../base/credentials.ts'
-import { APP_TYPES, InvalidMetadata } from '../core/clients/metadata.ts'
+import { APP_TYPES } from '../core/clients/kinds.ts'
+import { InvalidMetadata } from '../core/clients/metadata.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../core/clients/secrets.ts'
 import {
   createResource,

@@ -4,7 +4,8 @@ import { open } from 'node:fs/promises'
 import { type Document, isCollection, isMap, isNode, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import type { Wanted } from '../core/clients/apply.ts'
-import { APP_TYPES, ID_TOKEN_ALGS } from '../core/clients/metadata.ts'
+import { ID_TOKEN_ALGS } from '../core/clients/fields.ts'
+import { APP_TYPES } from '../core/clients/kinds.ts'
 import { Refused } from './command.ts'
 
 /** A file that was read. */

@@ -1,6 +1,6 @@
 // resources: the APIs that tokens are for, and their scopes.
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { APP_TYPES } from '../core/clients/metadata.ts'
+import { APP_TYPES } from '../core/clients/kinds.ts'
 import {
   type AppKind,
   createResource,

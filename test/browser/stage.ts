@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
-import type { ClientInput } from '../../src/core/clients/metadata.ts'
+import type { ClientInput } from '../../src/core/clients/fields.ts'
 import { openBrowser } from '../support/browser.ts'
 import { type App, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
 import { PATIENCE_MS } from '../support/patience.ts'

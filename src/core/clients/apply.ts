@@ -2,7 +2,9 @@
 // every door; it knows no file.
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { type Db, tx } from '../../db/pool.ts'
-import { type ClientInput, hasRedirects, InvalidMetadata, validMetadata } from './metadata.ts'
+import { type ClientInput, FIELD_NAMES, FIELDS, type FieldName, pickFields } from './fields.ts'
+import { hasRedirects } from './kinds.ts'
+import { InvalidMetadata, validMetadata } from './metadata.ts'
 import {
   type ApiScopes,
   apiScopes,
@@ -15,7 +17,7 @@ import {
   listClients,
   mustBeAllowed,
 } from './store.ts'
-import { FIELDS, planChange, updateClients } from './update.ts'
+import { planChange, updateClients } from './update.ts'
 
 /** An app as it is wanted. What is not said stays, and is the standard for a new one. */
 export type Wanted = Partial<ClientInput> & { id: string; absent?: boolean }
@@ -147,7 +149,7 @@ function planOne(
     if (client) return planChange(client, each)
     checkClientId(id)
     const metadata = validMetadata(each)
-    const changes = FIELDS.filter((field) => each[field] !== undefined || isSaid(metadata[field])).map(
+    const changes = FIELD_NAMES.filter((field) => each[field] !== undefined || isSaid(metadata[field])).map(
       (field) => ({ field, from: undefined, to: metadata[field] }),
     )
     return { metadata, changes }
@@ -184,25 +186,17 @@ function allMistakes<T>(
       const field = error.field.split('.')[0] as keyof ClientInput
       const isAgain = mistakes.some((known) => known.field === error.field)
       if (!isAgain) mistakes.push(error)
-      const harmless = HARMLESS[field as keyof typeof HARMLESS]
-      if (isAgain || !harmless) return { result: undefined, mistakes }
-      Object.assign(tried, { [field]: harmless(input.type) })
+      if (isAgain || !(field in FIELDS)) return { result: undefined, mistakes }
+      Object.assign(tried, { [field]: harmless(field, input.type) })
     }
   }
 }
 
-const HARMLESS = {
-  name: () => 'App',
-  redirect_uris: (type: ClientInput['type']) => (hasRedirects(type) ? ['https://app.example/callback'] : []),
-  post_logout_redirect_uris: () => [],
-  scopes: () => [],
-  homepage_uri: () => undefined,
-  logo_uri: () => undefined,
-  tos_uri: () => undefined,
-  policy_uri: () => undefined,
-  description: () => '',
-  pkce_required: () => true,
-} as const
+// What a mistake is replaced by, to find the next one: a field that need not be said is left out.
+function harmless(field: string, type: ClientInput['type']): unknown {
+  if (field === 'name') return FIELDS.name.example
+  return field === 'redirect_uris' && hasRedirects(type) ? [FIELDS.redirect_uris.example] : undefined
+}
 
 function isSaid(value: unknown): boolean {
   return Array.isArray(value) ? value.length > 0 : value !== null && value !== '' && value !== false
@@ -210,13 +204,12 @@ function isSaid(value: unknown): boolean {
 
 function asWanted(client: Client): Wanted {
   const { id, name, type } = client
-  const standard = { first_party: false, pkce_required: true, id_token_signed_response_alg: 'RS256' }
-  const said = FIELDS.filter((field) => {
-    if (field === 'name') return false
-    if (field === 'scopes') return true
-    if (field in standard) return client[field] !== standard[field as keyof typeof standard]
-    return isSaid(client[field])
-  })
-  const fields = Object.fromEntries(said.map((field) => [field, client[field]]))
+  const said = FIELD_NAMES.filter((field) => !isStandard(field, client[field]))
+  const fields: Partial<ClientInput> = pickFields(client, said)
   return { id, name, type, ...fields } as Wanted
+}
+
+function isStandard(field: FieldName, value: unknown): boolean {
+  const standard = FIELDS[field].schema.safeParse(undefined)
+  return standard.success && JSON.stringify(standard.data ?? null) === JSON.stringify(value)
 }

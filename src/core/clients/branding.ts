@@ -1,21 +1,30 @@
-// What people know an app by: its name, its logo, and whom it sends them to. It knows no storage.
+// What people know an app by: the fields of its branding. It knows no storage.
+import { type ClientMetadata, FIELD_NAMES, FIELDS, type Field, type FieldName } from './fields.ts'
+
+type Fields = typeof FIELDS
+
+/** The fields that are branding. */
+export type BrandingField = {
+  [Name in FieldName]: Fields[Name] extends { branding: string } ? Name : never
+}[FieldName]
 
 /** What an app looks like. */
-export interface Looks {
-  name: string
-  logo_uri: string | null
-  redirect_uris: string[]
+export type Branding = Pick<ClientMetadata, BrandingField>
+
+const BRANDING = FIELD_NAMES.filter((name) => (FIELDS[name] as Field).branding) as BrandingField[]
+
+/** Which of its branding becomes another. Another path, or another port of an app on the device, is the app's own affair. */
+export function changedBranding(before: Branding, after: Branding): BrandingField[] {
+  return BRANDING.filter((name) =>
+    FIELDS[name].branding === 'another host'
+      ? leadsElsewhere(before[name], after[name])
+      : before[name] !== after[name],
+  )
 }
 
-/** Which of its looks become others. Another path, or another port of an app on the device, is the app's own affair. */
-export function changedLooks(before: Looks, after: Looks): (keyof Looks)[] {
-  const known = new Set(before.redirect_uris.map(destination))
-  const leadsElsewhere = after.redirect_uris.some((uri) => !known.has(destination(uri)))
-  return [
-    ...(after.name !== before.name ? (['name'] as const) : []),
-    ...(after.logo_uri !== before.logo_uri ? (['logo_uri'] as const) : []),
-    ...(leadsElsewhere ? (['redirect_uris'] as const) : []),
-  ]
+function leadsElsewhere(before: Branding[BrandingField], after: Branding[BrandingField]): boolean {
+  const known = new Set([before ?? []].flat().map(destination))
+  return [after ?? []].flat().some((uri) => !known.has(destination(uri)))
 }
 
 /** Whom an address leads to: a host, or an app on the device by its scheme. A loopback port is the app's own affair. */

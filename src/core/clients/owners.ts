@@ -5,8 +5,9 @@ import { record } from '../audit/store.ts'
 import { endDecision } from '../grants/revoke.ts'
 import { findConsent } from '../grants/store.ts'
 import { afterOwners } from '../users/vouching.ts'
+import { CLIENT_COLUMNS } from './columns.ts'
 import { InvalidMetadata } from './metadata.ts'
-import { CLIENT_COLUMNS, type Client } from './store.ts'
+import type { Client } from './store.ts'
 
 /** Somebody who looks after an app. */
 export interface Owner {

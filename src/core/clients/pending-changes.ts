@@ -4,9 +4,10 @@ import { type Place, placeAt } from '../../db/cursor.ts'
 import { type Db, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { mustReachApp } from '../escalation/clients.ts'
+import { CLIENT_COLUMNS } from './columns.ts'
 import { lockOwnApp } from './owners.ts'
 import { reasonText } from './review.ts'
-import { CLIENT_COLUMNS, type Client } from './store.ts'
+import type { Client } from './store.ts'
 import { type ClientChange, updateClient } from './update.ts'
 
 /** A change that waits, or that was rejected and not yet put away. */

@@ -9,13 +9,10 @@ import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record, recordAll } from '../audit/store.ts'
 import { mustReachApp, mustReachApps } from '../escalation/clients.ts'
 import { mustReach } from '../escalation/users.ts'
-import {
-  type ClientInput,
-  type ClientMetadata,
-  type ClientType,
-  InvalidMetadata,
-  validMetadata,
-} from './metadata.ts'
+import { APP_COLUMNS, CLIENT_COLUMNS, FIELD_COLUMNS } from './columns.ts'
+import type { ClientInput, ClientMetadata, Registrar } from './fields.ts'
+import type { ClientType } from './kinds.ts'
+import { InvalidMetadata, validMetadata } from './metadata.ts'
 import { addSecret, addSecrets } from './secrets.ts'
 
 /** A registered client. */
@@ -26,7 +23,7 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   /** When it ceased to be verified, or first-party, because the last of those left that this was about. */
   verification_fell_at: Date | null
   /** Which door it came through. */
-  registered_by: 'admin' | 'developer' | 'itself'
+  registered_by: Registrar
   /** A pending one waits for an administrator, and serves its owners only; a rejected one serves nobody. */
   state: 'pending' | 'active' | 'rejected'
   /** Why it was rejected, in words for its owners. */
@@ -40,13 +37,6 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   created_at: Date
   suspended_at: Date | null
 }
-
-/** The columns of a {@link Client}. A scope that was removed is none of its scopes, whatever its row still says. */
-export const CLIENT_COLUMNS = fragment`id, name, type, redirect_uris, post_logout_redirect_uris,
-  array(select s from unnest(scopes) s
-        where s not in (select gone.name from resource_scopes gone where gone.removed_at is not null)) as scopes,
-  homepage_uri, logo_uri, tos_uri, policy_uri, description, first_party, verified_at, verification_fell_at, pkce_required, id_token_signed_response_alg,
-  registered_by, state, state_reason, version, last_used_at, resource, created_at, suspended_at`
 
 /** A client as it was made, with its secret if it can keep one, which is never shown again. */
 export interface MadeClient {
@@ -116,12 +106,8 @@ async function insertApps(
   const rows = JSON.stringify(apps.map(({ id, m }) => ({ id, ...m })))
   const clients = await insertClients(
     db,
-    sql`insert into clients (id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri,
-                             tos_uri, policy_uri, description, first_party, pkce_required,
-                             id_token_signed_response_alg, registered_by, state)
-        select id, name, type, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, logo_uri, tos_uri,
-               policy_uri, description, first_party, pkce_required, id_token_signed_response_alg,
-               ${registered_by}, ${state}
+    sql`insert into clients (id, type, ${FIELD_COLUMNS}, registered_by, state)
+        select id, type, ${FIELD_COLUMNS}, ${registered_by}, ${state}
         from json_to_recordset(${rows}) as app (${APP_COLUMNS})
         returning ${CLIENT_COLUMNS}`,
   )
@@ -132,11 +118,6 @@ async function insertApps(
   )
   return apps.map(({ id }) => ({ client: byId.get(id)!, secret: secrets.get(id) }))
 }
-
-/** The columns of a registration that may be written, as Postgres reads them in JSON. */
-export const APP_COLUMNS = fragment`id text, name text, type text, redirect_uris text[], post_logout_redirect_uris text[],
-  scopes text[], homepage_uri text, logo_uri text, tos_uri text, policy_uri text, description text, first_party boolean,
-  pkce_required boolean, id_token_signed_response_alg text`
 
 /** Makes the introspection credentials of an API: a client that can do nothing else. */
 export function createResourceServerClient(
@@ -349,19 +330,11 @@ export async function apiScopes(db: Db, names: readonly string[]): Promise<ApiSc
  * Those of the scopes that a client which came through this door may have, in the order given: OpenID's, the APIs', and the
  * Admin API's where an administrator registers it.
  */
-export async function knownScopes(
-  db: Db,
-  scopes: readonly string[],
-  door: Client['registered_by'],
-): Promise<KnownScope[]> {
+export async function knownScopes(db: Db, scopes: readonly string[], door: Registrar): Promise<KnownScope[]> {
   return allowedScopes(await apiScopes(db, scopes), scopes, door)
 }
 
-function allowedScopes(
-  ofApis: ApiScopes,
-  scopes: readonly string[],
-  door: Client['registered_by'],
-): KnownScope[] {
+function allowedScopes(ofApis: ApiScopes, scopes: readonly string[], door: Registrar): KnownScope[] {
   return scopes.flatMap((name) => {
     const isOurs = door === 'admin' && isApiScope(name)
     return ofApis.get(name) ?? (isOpenidScope(name) || isOurs ? { name, kinds: null } : [])
@@ -396,7 +369,7 @@ async function insertClients(db: Db, query: ReturnType<typeof sql>): Promise<Cli
 export async function checkScopes(
   db: Db,
   scopes: string[],
-  door: Client['registered_by'],
+  door: Registrar,
   type: ClientType | undefined,
 ): Promise<void> {
   mustBeAllowed(await apiScopes(db, scopes), scopes, door, type)
@@ -406,7 +379,7 @@ export async function checkScopes(
 export function mustBeAllowed(
   ofApis: ApiScopes,
   scopes: readonly string[],
-  door: Client['registered_by'],
+  door: Registrar,
   type: ClientType | undefined,
 ): void {
   const known = allowedScopes(ofApis, scopes, door)

@@ -5,8 +5,10 @@ import { type Db, many, sql, tx } from '../../db/pool.ts'
 import { recordAll } from '../audit/store.ts'
 import { mustReachApps } from '../escalation/clients.ts'
 import { vouchForOwners } from '../users/vouching.ts'
-import { type ClientInput, type ClientMetadata, InvalidMetadata, validMetadata } from './metadata.ts'
-import { APP_COLUMNS, apiScopes, CLIENT_COLUMNS, type Client, mustBeAllowed } from './store.ts'
+import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_FIELDS } from './columns.ts'
+import { type ClientInput, type ClientMetadata, FIELD_NAMES, pickFields } from './fields.ts'
+import { InvalidMetadata, validMetadata } from './metadata.ts'
+import { apiScopes, type Client, mustBeAllowed } from './store.ts'
 
 /** Somebody else has changed the registration meanwhile. */
 export class VersionConflict extends Error {
@@ -116,12 +118,7 @@ function write(t: Db, plans: Plan[]): Promise<Client[]> {
     t,
     sql`with changed as (
           update clients c
-          set name = app.name, redirect_uris = app.redirect_uris,
-              post_logout_redirect_uris = app.post_logout_redirect_uris, scopes = app.scopes,
-              homepage_uri = app.homepage_uri, logo_uri = app.logo_uri, tos_uri = app.tos_uri,
-              policy_uri = app.policy_uri, description = app.description, first_party = app.first_party,
-              pkce_required = app.pkce_required,
-              id_token_signed_response_alg = app.id_token_signed_response_alg, version = c.version + 1
+          set ${TAKE_FIELDS}, version = c.version + 1
           from json_to_recordset(${rows}) as app (${APP_COLUMNS})
           where c.id = app.id and c.id = any(${ids})
           returning c.*
@@ -139,44 +136,21 @@ export function planChange(
   if (type === 'resource_server') {
     throw new InvalidMetadata('type', 'these are the credentials of an API; change the API instead')
   }
-  const metadata = validMetadata({ ...metadataOf(client), ...given(change), type })
-  return { metadata, changes: differences(client, metadata) }
+  const metadata = validMetadata({
+    ...pickFields(client, FIELD_NAMES),
+    ...pickFields(change, FIELD_NAMES),
+    type,
+  })
+  return { metadata, changes: differences<ClientMetadata>({ ...client, type }, metadata, FIELD_NAMES) }
 }
 
-/** What of a registration becomes another, field by field. */
-function differences(before: Client, after: ClientMetadata): Change[] {
-  return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
-    (field) => ({
-      field,
-      from: before[field],
-      to: after[field],
-    }),
-  )
-}
-
-/** What a change may name. */
-export const FIELDS = [
-  'name',
-  'description',
-  'homepage_uri',
-  'logo_uri',
-  'policy_uri',
-  'tos_uri',
-  'redirect_uris',
-  'post_logout_redirect_uris',
-  'scopes',
-  'first_party',
-  'pkce_required',
-  'id_token_signed_response_alg',
-] as const satisfies (keyof ClientMetadata)[]
-
-function metadataOf(client: Client): Omit<ClientMetadata, 'type'> {
-  const entries = FIELDS.map((field) => [field, client[field]])
-  return Object.fromEntries(entries) as Omit<ClientMetadata, 'type'>
-}
-
-// Only the fields above: whatever else a caller hands in is not looked at.
-function given(change: ClientChange): ClientChange {
-  const entries = FIELDS.filter((field) => change[field] !== undefined).map((field) => [field, change[field]])
-  return Object.fromEntries(entries) as ClientChange
+/** Which of these become others, each with what it was and what it will be. */
+export function differences<Values extends object>(
+  before: Values,
+  after: Values,
+  names: readonly (keyof Values & string)[],
+): Change[] {
+  return names
+    .filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]))
+    .map((field) => ({ field, from: before[field], to: after[field] }))
 }

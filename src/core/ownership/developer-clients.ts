@@ -2,31 +2,25 @@
 import type { ActingUser, Change } from '../../base/audit-events.ts'
 import { type Db, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
-import { changedLooks } from '../clients/branding.ts'
-import { type ClientInput, type ClientMetadata, validMetadata } from '../clients/metadata.ts'
+import { changedBranding } from '../clients/branding.ts'
+import {
+  type ClientInput,
+  type ClientMetadata,
+  type FieldSetBy,
+  fieldsSetBy,
+  pickFields,
+} from '../clients/fields.ts'
+import { validMetadata } from '../clients/metadata.ts'
 import { addOwner, findOwnApp, lockOwnApp } from '../clients/owners.ts'
 import { findChange, putChange, valuesOf } from '../clients/pending-changes.ts'
 import { type Client, checkScopes, insertApp, newClientId } from '../clients/store.ts'
 import { type ClientChange, planChange, updateClient, VersionConflict } from '../clients/update.ts'
 
-/** Everything that a developer says of an app; whatever else is handed in is not looked at. */
-const OWN_FIELDS = [
-  'name',
-  'description',
-  'homepage_uri',
-  'logo_uri',
-  'policy_uri',
-  'tos_uri',
-  'redirect_uris',
-  'post_logout_redirect_uris',
-  'scopes',
-] as const satisfies (keyof ClientChange)[]
-
-/** What a developer may change. */
-export type OwnChange = Pick<ClientChange, (typeof OWN_FIELDS)[number]>
+/** What a developer may change; whatever else is handed in is not looked at. */
+export type OwnChange = Pick<ClientChange, FieldSetBy<'developer'>>
 
 /** What a developer registers. */
-export type OwnInput = Pick<ClientInput, (typeof OWN_FIELDS)[number] | 'type'>
+export type OwnInput = Pick<ClientInput, FieldSetBy<'developer'> | 'type'>
 
 /** How an operator receives developers: whether what they register waits for an administrator. */
 export interface Reception {
@@ -108,12 +102,8 @@ export function askAgain(db: Db, id: string, by: ActingUser): Promise<boolean> {
   })
 }
 
-function ownFields(input: OwnChange): OwnChange {
-  const entries = OWN_FIELDS.filter((field) => input[field] !== undefined).map((field) => [
-    field,
-    input[field],
-  ])
-  return Object.fromEntries(entries) as OwnChange
+function ownFields<Values extends OwnChange>(values: Values) {
+  return pickFields(values, fieldsSetBy('developer'))
 }
 
 // An app that was decided about, or that an administrator vouches for, stays what was decided about.
@@ -130,7 +120,7 @@ async function fieldsToDecide(
   // Where no person is asked, nobody else decides about a scope.
   const asksNobody = client.first_party || client.type === 'service'
   const decides = added.length > 0 && (asksNobody || (isDecided && (await hasDangerous(t, added))))
-  return [...(isDecided ? changedLooks(client, m) : []), ...(decides ? (['scopes'] as const) : [])]
+  return [...(isDecided ? changedBranding(client, m) : []), ...(decides ? (['scopes'] as const) : [])]
 }
 
 async function hasDangerous(t: Db, scopes: string[]): Promise<boolean> {

@@ -2,7 +2,16 @@
 // metadata.ts; this file only translates, member by member, so that nothing else can come along. It knows no storage.
 import { z } from 'zod'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
-import { type ClientInput, DEVICE_GRANT, ID_TOKEN_ALGS, InvalidMetadata } from '../clients/metadata.ts'
+import {
+  type ClientInput,
+  type ClientMetadata,
+  FIELD_NAMES,
+  FIELDS,
+  type Field,
+  type FieldName,
+} from '../clients/fields.ts'
+import { DEVICE_GRANT } from '../clients/kinds.ts'
+import { InvalidMetadata } from '../clients/metadata.ts'
 
 /** What apps at this door authenticate with. */
 export type AuthMethod = (typeof AUTH_METHODS)[number]
@@ -23,18 +32,9 @@ export interface Requested {
 }
 
 /** What {@link clientInformation} tells a client about itself. */
-export interface Told {
+export interface Told extends Omit<ClientMetadata, 'type'> {
   id: string
-  name: string
   type: string
-  redirect_uris: string[]
-  post_logout_redirect_uris: string[]
-  scopes: string[]
-  homepage_uri: string | null
-  logo_uri: string | null
-  tos_uri: string | null
-  policy_uri: string | null
-  id_token_signed_response_alg: string
   created_at: Date
   grant_types: string[]
   token_endpoint_auth_method: AuthMethod
@@ -52,27 +52,30 @@ const texts = (example: string) => {
     .nullish()
 }
 
-// Members that are not here are left out of the answer, as RFC 7591 §2 wants it: contacts and software_id, which nobody here
-// could check, as well as whatever we call our own fields.
+// What is said here in the words of our fields, by its member. Scopes are one text, and which there may be is decided here.
+const MEMBERS = FIELD_NAMES.flatMap((name) => {
+  const { rfc7591: member } = FIELDS[name] as Field
+  return member && name !== 'scopes' ? [{ name, member }] : []
+})
+
+function memberSchema({ shape, example, schema }: Field): z.ZodType {
+  if (shape === 'list') return texts(example)
+  return shape === 'choice' ? schema.nullish() : text(example)
+}
+
+// Members that are not here are left out of the answer, as RFC 7591 §2 wants it: software_id, which nobody here could check, as
+// well as whatever we call our own fields.
 const schema = z.object(
   {
-    redirect_uris: texts('https://app.example/callback'),
-    post_logout_redirect_uris: texts('https://app.example/'),
+    ...Object.fromEntries(MEMBERS.map(({ name, member }) => [member, memberSchema(FIELDS[name])])),
+    redirect_uris: texts(FIELDS.redirect_uris.example),
     token_endpoint_auth_method: z
       .enum(AUTH_METHODS, `must be one of ${AUTH_METHODS.join(', ')}, e.g. "none"`)
       .nullish(),
     grant_types: texts('authorization_code'),
     response_types: texts('code'),
     application_type: z.enum(['web', 'native'], 'must be web or native, e.g. "web"').nullish(),
-    client_name: text('Photo Printer'),
-    client_uri: text('https://app.example/'),
-    logo_uri: text('https://app.example/logo.png'),
-    tos_uri: text('https://app.example/terms'),
-    policy_uri: text('https://app.example/privacy'),
-    scope: text('openid profile'),
-    id_token_signed_response_alg: z
-      .enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}, e.g. "RS256"`)
-      .nullish(),
+    scope: text(FIELDS.scopes.example),
   },
   'must be a JSON object, e.g. {"redirect_uris": ["https://app.example/callback"]}',
 )
@@ -90,38 +93,29 @@ export function readMetadata(body: unknown, may: Permission): Requested {
   const redirect_uris = members.redirect_uris ?? []
   const grant_types = grantTypes(members, may)
   const type = typeOf(members, grant_types)
-  const input: ClientInput = {
-    name: members.client_name ?? nameless(redirect_uris),
+  const said = members as Record<string, unknown>
+  const input = {
+    // What is null is not said (RFC 7591 §2).
+    ...Object.fromEntries(MEMBERS.map(({ name, member }) => [name, said[member] ?? undefined])),
+    name: said.client_name ?? nameless(redirect_uris),
     type,
-    redirect_uris,
-    post_logout_redirect_uris: members.post_logout_redirect_uris ?? [],
     scopes: scopesOf(members, may, type),
-    homepage_uri: members.client_uri,
-    logo_uri: members.logo_uri,
-    tos_uri: members.tos_uri,
-    policy_uri: members.policy_uri,
-    id_token_signed_response_alg: members.id_token_signed_response_alg ?? undefined,
-  }
+  } as ClientInput
   return { input, grant_types, token_endpoint_auth_method: authMethodOf(members) }
 }
 
 /** What the client is told it is registered as (RFC 7591 §3.2.1), without its credentials. */
 export function clientInformation(client: Told): Record<string, unknown> {
-  const { homepage_uri, logo_uri, tos_uri, policy_uri } = client
-  const addresses = Object.entries({ client_uri: homepage_uri, logo_uri, tos_uri, policy_uri })
+  const said = MEMBERS.filter(({ name }) => client[name] !== null)
   return {
     client_id: client.id,
     client_id_issued_at: Math.floor(client.created_at.getTime() / 1000),
-    client_name: client.name,
     application_type: client.type === 'native' || client.type === 'device' ? 'native' : 'web',
-    redirect_uris: client.redirect_uris,
-    post_logout_redirect_uris: client.post_logout_redirect_uris,
     token_endpoint_auth_method: client.token_endpoint_auth_method,
     grant_types: client.grant_types,
     response_types: client.grant_types.includes('authorization_code') ? ['code'] : [],
     scope: client.scopes.join(' '),
-    id_token_signed_response_alg: client.id_token_signed_response_alg,
-    ...Object.fromEntries(addresses.filter(([, uri]) => uri)),
+    ...Object.fromEntries(said.map(({ name, member }) => [member, client[name]])),
   }
 }
 
@@ -131,7 +125,12 @@ export function asRegistrationError({ field, problem }: InvalidMetadata): {
   error_description: string
 } {
   const error = field === 'redirect_uris' ? 'invalid_redirect_uri' : 'invalid_client_metadata'
-  return { error, error_description: asciiText(`${MEMBER[field] ?? field}: ${problem}`) }
+  return { error, error_description: asciiText(`${memberOf(field)}: ${problem}`) }
+}
+
+function memberOf(field: string): string {
+  if (field === 'type') return 'application_type'
+  return (FIELDS[field as FieldName] as Field | undefined)?.rfc7591 ?? field
 }
 
 /** Text as an error_description may hold it: RFC 6749 §5.2 leaves out quotes, backslashes and everything beyond ASCII. */
@@ -140,14 +139,6 @@ export function asciiText(text: string): string {
     .replaceAll('"', "'")
     .replaceAll('\\', '/')
     .replace(/[^\x20-\x7e]/gu, '?')
-}
-
-// What our rules call by another name.
-const MEMBER: Record<string, string> = {
-  name: 'client_name',
-  type: 'application_type',
-  homepage_uri: 'client_uri',
-  scopes: 'scope',
 }
 
 // RFC 7591 §3.2.1: what is asked for and cannot be had is left out, and the answer says so. With nothing left it is refused.

@@ -1,13 +1,15 @@
 // Clients that registered themselves: making, reading and changing their own registration, and taking away those that
 // nobody uses. Rules stand in metadata.ts, the words of RFC 7591 in rfc7591.ts.
-import type { Actor, Change } from '../../base/audit-events.ts'
+import type { Actor } from '../../base/audit-events.ts'
 import { SYSTEM } from '../../base/audit-events.ts'
 import { digest, kindOf, newCredential } from '../../base/credentials.ts'
 import { type Db, fragment, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record, recordAll } from '../audit/store.ts'
-import { changedLooks } from '../clients/branding.ts'
-import { type ClientMetadata, InvalidMetadata, validMetadata } from '../clients/metadata.ts'
+import { changedBranding } from '../clients/branding.ts'
+import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_OWN_FIELDS } from '../clients/columns.ts'
+import { type ClientMetadata, fieldsSetBy } from '../clients/fields.ts'
+import { InvalidMetadata, validMetadata } from '../clients/metadata.ts'
 import { hostOf } from '../clients/presentation.ts'
 import { matchingSecret, type StoredSecret } from '../clients/secrets.ts'
 import {
@@ -20,6 +22,7 @@ import {
   knownScopes,
   newClientId,
 } from '../clients/store.ts'
+import { differences } from '../clients/update.ts'
 import { useRegistrationToken } from './initial-access-tokens.ts'
 import { type AuthMethod, type Permission, readMetadata } from './rfc7591.ts'
 
@@ -175,20 +178,21 @@ export async function putRegistration(
 ): Promise<SelfRegistered> {
   const { metadata: m, grant_types, token_endpoint_auth_method, approval } = next
   const client_id = before.id
-  const looks = changedLooks(before, m).length > 0
+  const looks = changedBranding(before, m).length > 0
   const waits = looks && approval
   const client = await one<Client>(
     t,
-    sql`update clients c
-        set name = ${m.name}, type = ${m.type}, redirect_uris = ${m.redirect_uris},
-            post_logout_redirect_uris = ${m.post_logout_redirect_uris}, scopes = ${m.scopes},
-            homepage_uri = ${m.homepage_uri}, logo_uri = ${m.logo_uri}, tos_uri = ${m.tos_uri},
-            policy_uri = ${m.policy_uri}, id_token_signed_response_alg = ${m.id_token_signed_response_alg},
-            verified_at = case when ${looks}::boolean then null else verified_at end,
-            state = case when ${waits}::boolean then 'pending' else state end,
-            version = version + 1
-        where id = ${client_id}
-        returning ${CLIENT_COLUMNS}`,
+    sql`with changed as (
+          update clients c
+          set type = app.type, ${TAKE_OWN_FIELDS},
+              verified_at = case when ${looks}::boolean then null else c.verified_at end,
+              state = case when ${waits}::boolean then 'pending' else c.state end,
+              version = c.version + 1
+          from json_to_record(${JSON.stringify({ id: client_id, ...m })}) as app (${APP_COLUMNS})
+          where c.id = ${client_id}
+          returning c.*
+        )
+        select ${CLIENT_COLUMNS} from changed`,
   )
   await run(
     t,
@@ -198,7 +202,7 @@ export async function putRegistration(
         where client_id = ${client_id}`,
   )
   const after = { ...before, ...client, grant_types, token_endpoint_auth_method }
-  const changes = differences(before, after)
+  const changes = differences<SelfRegistered>(before, after, COMPARED)
   if (changes.length > 0) {
     const fields = changes.map(({ field }) => field)
     await record(t, { type: 'client.changed', client_id, fields, changes, loosened: [] }, itself)
@@ -246,12 +250,6 @@ export function sweepUnused(unusedDays: number): Sweep {
   }
 }
 
-const CLIENT_COLUMNS = fragment`c.id, c.name, c.type, c.redirect_uris, c.post_logout_redirect_uris,
-  array(select s from unnest(c.scopes) s
-        where s not in (select gone.name from resource_scopes gone where gone.removed_at is not null)) as scopes, c.homepage_uri,
-  c.logo_uri, c.tos_uri, c.policy_uri, c.description, c.first_party, c.verified_at, c.verification_fell_at, c.pkce_required,
-  c.id_token_signed_response_alg, c.registered_by, c.state, c.state_reason, c.version, c.last_used_at, c.resource,
-  c.created_at, c.suspended_at`
 const OWN_COLUMNS = fragment`r.grant_types, r.token_endpoint_auth_method, r.allowed_scopes, r.allowed_client_credentials`
 
 /** What may be asked for here. A scope that is gone since is no reason to refuse those that are left. */
@@ -286,28 +284,15 @@ async function checkIdentity(db: Db, client: Client, body: unknown): Promise<voi
   }
 }
 
-const FIELDS = [
-  'name',
+// What changes when an app changes itself: what it says, and what follows from that.
+const COMPARED = [
   'type',
-  'redirect_uris',
-  'post_logout_redirect_uris',
-  'scopes',
-  'homepage_uri',
-  'logo_uri',
-  'tos_uri',
-  'policy_uri',
-  'id_token_signed_response_alg',
+  ...fieldsSetBy('itself'),
   'state',
   'verified_at',
   'grant_types',
   'token_endpoint_auth_method',
 ] as const
-
-function differences(before: SelfRegistered, after: SelfRegistered): Change[] {
-  return FIELDS.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])).map(
-    (field) => ({ field, from: before[field], to: after[field] }),
-  )
-}
 
 /** What {@link unusedApps} are looked for. */
 export interface UnusedFilter {

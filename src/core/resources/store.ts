@@ -6,7 +6,8 @@ import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isPlainName } from '../../base/printable.ts'
 import { type Db, isUniqueViolation, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
-import { APP_TYPES, InvalidMetadata } from '../clients/metadata.ts'
+import { APP_TYPES } from '../clients/kinds.ts'
+import { InvalidMetadata } from '../clients/metadata.ts'
 import { type Client, createResourceServerClient } from '../clients/store.ts'
 
 /** A scope of an API, with what the consent page says about it. */

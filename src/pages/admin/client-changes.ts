@@ -1,5 +1,6 @@
 // Deciding about a change of an approved app, as an administrator: the page shows what was and what would be.
 
+import { labelOf } from '../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import {
   approveChange,
@@ -17,7 +18,7 @@ import { seeOther, takeNotice } from '../../http/notice.ts'
 import { isUuid } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { differenceView, LABELS } from '../shared/labels.ts'
+import { differenceView } from '../shared/labels.ts'
 
 type Errors = Record<string, string>
 
@@ -71,7 +72,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         } catch (error) {
           if (error instanceof ChangeOutdated) return show(ctx, APPROVE, { form: outdated(error) }, 409)
           if (!(error instanceof InvalidMetadata)) throw error
-          const field = LABELS[error.field.split('.')[0]!] ?? error.field
+          const field = labelOf(error.field.split('.')[0]!)
           const form = `It cannot be approved, because the rules do not allow it: ${field} ${error.problem}.`
           return show(ctx, APPROVE, { form }, 422)
         }
@@ -126,6 +127,6 @@ function rejectPage(typed: string) {
 }
 
 function outdated({ fields }: ChangeOutdated): string {
-  const names = fields.map((field) => LABELS[field] ?? field).join(', ')
+  const names = fields.map((field) => labelOf(field)).join(', ')
   return `The app was changed since this was asked for: ${names}. Reject it with a reason; its owners can ask for it anew.`
 }

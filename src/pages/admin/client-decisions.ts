@@ -2,6 +2,7 @@
 import type { Actor } from '../../base/audit-events.ts'
 import { digest } from '../../base/credentials.ts'
 import { isDocumentId } from '../../core/clients/document-url.ts'
+import { fieldsSetBy, labelOf } from '../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { findOwners } from '../../core/clients/owners.ts'
 import { appView } from '../../core/clients/presentation.ts'
@@ -30,7 +31,6 @@ import { isUuid, pageOf as pageOfRows, queryText, withQuery } from '../../http/q
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { LABELS } from '../shared/labels.ts'
 
 /** What a step says before, does, and says afterwards. */
 interface Step {
@@ -412,21 +412,10 @@ interface Fact {
 }
 
 async function factsOf(db: Pool, app: Client): Promise<Fact[]> {
-  const fields = [
-    'name',
-    'description',
-    'homepage_uri',
-    'logo_uri',
-    'policy_uri',
-    'tos_uri',
-    'redirect_uris',
-    'post_logout_redirect_uris',
-    'scopes',
-  ] as const
   const owners = await findOwners(db, app.id)
   return [
-    ...fields.map((field) => ({
-      label: LABELS[field] ?? field,
+    ...fieldsSetBy('developer').map((field) => ({
+      label: labelOf(field),
       lines: [app[field] ?? []].flat().filter(Boolean),
     })),
     { label: 'Owners', lines: owners.map(({ name, email }) => `${name} (${email})`) },

@@ -1,6 +1,7 @@
 // Registering an app and changing one, as an administrator: the same rules as at every other door.
 import { z } from 'zod'
-import { ID_TOKEN_ALGS, InvalidMetadata } from '../../core/clients/metadata.ts'
+import { ID_TOKEN_ALGS } from '../../core/clients/fields.ts'
+import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { type Client, createClient, findClient } from '../../core/clients/store.ts'
 import { type ClientChange, updateClient, VersionConflict } from '../../core/clients/update.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'

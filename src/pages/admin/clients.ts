@@ -2,7 +2,7 @@
 
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isDocumentId } from '../../core/clients/document-url.ts'
-import { APP_TYPES } from '../../core/clients/metadata.ts'
+import { APP_TYPES } from '../../core/clients/kinds.ts'
 import { findOwners } from '../../core/clients/owners.ts'
 import { findChange } from '../../core/clients/pending-changes.ts'
 import { appView, hostOf } from '../../core/clients/presentation.ts'

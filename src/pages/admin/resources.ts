@@ -1,6 +1,7 @@
 // APIs, their scopes and how they want their tokens, as administrators keep them. Their secrets: admin-secrets.ts.
 import { z } from 'zod'
-import { APP_TYPES, InvalidMetadata } from '../../core/clients/metadata.ts'
+import { APP_TYPES } from '../../core/clients/kinds.ts'
+import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'
 import {
   type AppKind,

@@ -1,5 +1,6 @@
 // Registering an app and changing one, as its developer: the same rules and the same form as at the other doors.
 
+import { labelOf } from '../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { MOST_APPS, TooManyApps } from '../../core/clients/owners.ts'
 import { findChange, valuesOf as valuesOfChange } from '../../core/clients/pending-changes.ts'
@@ -24,7 +25,6 @@ import {
   sentValues,
   versionField,
 } from '../shared/client-form.ts'
-import { LABELS } from '../shared/labels.ts'
 import { type DeveloperParts, getOwnApp } from './own-client.ts'
 
 const newForm = appForm.extend(kindField)
@@ -138,7 +138,7 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
           const changed = await changeOwnApp(db, app.id, change, version, reception, actingUser(ctx))
           if (!changed) throw new NotFound('There is no such app, or it is not yours.')
           const { client, held } = changed
-          const fields = held.map(({ field }) => LABELS[field] ?? field).join(', ')
+          const fields = held.map(({ field }) => labelOf(field)).join(', ')
           const same = client.version === version
           seeOther(ctx, `/developer/apps/${app.id}`, {
             heading: same ? `${client.name} is as it was.` : `${client.name} was changed.`,

@@ -1,7 +1,7 @@
 // The programs of the quick start: templates in snippets/, filled with what an app is. A value goes in as a literal of the
 // program's language, so that nothing in it can be anything but text. It knows no page.
 import { readFileSync } from 'node:fs'
-import type { ClientType } from '../../core/clients/metadata.ts'
+import type { ClientType } from '../../core/clients/kinds.ts'
 
 /** What a program is filled with. */
 export interface SnippetFacts {

@@ -4,13 +4,14 @@ import type { Context } from 'koa'
 import { z } from 'zod'
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import { OPENID_HINTS, OPENID_SCOPES } from '../../base/openid-scopes.ts'
-import { APP_TYPES, type InvalidMetadata } from '../../core/clients/metadata.ts'
+import { FIELDS, labelOf } from '../../core/clients/fields.ts'
+import { APP_TYPES } from '../../core/clients/kinds.ts'
+import type { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Client } from '../../core/clients/store.ts'
 import type { ClientChange } from '../../core/clients/update.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { ResourceScope } from '../../core/resources/store.ts'
 import { sentText } from '../../http/form.ts'
-import { LABELS } from './labels.ts'
 
 const lines = z
   .string()
@@ -120,7 +121,7 @@ export function longText(ctx: Context, field: string): string {
 export function errorsOf({ field, problem }: InvalidMetadata): Record<string, string> {
   // The entries of a list are named by their place: redirect_uris.0
   const [name = 'form'] = field.split('.')
-  return { [name in LABELS ? name : 'form']: `${LABELS[name] ?? name}: ${problem}.` }
+  return { [name === 'type' || name in FIELDS ? name : 'form']: `${labelOf(name)}: ${problem}.` }
 }
 
 /** What the page says to whoever edited an app that somebody else changed meanwhile. */
@@ -130,7 +131,7 @@ export function conflictText(stands: object, typed: ClientChange): string {
     const text = Array.isArray(mine) && field !== 'scopes' ? mine.join('\n') : mine
     return JSON.stringify(text) !== JSON.stringify(now[field])
   })
-  const names = different.map(([field]) => LABELS[field] ?? field).join(', ')
+  const names = different.map(([field]) => labelOf(field)).join(', ')
   return `Somebody else changed this app meanwhile. What you typed is kept below and was not saved; it differs from what stands now in: ${names || 'nothing'}. Send it again to overwrite that.`
 }
 

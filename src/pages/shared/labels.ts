@@ -1,5 +1,6 @@
 // What of a registration is said in words on the pages of developers and administrators. It knows no storage and no page.
 import type { Change } from '../../base/audit-events.ts'
+import { labelOf } from '../../core/clients/fields.ts'
 import type { SecretRow } from '../../core/clients/secrets.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { when } from '../../http/time.ts'
@@ -21,22 +22,6 @@ export const STATE_WORDS = {
   suspended: 'Suspended',
   rejected: 'Rejected',
 } as const
-
-/** Fields of a registration, as forms call them. */
-export const LABELS: Record<string, string> = {
-  name: 'Name',
-  type: 'Kind',
-  description: 'Description',
-  homepage_uri: 'Web page',
-  logo_uri: 'Logo',
-  policy_uri: 'Privacy policy',
-  tos_uri: 'Terms',
-  redirect_uris: 'Redirect URIs',
-  post_logout_redirect_uris: 'After signing out',
-  scopes: 'Scopes',
-  first_party: 'First party',
-  pkce_required: 'PKCE',
-}
 
 /** The chip that says how an app stands. */
 export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
@@ -64,7 +49,7 @@ export function differenceView(changes: Change[]) {
   return changes.map(({ field, from, to }) => {
     const [before, after] = [entries(from), entries(to)]
     return {
-      label: LABELS[field] ?? field,
+      label: labelOf(field),
       from: before.map((text) => ({ text, is_logo: isLogo(field, text), goes: !after.includes(text) })),
       to: after.map((text) => ({ text, is_logo: isLogo(field, text), is_new: !before.includes(text) })),
     }

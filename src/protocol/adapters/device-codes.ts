@@ -1,6 +1,6 @@
 // Device codes, as the provider stores them: named by their value by the device, by what was typed by the person.
 import { type AdapterPayload, errors } from 'oidc-provider'
-import { DEVICE_INTERVAL_SECONDS } from '../../core/clients/metadata.ts'
+import { DEVICE_INTERVAL_SECONDS } from '../../core/clients/kinds.ts'
 import { deviceRequest } from '../rules/prompts.ts'
 import {
   findByUserCode,

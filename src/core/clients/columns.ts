@@ -1,0 +1,47 @@
+// The columns of registrations, in pieces of statements that follow from the table of fields.
+import { Fragment } from '../../db/pool.ts'
+import { FIELD_NAMES, FIELDS, type FieldName, fieldsSetBy } from './fields.ts'
+
+const POSTGRES = { text: 'text', address: 'text', list: 'text[]', flag: 'boolean', choice: 'text' } as const
+
+/** The fields of a registration, as a statement lists them. */
+export const FIELD_COLUMNS = new Fragment(FIELD_NAMES.join(', '))
+
+/** A registration in JSON, as Postgres reads it. */
+export const APP_COLUMNS = new Fragment(
+  ['id text', 'type text', ...FIELD_NAMES.map((name) => `${name} ${POSTGRES[FIELDS[name].shape]}`)].join(
+    ', ',
+  ),
+)
+
+/** All fields take the values of `app`. */
+export const TAKE_FIELDS = taking(FIELD_NAMES)
+
+/** The fields that an app may say of itself take the values of `app`. */
+export const TAKE_OWN_FIELDS = taking(fieldsSetBy('itself'))
+
+const OTHERS = [
+  ...[
+    'verified_at',
+    'verification_fell_at',
+    'registered_by',
+    'state',
+    'state_reason',
+    'version',
+    'last_used_at',
+  ],
+  ...['resource', 'created_at', 'suspended_at'],
+]
+
+// A scope that was removed is none of its scopes, whatever its row still says.
+const LIVING_SCOPES = `array(select s from unnest(scopes) s
+        where s not in (select gone.name from resource_scopes gone where gone.removed_at is not null)) as scopes`
+
+/** The columns of a Client. */
+export const CLIENT_COLUMNS = new Fragment(
+  ['id', 'type', ...FIELD_NAMES.filter((name) => name !== 'scopes'), LIVING_SCOPES, ...OTHERS].join(', '),
+)
+
+function taking(names: FieldName[]): Fragment {
+  return new Fragment(names.map((name) => `${name} = app.${name}`).join(', '))
+}

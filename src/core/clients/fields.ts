@@ -1,0 +1,220 @@
+// THE table of the metadata fields of a client. Columns, checks, forms, JSON, YAML, the words of RFC 7591, what changed, and the
+// options of the command line follow from it: a new field is a migration, an entry here, and a test. The kind of a client is no
+// field: it cannot be changed. What fields mean together is metadata.ts's.
+import { z } from 'zod'
+import { isPlainName } from '../../base/printable.ts'
+import { redirectUriProblem, webAddressProblem } from './addresses.ts'
+import { APP_TYPES, type AppType } from './kinds.ts'
+
+/** Who registers and changes apps: administrators, developers for themselves, and programs by RFC 7591. */
+export type Registrar = 'admin' | 'developer' | 'itself'
+
+/** A field of a registration. Its key is the column, the member of JSON and YAML, and the name in forms. */
+export interface Field {
+  /** How a value is kept: text; an address or null; several texts; yes or no; one of a few texts. */
+  shape: 'text' | 'address' | 'list' | 'flag' | 'choice'
+  /** What may be handed in. Its default is what a registration has that does not say it. */
+  schema: z.ZodType
+  /** What is wrong with one of its texts, beyond the schema; with a right example. */
+  problem?: (text: string, type: AppType) => string | undefined
+  /** Its name in RFC 7591 or OpenID Connect Registration; absent: programs cannot say it. */
+  rfc7591?: string
+  /** A right value, for those who write one. */
+  example: string
+  label: string
+  /** Whoever else hands it in is not listened to, or refused. */
+  setBy: readonly Registrar[]
+  /**
+   * Whether people know an app by it: an approved app waits with a new one for an administrator, and whoever allowed an app that
+   * registered itself is asked again. A new path at the same host is the app's own affair.
+   */
+  branding?: 'any change' | 'another host'
+}
+
+/** What ID tokens may be signed with. */
+export const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
+
+/** Kinds, as a registration names them. */
+export const typeSchema = z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}, e.g. web`)
+
+const EVERYBODY = ['admin', 'developer', 'itself'] as const
+const PEOPLE = ['admin', 'developer'] as const
+
+const addresses = z
+  .array(z.string())
+  .max(20, 'has more than 20 entries; one is enough for most, e.g. https://app.example/callback')
+  .default([])
+const address = z.string().nullish()
+
+/** The fields, in the order of forms and files. */
+export const FIELDS = {
+  name: {
+    shape: 'text',
+    schema: z
+      .string()
+      .trim()
+      .min(1, 'is missing, e.g. "Photo Printer"')
+      .max(80, 'has more than 80 characters, e.g. "Photo Printer"')
+      .refine(isPlainName, 'holds characters that cannot be seen, e.g. "Photo Printer"'),
+    rfc7591: 'client_name',
+    example: 'Photo Printer',
+    label: 'Name',
+    setBy: EVERYBODY,
+    branding: 'any change',
+  },
+  description: {
+    shape: 'text',
+    schema: z
+      .string()
+      .trim()
+      .max(1000, 'has more than 1,000 characters, e.g. "Prints your photos"')
+      .refine(
+        (text) => text === '' || isPlainName(text.replace(/\r?\n/g, ' ')),
+        'holds characters that cannot be seen, e.g. "Prints your photos"',
+      )
+      .default(''),
+    example: 'Prints your photos',
+    label: 'Description',
+    setBy: PEOPLE,
+  },
+  redirect_uris: {
+    shape: 'list',
+    schema: addresses,
+    problem: redirectUriProblem,
+    rfc7591: 'redirect_uris',
+    example: 'https://app.example/callback',
+    label: 'Redirect URIs',
+    setBy: EVERYBODY,
+    branding: 'another host',
+  },
+  post_logout_redirect_uris: {
+    shape: 'list',
+    schema: addresses,
+    problem: redirectUriProblem,
+    rfc7591: 'post_logout_redirect_uris',
+    example: 'https://app.example/',
+    label: 'After signing out',
+    setBy: EVERYBODY,
+  },
+  homepage_uri: {
+    shape: 'address',
+    schema: address,
+    problem: webAddressProblem,
+    rfc7591: 'client_uri',
+    example: 'https://app.example/',
+    label: 'Web page',
+    setBy: EVERYBODY,
+  },
+  logo_uri: {
+    shape: 'address',
+    schema: address,
+    problem: webAddressProblem,
+    rfc7591: 'logo_uri',
+    example: 'https://app.example/logo.png',
+    label: 'Logo',
+    setBy: EVERYBODY,
+    branding: 'any change',
+  },
+  policy_uri: {
+    shape: 'address',
+    schema: address,
+    problem: webAddressProblem,
+    rfc7591: 'policy_uri',
+    example: 'https://app.example/privacy',
+    label: 'Privacy policy',
+    setBy: EVERYBODY,
+  },
+  tos_uri: {
+    shape: 'address',
+    schema: address,
+    problem: webAddressProblem,
+    rfc7591: 'tos_uri',
+    example: 'https://app.example/terms',
+    label: 'Terms',
+    setBy: EVERYBODY,
+  },
+  scopes: {
+    shape: 'list',
+    // Without it a registration has what its kind has (metadata.ts).
+    schema: z.array(z.string()).max(100, 'has more than 100 entries, e.g. openid alone will do').optional(),
+    rfc7591: 'scope',
+    example: 'openid profile',
+    label: 'Scopes',
+    setBy: EVERYBODY,
+  },
+  id_token_signed_response_alg: {
+    shape: 'choice',
+    schema: z.enum(ID_TOKEN_ALGS, `must be one of ${ID_TOKEN_ALGS.join(', ')}, e.g. RS256`).default('RS256'),
+    rfc7591: 'id_token_signed_response_alg',
+    example: 'RS256',
+    label: 'ID tokens signed with',
+    setBy: ['admin', 'itself'],
+  },
+  first_party: {
+    shape: 'flag',
+    schema: z.boolean().default(false),
+    example: 'false',
+    label: 'First party',
+    setBy: ['admin'],
+  },
+  pkce_required: {
+    shape: 'flag',
+    schema: z.boolean().default(true),
+    example: 'true',
+    label: 'PKCE',
+    setBy: ['admin'],
+  },
+} as const satisfies Record<string, Field>
+
+type Fields = typeof FIELDS
+
+/** The name of a field. */
+export type FieldName = keyof Fields
+
+/** The names of all fields, in their order. */
+export const FIELD_NAMES = Object.keys(FIELDS) as FieldName[]
+
+/** The schemas of the fields, and of the kind. */
+export const schemas = { ...mapFields(({ schema }) => schema), type: typeSchema } as {
+  type: typeof typeSchema
+} & { [Name in FieldName]: Fields[Name]['schema'] }
+
+/** What a caller hands in; everything but name and type may be left out. */
+export type ClientInput = z.input<z.ZodObject<typeof schemas>>
+
+/** What a registration says, once it is checked. */
+export type ClientMetadata = { type: AppType } & {
+  [Name in FieldName]: Fields[Name]['shape'] extends 'address'
+    ? string | null
+    : Exclude<z.output<Fields[Name]['schema']>, undefined>
+}
+
+/** Something of each field, by its name. */
+export function mapFields<T>(of: (field: Field, name: FieldName) => T): Record<FieldName, T> {
+  const entries = FIELD_NAMES.map((name) => [name, of(FIELDS[name], name)])
+  return Object.fromEntries(entries) as Record<FieldName, T>
+}
+
+/** The name of a field that somebody may set. */
+export type FieldSetBy<Who extends Registrar> = {
+  [Name in FieldName]: Who extends Fields[Name]['setBy'][number] ? Name : never
+}[FieldName]
+
+/** The names of the fields that somebody may set. */
+export function fieldsSetBy<Who extends Registrar>(who: Who): FieldSetBy<Who>[] {
+  return FIELD_NAMES.filter((name) => (FIELDS[name] as Field).setBy.includes(who)) as FieldSetBy<Who>[]
+}
+
+/** Those of the values that are said, and that are among these fields; whatever else was handed in is not looked at. */
+export function pickFields<Name extends FieldName, Values extends { [_ in Name]?: unknown }>(
+  values: Values,
+  names: readonly Name[],
+): Pick<Values, Name> {
+  const said = names.filter((name) => values[name] !== undefined)
+  return Object.fromEntries(said.map((name) => [name, values[name]])) as Pick<Values, Name>
+}
+
+/** What a field is called on pages. */
+export function labelOf(name: string): string {
+  return name === 'type' ? 'Kind' : (FIELDS[name as FieldName]?.label ?? name)
+}

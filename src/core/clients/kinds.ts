@@ -1,0 +1,21 @@
+// Kinds of client: what each can keep secret, and whether people are sent back to it. It knows no storage.
+
+/** Kinds of client. A resource_server is an API's own credentials; it can do nothing but introspect. */
+export type ClientType = 'web' | 'spa' | 'native' | 'device' | 'service' | 'resource_server'
+
+/** The kinds that a person or developer registers. */
+export const APP_TYPES = ['web', 'spa', 'native', 'device', 'service'] as const
+
+/** A kind that a person or developer registers. */
+export type AppType = (typeof APP_TYPES)[number]
+
+/** The grant type of a device code. */
+export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
+
+/** How long a device waits before it asks again whether somebody has allowed it (RFC 8628 §3.5). */
+export const DEVICE_INTERVAL_SECONDS = 5
+
+/** Whether people are sent back to an app of this kind. */
+export function hasRedirects(type: string): boolean {
+  return type !== 'service' && type !== 'device'
+}
