@@ -220,11 +220,11 @@ export function tokenView(row: RegistrationToken) {
 }
 
 /** A field as it stands in a registration. */
-function standing({ shape, schema }: Field): z.ZodType {
+function standing({ shape, choices }: Field): z.ZodType {
   if (shape === 'address') return z.string().nullable()
   if (shape === 'list') return z.array(z.string())
   if (shape === 'flag') return z.boolean()
-  return shape === 'choice' && schema instanceof z.ZodDefault ? (schema.unwrap() as z.ZodType) : z.string()
+  return choices ? z.enum(choices) : z.string()
 }
 
 function pick(row: object, names: string[]): Record<string, unknown> {

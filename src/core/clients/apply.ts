@@ -2,7 +2,7 @@
 // every door; it knows no file.
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { type Db, tx } from '../../db/pool.ts'
-import { type ClientInput, FIELD_NAMES, FIELDS, type FieldName, pickFields } from './fields.ts'
+import { type ClientInput, FIELD_NAMES, FIELDS, pickFields, standardOf } from './fields.ts'
 import { hasRedirects } from './kinds.ts'
 import { InvalidMetadata, validMetadata } from './metadata.ts'
 import {
@@ -204,12 +204,9 @@ function isSaid(value: unknown): boolean {
 
 function asWanted(client: Client): Wanted {
   const { id, name, type } = client
-  const said = FIELD_NAMES.filter((field) => !isStandard(field, client[field]))
+  const said = FIELD_NAMES.filter(
+    (field) => JSON.stringify(client[field]) !== JSON.stringify(standardOf(field)),
+  )
   const fields: Partial<ClientInput> = pickFields(client, said)
   return { id, name, type, ...fields } as Wanted
-}
-
-function isStandard(field: FieldName, value: unknown): boolean {
-  const standard = FIELDS[field].schema.safeParse(undefined)
-  return standard.success && JSON.stringify(standard.data ?? null) === JSON.stringify(value)
 }

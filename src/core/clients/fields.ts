@@ -29,7 +29,32 @@ export interface Field {
    * registered itself is asked again. A new path at the same host is the app's own affair.
    */
   branding?: 'any change' | 'another host'
+  form: FormField
+  /** The texts of a choice. */
+  choices?: readonly string[]
+  /** A flag, in words: when it is set, and when it is not. */
+  words?: readonly [yes: string, no: string]
 }
+
+/** How forms ask for a field. Where it has a form for each, developers read what they do not know, and administrators less. */
+export interface FormField {
+  as: 'line' | 'address' | 'area' | 'lines' | 'scopes' | 'choice' | 'check'
+  /** Where a form calls it otherwise. */
+  label?: string | ByAudience
+  hint?: string | ByAudience
+  required?: boolean
+  /** Characters. */
+  most?: number
+  /** Lines of an area. */
+  rows?: number
+  /** The kinds of app that are asked; absent: all. */
+  kinds?: readonly AppType[]
+  /** The only ones who are asked, where others set it on a page of its own. */
+  only?: 'admin'
+}
+
+/** Words for each of those who have forms. */
+export type ByAudience = Partial<Record<'admin' | 'developer', string>>
 
 /** What ID tokens may be signed with. */
 export const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
@@ -39,6 +64,7 @@ export const typeSchema = z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', 
 
 const EVERYBODY = ['admin', 'developer', 'itself'] as const
 const PEOPLE = ['admin', 'developer'] as const
+const WITH_REDIRECTS = ['web', 'spa', 'native'] as const
 
 const addresses = z
   .array(z.string())
@@ -61,6 +87,15 @@ export const FIELDS = {
     label: 'Name',
     setBy: EVERYBODY,
     branding: 'any change',
+    form: {
+      as: 'line',
+      hint: {
+        admin: 'What people read on the consent page.',
+        developer: 'What people read when they are asked to allow it.',
+      },
+      required: true,
+      most: 80,
+    },
   },
   description: {
     shape: 'text',
@@ -76,6 +111,14 @@ export const FIELDS = {
     example: 'Prints your photos',
     label: 'Description',
     setBy: PEOPLE,
+    form: {
+      as: 'area',
+      hint: {
+        admin: 'For administrators.',
+        developer: 'What it does, for the administrators who decide about it.',
+      },
+      most: 1000,
+    },
   },
   redirect_uris: {
     shape: 'list',
@@ -86,6 +129,15 @@ export const FIELDS = {
     label: 'Redirect URIs',
     setBy: EVERYBODY,
     branding: 'another host',
+    form: {
+      as: 'lines',
+      hint: {
+        admin: 'One a line, compared exactly. A service and a device have none.',
+        developer:
+          'Where people are sent back to. One a line, compared character by character. A service and a device have none.',
+      },
+      kinds: WITH_REDIRECTS,
+    },
   },
   post_logout_redirect_uris: {
     shape: 'list',
@@ -95,6 +147,15 @@ export const FIELDS = {
     example: 'https://app.example/',
     label: 'After signing out',
     setBy: EVERYBODY,
+    form: {
+      as: 'lines',
+      hint: {
+        admin: 'Where people may be sent then. One a line.',
+        developer: 'Where people may be sent then, e.g. https://app.example/bye. One a line; may be empty.',
+      },
+      rows: 2,
+      kinds: WITH_REDIRECTS,
+    },
   },
   homepage_uri: {
     shape: 'address',
@@ -104,6 +165,7 @@ export const FIELDS = {
     example: 'https://app.example/',
     label: 'Web page',
     setBy: EVERYBODY,
+    form: { as: 'address', hint: { developer: 'E.g. https://app.example/' } },
   },
   logo_uri: {
     shape: 'address',
@@ -114,6 +176,7 @@ export const FIELDS = {
     label: 'Logo',
     setBy: EVERYBODY,
     branding: 'any change',
+    form: { as: 'address', hint: 'The https address of a square picture.', only: 'admin' },
   },
   policy_uri: {
     shape: 'address',
@@ -123,6 +186,7 @@ export const FIELDS = {
     example: 'https://app.example/privacy',
     label: 'Privacy policy',
     setBy: EVERYBODY,
+    form: { as: 'address', hint: { developer: 'E.g. https://app.example/privacy' } },
   },
   tos_uri: {
     shape: 'address',
@@ -132,6 +196,7 @@ export const FIELDS = {
     example: 'https://app.example/terms',
     label: 'Terms',
     setBy: EVERYBODY,
+    form: { as: 'address', hint: { developer: 'E.g. https://app.example/terms' } },
   },
   scopes: {
     shape: 'list',
@@ -141,6 +206,7 @@ export const FIELDS = {
     example: 'openid profile',
     label: 'Scopes',
     setBy: EVERYBODY,
+    form: { as: 'scopes', label: { admin: 'Scopes of', developer: 'What it may ask for:' } },
   },
   id_token_signed_response_alg: {
     shape: 'choice',
@@ -149,6 +215,8 @@ export const FIELDS = {
     example: 'RS256',
     label: 'ID tokens signed with',
     setBy: ['admin', 'itself'],
+    form: { as: 'choice' },
+    choices: ID_TOKEN_ALGS,
   },
   first_party: {
     shape: 'flag',
@@ -156,6 +224,8 @@ export const FIELDS = {
     example: 'false',
     label: 'First party',
     setBy: ['admin'],
+    form: { as: 'check', label: 'It is our own (first party)', hint: 'People are not asked for consent.' },
+    words: ['Yes: people are not asked', 'No: people are asked'],
   },
   pkce_required: {
     shape: 'flag',
@@ -163,6 +233,13 @@ export const FIELDS = {
     example: 'true',
     label: 'PKCE',
     setBy: ['admin'],
+    form: {
+      as: 'check',
+      label: 'Require PKCE',
+      hint: 'Only an old web app that cannot do PKCE may go without; for all other kinds it is always required.',
+      kinds: ['web'],
+    },
+    words: ['Required (S256)', 'Not required'],
   },
 } as const satisfies Record<string, Field>
 
@@ -212,6 +289,12 @@ export function pickFields<Name extends FieldName, Values extends { [_ in Name]?
 ): Pick<Values, Name> {
   const said = names.filter((name) => values[name] !== undefined)
   return Object.fromEntries(said.map((name) => [name, values[name]])) as Pick<Values, Name>
+}
+
+/** What a registration has that does not say a field; undefined where it has to, and where its kind decides. */
+export function standardOf(name: FieldName): unknown {
+  const { data } = FIELDS[name].schema.safeParse(undefined)
+  return FIELDS[name].shape === 'address' ? null : data
 }
 
 /** What a field is called on pages. */

@@ -1,6 +1,5 @@
 // The apps as administrators find and read them.
 
-import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isDocumentId } from '../../core/clients/document-url.ts'
 import { APP_TYPES } from '../../core/clients/kinds.ts'
 import { findOwners } from '../../core/clients/owners.ts'
@@ -24,6 +23,7 @@ import { pageOf, queryChoice, queryText, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
+import { fieldFacts } from '../shared/client-facts.ts'
 import { differenceView, KIND_WORDS, STATE_WORDS, secretView, stateOf } from '../shared/labels.ts'
 
 // The address of a document, where that is the id of an app.
@@ -106,7 +106,6 @@ export function clientAdmin({
         isDocumentId(client.id) ? findDocument(db, client.id) : undefined,
       ])
       const path = `/admin/clients/${encodeURIComponent(client.id)}`
-      const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
       render(ctx, 'admin/client', {
         done: takeNotice(ctx),
         app: appView(client),
@@ -114,11 +113,8 @@ export function clientAdmin({
           ...client,
           kind: KIND_WORDS[client.type],
           door: DOOR_WORDS[client.registered_by],
-          scopes: client.scopes.map((name) => ({
-            name,
-            api: isOpenidScope(name) ? 'OpenID' : known.get(name),
-          })),
         },
+        facts: fieldFacts(client, apis),
         state: stateOf(client),
         document_read: document && when(document.fetched_at),
         created: when(client.created_at),

@@ -20,7 +20,7 @@ import { isUuid, pageOf, queryPlace, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { scopeChoices } from '../shared/client-form.ts'
+import { scopeChoices } from '../shared/scope-choices.ts'
 
 const PAGE = 25
 const PATH = '/admin/registration-tokens'

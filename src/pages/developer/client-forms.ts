@@ -6,7 +6,7 @@ import { MOST_APPS, TooManyApps } from '../../core/clients/owners.ts'
 import { findChange, valuesOf as valuesOfChange } from '../../core/clients/pending-changes.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { VersionConflict } from '../../core/clients/update.ts'
-import { changeOwnApp, createOwnApp, type OwnChange } from '../../core/ownership/developer-clients.ts'
+import { changeOwnApp, createOwnApp, type OwnInput } from '../../core/ownership/developer-clients.ts'
 import { NotFound } from '../../http/errors.ts'
 import { readForm } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
@@ -14,21 +14,21 @@ import { throttle } from '../../http/throttle.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import {
   type AppValues,
-  appForm,
   appValues,
+  changeOf,
   conflictText,
+  editAppForm,
   errorsOf,
-  KINDS,
-  kindField,
-  NO_VALUES,
-  scopeChoices,
+  formRows,
+  newAppForm,
+  noValues,
   sentValues,
-  versionField,
 } from '../shared/client-form.ts'
+import { scopeChoices } from '../shared/scope-choices.ts'
 import { type DeveloperParts, getOwnApp } from './own-client.ts'
 
-const newForm = appForm.extend(kindField)
-const editForm = appForm.extend(versionField)
+const newForm = newAppForm('developer')
+const editForm = editAppForm('developer')
 
 type Errors = Record<string, string>
 
@@ -50,7 +50,7 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
         ...page,
         errors,
         waits: reception.approval,
-        kinds: KINDS,
+        fields: formRows('developer', { values: page.values, errors }, page.app?.type),
         apis: await scopeChoices(resources, page.values.scopes, 'developer'),
       },
       status,
@@ -89,16 +89,16 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
 
   return {
     register: {
-      show: (ctx: SignedIn) => showNew(ctx, NO_VALUES),
+      show: (ctx: SignedIn) => showNew(ctx, noValues()),
 
       async send(ctx: SignedIn): Promise<void> {
         const { values, errors } = readForm(ctx, newForm)
         if (errors) return showNew(ctx, sentValues(ctx), errors, 422)
-        const { scope, ...rest } = values
+        const input = { ...changeOf(values, 'developer', values.type), type: values.type } as OwnInput
         const by = actingUser(ctx)
         await registrations.count(by.id)
         try {
-          const { client, secret } = await createOwnApp(db, { ...rest, scopes: scope }, reception, by)
+          const { client, secret } = await createOwnApp(db, input, reception, by)
           const path = `/developer/apps/${client.id}`
           const next = client.state === 'pending' ? ' It waits for approval.' : ''
           if (secret === undefined) {
@@ -132,8 +132,8 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
         if (errors) {
           return showEdit(ctx, app, { values: sentValues(ctx), version: app.version }, errors, 422)
         }
-        const { version, scope, ...rest } = values
-        const change: OwnChange = { ...rest, scopes: scope }
+        const { version } = values
+        const change = changeOf(values, 'developer', app.type)
         try {
           const changed = await changeOwnApp(db, app.id, change, version, reception, actingUser(ctx))
           if (!changed) throw new NotFound('There is no such app, or it is not yours.')
@@ -147,7 +147,7 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
           })
         } catch (error) {
           if (error instanceof VersionConflict) {
-            const stands = appValues(await withWaiting(error.client))
+            const stands = await withWaiting(error.client)
             const page = { values: sentValues(ctx), version: error.client.version }
             return showEdit(ctx, error.client, page, { form: conflictText(stands, change) }, 409)
           }
@@ -163,7 +163,7 @@ export function developerForms({ db, resources, render, mode }: DeveloperParts) 
 const TOO_MANY = `You look after ${MOST_APPS} apps already, and nobody may look after more. Delete one that is not used, or leave it to its other owners.`
 
 interface FormPage {
-  app?: { name: string; type: string; decided: boolean }
+  app?: { name: string; type: Client['type']; decided: boolean }
   seen_version?: number
   values: AppValues
   action: string

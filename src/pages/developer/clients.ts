@@ -1,6 +1,5 @@
 // A developer's own apps: the list, one app with how it stands, asking again, and deleting it.
 
-import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { findOwners, listOwnApps, MOST_APPS } from '../../core/clients/owners.ts'
 import { findChange, withdrawChange } from '../../core/clients/pending-changes.ts'
 import { appView, hostOf } from '../../core/clients/presentation.ts'
@@ -11,6 +10,7 @@ import { sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { fieldFacts } from '../shared/client-facts.ts'
 import { differenceView, KIND_WORDS, stateOf } from '../shared/labels.ts'
 import { type DeveloperParts, getOwnApp } from './own-client.ts'
 
@@ -43,18 +43,14 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
         findChange(db, client.id),
         resources.all(),
       ])
-      const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
       render(ctx, 'developer/client', {
         done: takeNotice(ctx),
         app: appView(client),
         client: {
           ...client,
           kind: KIND_WORDS[client.type],
-          scopes: client.scopes.map((name) => ({
-            name,
-            api: isOpenidScope(name) ? 'OpenID' : known.get(name),
-          })),
         },
+        facts: fieldFacts(client, apis),
         state: stateOf(client),
         meaning: meaningOf(client),
         change: change && {

@@ -1,54 +1,89 @@
-// The form that says what an app is, for every page that has one: reading it, showing it again, what is wrong at which field.
-// Which fields a page takes, and who may send it, the page knows.
+// The form that says what an app is, for every page that has one: reading it, showing it again, what is wrong at which field. It
+// follows from the table of fields (core/clients/fields.ts). Who may send it, the page knows.
 import type { Context } from 'koa'
 import { z } from 'zod'
-import { isApiScope } from '../../base/admin-api-scopes.ts'
-import { OPENID_HINTS, OPENID_SCOPES } from '../../base/openid-scopes.ts'
-import { FIELDS, labelOf } from '../../core/clients/fields.ts'
-import { APP_TYPES } from '../../core/clients/kinds.ts'
+import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
+import {
+  type ByAudience,
+  FIELD_NAMES,
+  FIELDS,
+  type Field,
+  type FieldName,
+  type FormField,
+  fieldsSetBy,
+  labelOf,
+  mapFields,
+  standardOf,
+} from '../../core/clients/fields.ts'
+import { APP_TYPES, type ClientType } from '../../core/clients/kinds.ts'
 import type { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Client } from '../../core/clients/store.ts'
 import type { ClientChange } from '../../core/clients/update.ts'
-import type { ResourceDirectory } from '../../core/resources/cache.ts'
-import type { ResourceScope } from '../../core/resources/store.ts'
 import { sentText } from '../../http/form.ts'
 
+/** Whose form it is. */
+export type Audience = keyof ByAudience
+
+/** What such a form shows: text, what is ticked, whether it is ticked. */
+export type AppValues = Record<FieldName, FormValue> & { type: string; scopes: string[] }
+
+type FormValue = string | boolean | string[]
+
+/** A field of the form, as the views show it. */
+export interface FormRow {
+  name: string
+  as: FormField['as']
+  label: string
+  hint?: string
+  value: FormValue
+  error?: string
+  rows?: number
+  options?: { value: string; label: string }[]
+  attributes: Record<string, unknown>
+}
+
+/** How a form writes a value down, and reads it. */
+interface Control {
+  shown(value: unknown): FormValue
+  read: z.ZodType
+  attributes?: Record<string, string>
+}
+
+const text = (value: unknown) => String(value ?? '')
+const oneLine = z.string().trim().default('')
 const lines = z
   .string()
   .default('')
-  .transform((text) => text.split(/\r?\n/).map((line) => line.trim()))
+  .transform((all) => all.split(/\r?\n/).map((line) => line.trim()))
   .transform((entries) => entries.filter(Boolean))
 const ticked = z.union([z.string().transform((one) => [one]), z.array(z.string())]).default([])
+// Forms send line ends as two characters.
+const area = z
+  .string()
+  .default('')
+  .transform((all) => all.replaceAll('\r\n', '\n'))
 
-/** What every such form asks for. */
-export const appForm = z.object({
-  name: z.string().default(''),
-  // Forms send line ends as two characters.
-  description: z
-    .string()
-    .default('')
-    .transform((text) => text.replaceAll('\r\n', '\n')),
-  homepage_uri: z.string().trim().default(''),
-  policy_uri: z.string().trim().default(''),
-  tos_uri: z.string().trim().default(''),
-  redirect_uris: lines,
-  post_logout_redirect_uris: lines,
-  scope: ticked,
-})
-
-/** What a form for a new app asks for besides. */
-export const kindField = { type: z.enum(APP_TYPES, 'Choose what it runs as.') }
-
-/** What a form for an app that there is carries along: the version that was seen. */
-export const versionField = {
-  version: z
-    .string()
-    .regex(/^\d{1,9}$/)
-    .transform(Number),
+const CONTROLS: Record<FormField['as'], Control> = {
+  line: { shown: text, read: oneLine, attributes: { type: 'text', autocomplete: 'off' } },
+  address: { shown: text, read: oneLine, attributes: { type: 'url', autocomplete: 'off' } },
+  area: { shown: text, read: area },
+  lines: {
+    shown: (value) => (value as string[]).join('\n'),
+    read: lines,
+    attributes: { spellcheck: 'false', autocapitalize: 'off' },
+  },
+  scopes: { shown: (value) => value as string[], read: ticked },
+  choice: { shown: text, read: z.string().optional() },
+  check: {
+    shown: (value) => value === true,
+    read: z
+      .string()
+      .optional()
+      .transform((sent) => sent !== undefined),
+  },
 }
 
-/** Kinds to choose from. */
-export const KINDS = [
+const KINDS = [
   { value: 'web', label: 'Web: an app with a server' },
   { value: 'spa', label: 'Single-page: an app in the browser only' },
   { value: 'native', label: 'Native: an app on a phone or a computer' },
@@ -56,65 +91,66 @@ export const KINDS = [
   { value: 'service', label: 'Service: a program without people' },
 ]
 
-/** What such a form shows. */
-export interface AppValues {
-  type: string
-  name: string
-  description: string
-  homepage_uri: string
-  policy_uri: string
-  tos_uri: string
-  redirect_uris: string
-  post_logout_redirect_uris: string
-  scopes: string[]
+const KIND_HINT = {
+  admin: undefined,
+  developer: 'It cannot be changed later: it decides whether the app can keep a secret.',
+}
+
+/** What the form for a new app sends; {@link changeOf} reads it. */
+export function newAppForm(audience: Audience) {
+  return z.object({ ...readers(audience), type: z.enum(APP_TYPES, 'Choose what it runs as.') })
+}
+
+/** As {@link newAppForm}, for an app that there is; it carries along the version that was seen. */
+export function editAppForm(audience: Audience) {
+  const version = z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+  return z.object({ ...readers(audience), version })
+}
+
+/** What a form that was read says of an app. @param type its kind: a box that is not shown for it says nothing */
+export function changeOf(sent: object, audience: Audience, type: ClientType): ClientChange {
+  const values = sent as Record<string, unknown>
+  const said = asked(audience).filter((name) => isAsked(name, type) || FIELDS[name].form.as !== 'check')
+  return Object.fromEntries(said.map((name) => [name, values[sentAs(name)]])) as ClientChange
 }
 
 /** A form in which nothing was entered yet. */
-export const NO_VALUES: AppValues = {
-  type: 'web',
-  name: '',
-  description: '',
-  homepage_uri: '',
-  policy_uri: '',
-  tos_uri: '',
-  redirect_uris: '',
-  post_logout_redirect_uris: '',
-  scopes: [...OPENID_SCOPES],
+export function noValues(): AppValues {
+  return {
+    type: 'web',
+    ...shownFields((name) => (name === 'scopes' ? OPENID_SCOPES : standardOf(name))),
+  } as AppValues
 }
-
-const MOST_TEXT = 25_000
 
 /** A registration as the form shows it. */
 export function appValues(client: Client): AppValues {
-  return {
-    ...client,
-    homepage_uri: client.homepage_uri ?? '',
-    policy_uri: client.policy_uri ?? '',
-    tos_uri: client.tos_uri ?? '',
-    redirect_uris: client.redirect_uris.join('\n'),
-    post_logout_redirect_uris: client.post_logout_redirect_uris.join('\n'),
-  }
+  return { type: client.type, ...shownFields((name) => client[name]) } as AppValues
 }
 
 /** The form as it was sent, to be shown again. */
 export function sentValues(ctx: Context): AppValues {
-  const { scope } = (ctx.request.body ?? {}) as { scope?: unknown }
-  return {
-    type: longText(ctx, 'type'),
-    name: longText(ctx, 'name'),
-    description: longText(ctx, 'description'),
-    homepage_uri: longText(ctx, 'homepage_uri'),
-    policy_uri: longText(ctx, 'policy_uri'),
-    tos_uri: longText(ctx, 'tos_uri'),
-    redirect_uris: longText(ctx, 'redirect_uris'),
-    post_logout_redirect_uris: longText(ctx, 'post_logout_redirect_uris'),
-    scopes: [scope ?? []].flat().map(String),
-  }
+  const sent = (ctx.request.body ?? {}) as Record<string, unknown>
+  const values = mapFields(({ form }, name) => {
+    if (form.as === 'scopes') return [sent[sentAs(name)] ?? []].flat().map(String)
+    const typed = sentText(ctx, name, MOST_TEXT)
+    return form.as === 'check' ? typed !== '' : typed
+  })
+  return { type: sentText(ctx, 'type', MOST_TEXT), ...values } as AppValues
 }
 
-/** A field of the form as it was sent. */
-export function longText(ctx: Context, field: string): string {
-  return sentText(ctx, field, MOST_TEXT)
+/** The fields of a form, in their order. @param type the kind of an app that there is; absent: it is chosen, too */
+export function formRows(
+  audience: Audience,
+  { values, errors }: { values: AppValues; errors: Record<string, string> },
+  type?: ClientType,
+): FormRow[] {
+  const rows = asked(audience)
+    .filter((name) => !type || isAsked(name, type))
+    .map((name) => rowOf(name, audience, values[name], errors[name]))
+  return type ? rows : rows.toSpliced(1, 0, kindRow(audience, values.type, errors.type))
 }
 
 /** What is wrong, at its field. */
@@ -125,43 +161,78 @@ export function errorsOf({ field, problem }: InvalidMetadata): Record<string, st
 }
 
 /** What the page says to whoever edited an app that somebody else changed meanwhile. */
-export function conflictText(stands: object, typed: ClientChange): string {
-  const now = stands as Record<string, unknown>
-  const different = Object.entries(typed).filter(([field, mine]) => {
-    const text = Array.isArray(mine) && field !== 'scopes' ? mine.join('\n') : mine
-    return JSON.stringify(text) !== JSON.stringify(now[field])
-  })
-  const names = different.map(([field]) => labelOf(field)).join(', ')
+export function conflictText(stands: Client, typed: ClientChange): string {
+  const now = appValues(stands)
+  const mine = shownFields((name) => (name in typed ? typed[name] : stands[name]))
+  const different = FIELD_NAMES.filter((name) => JSON.stringify(mine[name]) !== JSON.stringify(now[name]))
+  const names = different.map(labelOf).join(', ')
   return `Somebody else changed this app meanwhile. What you typed is kept below and was not saved; it differs from what stands now in: ${names || 'nothing'}. Send it again to overwrite that.`
 }
 
-/** The scopes to tick, by API; those of the Admin API only where an administrator registers the app. */
-export async function scopeChoices(
-  resources: ResourceDirectory,
-  chosen: string[],
-  door: Client['registered_by'],
-) {
-  const scopes = new Set(chosen)
-  const apis = [
-    {
-      name: 'OpenID',
-      scopes: OPENID_HINTS.map(({ name, hint }) => ({ name, sentence: hint, dangerous: false, kinds: null })),
-    },
-    ...(await resources.all()).filter(
-      ({ scopes }) => door === 'admin' || !scopes.some(({ name }) => isApiScope(name)),
-    ),
-  ]
-  return apis.map((api) => ({
-    name: api.name,
-    scopes: api.scopes.map((scope) => ({
-      name: scope.name,
-      hint: hintOf(scope),
-      checked: scopes.has(scope.name),
-    })),
-  }))
+const MOST_TEXT = 25_000
+
+function readers(audience: Audience): object {
+  return Object.fromEntries(
+    asked(audience).map((name) => [sentAs(name), CONTROLS[FIELDS[name].form.as].read]),
+  )
 }
 
-function hintOf({ sentence, dangerous, kinds }: Omit<ResourceScope, 'name' | 'detail'>): string | undefined {
-  const notes = [...(dangerous ? ['dangerous'] : []), ...(kinds ? [`only ${kinds.join(', ')}`] : [])]
-  return sentence ? `${sentence}${notes.length > 0 ? ` (${notes.join('; ')})` : ''}` : undefined
+function asked(audience: Audience): FieldName[] {
+  return fieldsSetBy(audience).filter((name) => {
+    const { only }: FormField = FIELDS[name].form
+    return only === undefined || only === audience
+  })
+}
+
+/** Whether forms ask apps of a kind for a field. */
+export function isAsked(name: FieldName, type: ClientType): boolean {
+  const { kinds }: FormField = FIELDS[name].form
+  return kinds === undefined || (kinds as readonly ClientType[]).includes(type)
+}
+
+// Forms have a box for each scope.
+function sentAs(name: FieldName): string {
+  return name === 'scopes' ? 'scope' : name
+}
+
+function shownFields(of: (name: FieldName) => unknown) {
+  return mapFields(({ form }, name) => CONTROLS[form.as].shown(of(name)))
+}
+
+function rowOf(name: FieldName, audience: Audience, value: FormValue, error?: string): FormRow {
+  const { form, label }: Field = FIELDS[name]
+  const { required, most: maxlength, rows } = form
+  return {
+    name,
+    as: form.as,
+    label: wordsFor(audience, form.label) ?? label,
+    hint: wordsFor(audience, form.hint),
+    value,
+    error,
+    rows,
+    options: optionsOf(FIELDS[name]),
+    attributes: { ...CONTROLS[form.as].attributes, required, maxlength },
+  }
+}
+
+function kindRow(audience: Audience, value: string, error?: string): FormRow {
+  const label = labelOf('type')
+  return {
+    name: 'type',
+    as: 'choice',
+    label,
+    hint: KIND_HINT[audience],
+    value,
+    error,
+    options: KINDS,
+    attributes: {},
+  }
+}
+
+function optionsOf({ choices }: Field) {
+  return choices?.map((value) => ({ value, label: value }))
+}
+
+function wordsFor(audience: Audience, words: string | ByAudience | undefined): string | undefined {
+  return typeof words === 'string' ? words : words?.[audience]
 }

@@ -1,0 +1,32 @@
+// What a registration says, field by field, for the pages of an app. It follows from the table of fields.
+import { isOpenidScope } from '../../base/openid-scopes.ts'
+import { FIELD_NAMES, FIELDS, type Field } from '../../core/clients/fields.ts'
+import type { Client } from '../../core/clients/store.ts'
+import type { Resource } from '../../core/resources/store.ts'
+import { isAsked } from './client-form.ts'
+
+/** A field as it stands. */
+export interface FieldFact {
+  label: string
+  as: 'text' | 'link' | 'codes' | 'scopes' | 'word'
+  /** `title` is the API of a scope. */
+  entries: { text: string; title?: string }[]
+}
+
+/** The fields of an app but its name, which is the page's heading. What is not said is left out, but for lists of its kind. */
+export function fieldFacts(client: Client, apis: Pick<Resource, 'name' | 'scopes'>[]): FieldFact[] {
+  const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
+  const titleOf = (scope: string) => (isOpenidScope(scope) ? 'OpenID' : known.get(scope))
+  return FIELD_NAMES.filter((name) => name !== 'name').flatMap((name) => {
+    const field: Field = FIELDS[name]
+    const texts = field.words
+      ? [field.words[client[name] ? 0 : 1]]
+      : [client[name] ?? []].flat().map(String).filter(Boolean)
+    const isLeftOut = texts.length === 0 && (field.shape !== 'list' || !isAsked(name, client.type))
+    const as = name === 'scopes' ? 'scopes' : AS[field.shape]
+    const entries = texts.map((text) => (as === 'scopes' ? { text, title: titleOf(text) } : { text }))
+    return isLeftOut ? [] : [{ label: field.label, as, entries }]
+  })
+}
+
+const AS = { text: 'text', address: 'link', list: 'codes', flag: 'word', choice: 'word' } as const
