@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Change } from '../base/audit-events.ts'
 import { isDocumentId } from '../core/clients/document-url.ts'
-import { type ClientInput, ID_TOKEN_ALGS } from '../core/clients/fields.ts'
+import type { ClientInput } from '../core/clients/fields.ts'
 import { APP_TYPES } from '../core/clients/kinds.ts'
 import { approveChange, ChangeOutdated, findChange, rejectChange } from '../core/clients/pending-changes.ts'
 import { hostOf } from '../core/clients/presentation.ts'
@@ -18,11 +18,12 @@ import {
   resumeClient,
   suspendClient,
 } from '../core/clients/store.ts'
-import { type ClientChange, updateClient, VersionConflict } from '../core/clients/update.ts'
+import { updateClient, VersionConflict } from '../core/clients/update.ts'
 import { unblockDocument } from '../core/registration/metadata-documents.ts'
 import { type Db, tx } from '../db/pool.ts'
 import { addApply } from './apply.ts'
 import { confirm } from './ask.ts'
+import { changeFrom, fieldOptions, fieldsFrom, shownFields } from './client-fields.ts'
 import {
   answering,
   group,
@@ -42,23 +43,10 @@ import { fields, printable, table } from './table.ts'
 export function addClients(program: Command): void {
   const clients = group(program, 'clients', 'the apps and services that may ask for access')
 
-  leaf(clients, 'create', 'register an app; prints its id and, this once, its secret')
-    .requiredOption('--name <name>', 'what people read on the consent page')
+  const made = leaf(clients, 'create', 'register an app; prints its id and, this once, its secret')
     .addOption(new Option('--type <type>', 'what it runs as').choices(APP_TYPES).makeOptionMandatory())
-    .option('--redirect-uri <uri...>', 'where people are sent back to; compared exactly')
-    .option('--post-logout-redirect-uri <uri...>', 'where people may be sent after signing out')
-    .option('--scope <scope...>', 'what it may ask for (default: the OpenID scopes; none for a service)')
-    .option('--homepage <uri>', 'its web page')
-    .option('--logo <uri>', 'its logo')
-    .option('--policy <uri>', 'its privacy policy')
-    .option('--terms <uri>', 'its terms')
-    .option('--description <text>', 'for administrators')
-    .option('--first-party', 'it is your own: people are not asked for consent')
-    .option('--no-pkce', 'do not require PKCE of this web app')
-    .addOption(
-      new Option('--id-token-alg <alg>', 'what its ID tokens are signed with').choices(ID_TOKEN_ALGS),
-    )
     .action(answering(create))
+  for (const option of fieldOptions(true)) made.addOption(option)
 
   paged(leaf(clients, 'list', 'list clients, oldest first'), 'client').action(answering(list))
 
@@ -125,52 +113,20 @@ export function addClients(program: Command): void {
 }
 
 function addUpdate(clients: Command): void {
-  leaf(clients, 'update', 'change an app; what is not named stays. An empty value takes an address away')
+  const changed = leaf(
+    clients,
+    'update',
+    'change an app; what is not named stays. An empty value takes an address away',
+  )
     .argument('<id>')
-    .option('--name <name>', 'what people read on the consent page')
-    .option('--description <text>', 'for administrators')
-    .option('--redirect-uri <uri...>', 'where people are sent back to; all of them')
-    .option('--post-logout-redirect-uri <uri...>', 'where people may be sent after signing out; all of them')
-    .option('--scope <scope...>', 'what it may ask for; all of them')
-    .option('--homepage <uri>', 'its web page')
-    .option('--logo <uri>', 'its logo')
-    .option('--policy <uri>', 'its privacy policy')
-    .option('--terms <uri>', 'its terms')
-    .option('--first-party', 'it is your own: people are not asked for consent')
-    .option('--no-first-party', 'it is not: people are asked')
-    .option('--pkce', 'require PKCE')
-    .option('--no-pkce', 'do not require PKCE of this web app')
-    .addOption(
-      new Option('--id-token-alg <alg>', 'what its ID tokens are signed with').choices(ID_TOKEN_ALGS),
-    )
     .option('--if-version <n>', 'only if it still has this version', version)
     .action(answering(update))
+  for (const option of fieldOptions(false)) changed.addOption(option)
 }
 
-interface Update extends Partial<Omit<Create, 'type'>> {
-  description?: string
-  policy?: string
-  terms?: string
-  ifVersion?: number
-}
-
-function update(id: string, options: Update) {
-  const change: ClientChange = {
-    name: options.name,
-    description: options.description,
-    redirect_uris: options.redirectUri?.filter(Boolean),
-    post_logout_redirect_uris: options.postLogoutRedirectUri?.filter(Boolean),
-    scopes: words(options.scope),
-    homepage_uri: options.homepage,
-    logo_uri: options.logo,
-    policy_uri: options.policy,
-    tos_uri: options.terms,
-    first_party: options.firstParty,
-    pkce_required: options.pkce,
-    id_token_signed_response_alg: options.idTokenAlg,
-  }
+function update(id: string, options: Seen) {
   return withStores(async ({ db, by }) => {
-    const client = await updateClient(db, id, change, by, options.ifVersion).catch(notMovedOn)
+    const client = await updateClient(db, id, changeFrom(options), by, options.ifVersion).catch(notMovedOn)
     if (!client) throw missing(id)
     return { json: client, text: fields(shown(client)) }
   })
@@ -318,43 +274,10 @@ function endSecret(id: string, secret_id: string) {
   })
 }
 
-interface Create {
-  name: string
-  type: ClientInput['type']
-  redirectUri?: string[]
-  postLogoutRedirectUri?: string[]
-  scope?: string[]
-  homepage?: string
-  logo?: string
-  policy?: string
-  terms?: string
-  description?: string
-  firstParty?: boolean
-  pkce: boolean
-  idTokenAlg?: ClientInput['id_token_signed_response_alg']
-}
-
-function create(options: Create) {
+function create({ type, ...options }: { type: ClientInput['type'] }) {
   return withStores(async ({ db, by }) => {
-    const { client, secret } = await createClient(
-      db,
-      {
-        name: options.name,
-        type: options.type,
-        redirect_uris: options.redirectUri,
-        post_logout_redirect_uris: options.postLogoutRedirectUri,
-        scopes: words(options.scope),
-        homepage_uri: options.homepage,
-        logo_uri: options.logo,
-        policy_uri: options.policy,
-        tos_uri: options.terms,
-        description: options.description,
-        first_party: !!options.firstParty,
-        pkce_required: options.pkce,
-        id_token_signed_response_alg: options.idTokenAlg,
-      },
-      by,
-    )
+    const input = { ...fieldsFrom(options), type } as ClientInput
+    const { client, secret } = await createClient(db, input, by)
     return {
       json: { ...client, secret: secret ?? null },
       text: fields([...shown(client), ...shownSecret(secret)]),
@@ -460,10 +383,6 @@ function keepsNone(client: Client): Refused {
   return new Refused(`${called(client)} is a ${client.type} client: it keeps no secret`)
 }
 
-function words(texts: string[] | undefined): string[] | undefined {
-  return texts?.flatMap((text) => text.split(/\s+/)).filter(Boolean)
-}
-
 function version(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('It is the version that clients show prints.')
@@ -502,17 +421,8 @@ function shown(client: Client): [string, unknown][] {
     ...(client.state_reason ? ([['reason', client.state_reason]] as [string, unknown][]) : []),
     ['version', client.version],
     ['registered by', registeredBy(client)],
-    ['redirect URIs', client.redirect_uris],
-    ['after sign-out', client.post_logout_redirect_uris],
-    ['scopes', client.scopes],
-    ['homepage', client.homepage_uri],
-    ['logo', client.logo_uri],
-    ['terms', client.tos_uri],
-    ['privacy', client.policy_uri],
-    ['first party', client.first_party],
     ['verified', client.verified_at],
-    ['PKCE required', client.pkce_required],
-    ['ID tokens signed with', client.id_token_signed_response_alg],
+    ...shownFields(client),
     ...(client.resource ? ([['introspects', client.resource]] as [string, unknown][]) : []),
     ['created', client.created_at],
   ]

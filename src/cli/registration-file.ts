@@ -4,8 +4,7 @@ import { open } from 'node:fs/promises'
 import { type Document, isCollection, isMap, isNode, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import type { Wanted } from '../core/clients/apply.ts'
-import { ID_TOKEN_ALGS } from '../core/clients/fields.ts'
-import { APP_TYPES } from '../core/clients/kinds.ts'
+import { type Field, mapFields, typeSchema } from '../core/clients/fields.ts'
 import { Refused } from './command.ts'
 
 /** A file that was read. */
@@ -20,29 +19,16 @@ const MOST_APPS = 2_000
 
 const text = z.string('must be text')
 const texts = z.array(text, 'must be a list of texts')
-const address = text.nullable()
+const flag = z.boolean('must be true or false')
+
+// What its value means, and whether it may be so, the rules of every door say afterwards: of all apps at once.
+function inFile({ shape, choices, example }: Field): z.ZodType {
+  if (choices) return z.enum(choices, `must be one of ${choices.join(', ')}, e.g. ${example}`)
+  return { text, address: text.nullable(), list: texts, flag, choice: text }[shape]
+}
 
 const app = z
-  .strictObject({
-    id: text,
-    absent: z.boolean('must be true or false'),
-    name: text,
-    type: z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}, e.g. web`),
-    description: text,
-    homepage_uri: address,
-    logo_uri: address,
-    policy_uri: address,
-    tos_uri: address,
-    redirect_uris: texts,
-    post_logout_redirect_uris: texts,
-    scopes: texts,
-    first_party: z.boolean('must be true or false'),
-    pkce_required: z.boolean('must be true or false'),
-    id_token_signed_response_alg: z.enum(
-      ID_TOKEN_ALGS,
-      `must be one of ${ID_TOKEN_ALGS.join(', ')}, e.g. RS256`,
-    ),
-  })
+  .strictObject({ id: text, absent: flag, type: typeSchema, ...mapFields(inFile) })
   .partial()
   .required({ id: true })
 

@@ -4,7 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from '@jest/globals'
+import { Option } from 'commander'
 import { SYSTEM } from '../../src/base/audit-events.ts'
+import { FIELDS, type Field, type FieldName, labelOf } from '../../src/core/clients/fields.ts'
 import { createRegistrationToken } from '../../src/core/registration/initial-access-tokens.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { ALL, tokenOf } from '../api/bureau.ts'
@@ -83,7 +85,7 @@ export async function openHouse(): Promise<House> {
   })
   const { stage, jamie } = office
   await stage.api({ identifier: 'https://vault.example', name: 'Vault', scopes: [FOR_SERVICES] })
-  const scopes = ['openid', 'photos.read', FOR_SERVICES.name]
+  const scopes = ['openid', 'email', 'photos.read', FOR_SERVICES.name]
   const terms = { scopes, client_credentials: true, maxUses: 1000, days: 1 }
   await jamie.account()
   const resident = inOneProcess(stage.databaseUrl)
@@ -116,21 +118,6 @@ export async function forgive({ office, dev }: House): Promise<void> {
   await run(db, sql`delete from client_owners where user_id = ${dev.id}`)
 }
 
-const LABELS: Record<keyof Asked, string> = {
-  name: 'Name',
-  type: 'Kind',
-  redirect_uris: 'Redirect URIs',
-  post_logout_redirect_uris: 'After signing out',
-  scopes: 'Scopes',
-  homepage_uri: 'Web page',
-  policy_uri: 'Privacy policy',
-  tos_uri: 'Terms',
-}
-const MEMBERS: Partial<Record<keyof Asked, string>> = {
-  name: 'client_name',
-  scopes: 'scope',
-  homepage_uri: 'client_uri',
-}
 const GRANT_TYPES: Partial<Record<Asked['type'], string[]>> = {
   service: ['client_credentials'],
   device: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
@@ -143,8 +130,8 @@ const AUTHENTICATION = {
   device: 'none',
 }
 
-const onPages = { field: (field: keyof Asked) => LABELS[field] }
-const asItself = { registers: 'itself' as const, field: (field: keyof Asked) => MEMBERS[field] ?? field }
+const onPages = { field: (field: keyof Asked) => labelOf(field) }
+const asItself = { registers: 'itself' as const, field: (field: keyof Asked) => memberOf(field) }
 const ofOperators = { registers: 'admin' as const, field: (field: keyof Asked) => field as string }
 
 // A text area is lines, and what stands around a line is not part of it; a form cannot send a half character either.
@@ -324,11 +311,13 @@ async function askedFor(house: House, name: string): Promise<string> {
   return client_id
 }
 
-function fieldsOf({ scopes, ...rest }: Partial<Asked> | More): Record<string, string | string[]> {
-  const texts = Object.entries(rest).map(([name, value]): [string, string] => [
-    name,
-    Array.isArray(value) ? value.join('\n') : String(value),
-  ])
+function fieldsOf(asked: Partial<Asked> | More): Record<string, string | string[]> {
+  const { scopes, ...rest } = asked as More
+  const texts = Object.entries(rest).map(([name, value]): [string, string | string[]] => {
+    // A box that is not ticked is not sent.
+    if (typeof value === 'boolean') return [name, value ? 'yes' : []]
+    return [name, Array.isArray(value) ? value.join('\n') : String(value)]
+  })
   return { ...Object.fromEntries(texts), ...(scopes !== undefined && { scope: scopes as string[] }) }
 }
 
@@ -371,22 +360,15 @@ async function askApi(
 }
 
 function optionsOf(asked: Partial<Asked>, more: More = {}): string[] {
-  const { name, redirect_uris, post_logout_redirect_uris, scopes, homepage_uri, policy_uri, tos_uri } = asked
-  const options: Record<string, string[] | undefined> = {
-    name: name === undefined ? undefined : [name],
-    'redirect-uri': redirect_uris,
-    'post-logout-redirect-uri': post_logout_redirect_uris,
-    scope: scopes && [scopes.join(' ')],
-    homepage: homepage_uri === undefined ? undefined : [homepage_uri],
-    policy: policy_uri === undefined ? undefined : [policy_uri],
-    terms: tos_uri === undefined ? undefined : [tos_uri],
-    ...Object.fromEntries(
-      Object.entries(more).map(([option, value]) => [option.replaceAll('_', '-'), [String(value)]]),
-    ),
-  }
-  return Object.entries(options).flatMap(([option, values]) =>
-    (values ?? []).map((value) => `--${option}=${value}`),
-  )
+  const options = Object.entries(asked).flatMap(([name, value]) => {
+    const long = new Option(FIELDS[name as FieldName].option.flags).long!
+    if (typeof value === 'boolean') return [value ? long : long.replace('--', '--no-')]
+    return [value ?? []].flat().map((text) => `${long}=${text}`)
+  })
+  return [
+    ...options,
+    ...Object.entries(more).map(([name, value]) => `--${name.replaceAll('_', '-')}=${value}`),
+  ]
 }
 
 function ofCommand(ran: Ran, idOf: () => string): Answered {
@@ -403,16 +385,20 @@ async function apply({ folder, resident }: House, id: string, app: object): Prom
   return ofCommand(await resident.run(['clients', 'apply', '-f', file, '--yes', '--json']), () => id)
 }
 
-function membersOf({ type, name, scopes, homepage_uri, ...rest }: Asked): Record<string, unknown> {
+function membersOf({ type, scopes, ...rest }: Asked): Record<string, unknown> {
+  const members = Object.entries(rest).map(([name, value]) => [memberOf(name), value])
   return {
-    ...rest,
-    client_name: name,
-    client_uri: homepage_uri,
+    ...Object.fromEntries(members),
     scope: scopes?.join(' '),
     application_type: type === 'native' || type === 'device' ? 'native' : 'web',
     token_endpoint_auth_method: AUTHENTICATION[type],
     grant_types: GRANT_TYPES[type] ?? ['authorization_code', 'refresh_token'],
   }
+}
+
+// What programs cannot say is said under our own name all the same.
+function memberOf(name: string): string {
+  return (FIELDS[name as FieldName] as Field | undefined)?.rfc7591 ?? name
 }
 
 async function ofRegistration({ access }: House, answer: Response, success: number): Promise<Answered> {

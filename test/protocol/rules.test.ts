@@ -3,6 +3,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { openidWords } from '../../src/base/openid-scopes.ts'
 import type { Registration } from '../../src/core/clients/cache.ts'
+import { type ClientMetadata, mapFields, standardOf } from '../../src/core/clients/fields.ts'
 import { DatabaseUnavailable } from '../../src/db/pool.ts'
 import { providerMetadata } from '../../src/protocol/rules/clients.ts'
 import { all, split } from '../../src/protocol/rules/grants.ts'
@@ -87,25 +88,17 @@ test('a database that is away is said in the words of the protocol, and everythi
 
 describe('a registration in the provider’s words', () => {
   const registration: Registration = {
+    ...(mapFields((_, name) => standardOf(name)) as Omit<ClientMetadata, 'type'>),
     id: 'c_1',
     name: 'App',
     type: 'web',
     redirect_uris: ['https://app.example/callback'],
-    post_logout_redirect_uris: [],
     scopes: ['openid', 'email', 'photos.read'],
-    homepage_uri: null,
-    logo_uri: null,
-    tos_uri: null,
-    policy_uri: null,
-    description: '',
     registered_by: 'admin',
     state: 'active',
     state_reason: '',
     version: 1,
     last_used_at: null,
-    first_party: false,
-    pkce_required: true,
-    id_token_signed_response_alg: 'RS256',
     verified_at: null,
     verification_fell_at: null,
     resource: null,

@@ -1,4 +1,5 @@
 // What every door through which an app can be registered is held against: one table of redirect URIs. It knows no door.
+import type { ClientInput } from '../../src/core/clients/fields.ts'
 
 /** A redirect URI, for whom, and what is wrong with it; undefined: it is right. */
 export type RedirectCase = [uri: string, type: 'web' | 'spa' | 'native', problem: RegExp | undefined]
@@ -45,16 +46,7 @@ export const REDIRECT_CASES: RedirectCase[] = [
 ]
 
 /** A registration as every door takes it, each in its own words. */
-export interface Asked {
-  name: string
-  type: 'web' | 'spa' | 'native' | 'device' | 'service'
-  redirect_uris: string[]
-  post_logout_redirect_uris?: string[]
-  scopes?: string[]
-  homepage_uri?: string
-  policy_uri?: string
-  tos_uri?: string
-}
+export type Asked = ClientInput & { redirect_uris: string[] }
 
 /** A registration, which of its fields is wrong, and how the refusal says it; no field: it is right. */
 export interface RegistrationCase {

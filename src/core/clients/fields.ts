@@ -2,6 +2,7 @@
 // options of the command line follow from it: a new field is a migration, an entry here, and a test. The kind of a client is no
 // field: it cannot be changed. What fields mean together is metadata.ts's.
 import { z } from 'zod'
+import type { Change } from '../../base/audit-events.ts'
 import { isPlainName } from '../../base/printable.ts'
 import { redirectUriProblem, webAddressProblem } from './addresses.ts'
 import { APP_TYPES, type AppType } from './kinds.ts'
@@ -29,7 +30,11 @@ export interface Field {
    * registered itself is asked again. A new path at the same host is the app's own affair.
    */
   branding?: 'any change' | 'another host'
+  /** It names people: the audit log, which is kept for ever, has that it was changed and not what it says. */
+  personal?: true
   form: FormField
+  /** On the command line; `no` is what the same with --no- in front says of a flag. */
+  option: { flags: string; help: string; no?: string }
   /** The texts of a choice. */
   choices?: readonly string[]
   /** A flag, in words: when it is set, and when it is not. */
@@ -57,7 +62,7 @@ export interface FormField {
 export type ByAudience = Partial<Record<'admin' | 'developer', string>>
 
 /** What ID tokens may be signed with. */
-export const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
+const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
 
 /** Kinds, as a registration names them. */
 export const typeSchema = z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}, e.g. web`)
@@ -96,6 +101,7 @@ export const FIELDS = {
       required: true,
       most: 80,
     },
+    option: { flags: '--name <name>', help: 'what people read on the consent page' },
   },
   description: {
     shape: 'text',
@@ -119,6 +125,7 @@ export const FIELDS = {
       },
       most: 1000,
     },
+    option: { flags: '--description <text>', help: 'for administrators' },
   },
   redirect_uris: {
     shape: 'list',
@@ -138,6 +145,10 @@ export const FIELDS = {
       },
       kinds: WITH_REDIRECTS,
     },
+    option: {
+      flags: '--redirect-uri <uri...>',
+      help: 'where people are sent back to; all of them, compared exactly',
+    },
   },
   post_logout_redirect_uris: {
     shape: 'list',
@@ -156,6 +167,10 @@ export const FIELDS = {
       rows: 2,
       kinds: WITH_REDIRECTS,
     },
+    option: {
+      flags: '--post-logout-redirect-uri <uri...>',
+      help: 'where people may be sent after signing out; all of them',
+    },
   },
   homepage_uri: {
     shape: 'address',
@@ -166,6 +181,7 @@ export const FIELDS = {
     label: 'Web page',
     setBy: EVERYBODY,
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/' } },
+    option: { flags: '--homepage <uri>', help: 'its web page' },
   },
   logo_uri: {
     shape: 'address',
@@ -177,6 +193,7 @@ export const FIELDS = {
     setBy: EVERYBODY,
     branding: 'any change',
     form: { as: 'address', hint: 'The https address of a square picture.', only: 'admin' },
+    option: { flags: '--logo <uri>', help: 'its logo' },
   },
   policy_uri: {
     shape: 'address',
@@ -187,6 +204,7 @@ export const FIELDS = {
     label: 'Privacy policy',
     setBy: EVERYBODY,
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/privacy' } },
+    option: { flags: '--policy <uri>', help: 'its privacy policy' },
   },
   tos_uri: {
     shape: 'address',
@@ -197,6 +215,7 @@ export const FIELDS = {
     label: 'Terms',
     setBy: EVERYBODY,
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/terms' } },
+    option: { flags: '--terms <uri>', help: 'its terms' },
   },
   scopes: {
     shape: 'list',
@@ -207,6 +226,10 @@ export const FIELDS = {
     label: 'Scopes',
     setBy: EVERYBODY,
     form: { as: 'scopes', label: { admin: 'Scopes of', developer: 'What it may ask for:' } },
+    option: {
+      flags: '--scope <scope...>',
+      help: 'what it may ask for; all of them (new apps by default: the OpenID scopes; none for a service)',
+    },
   },
   id_token_signed_response_alg: {
     shape: 'choice',
@@ -217,6 +240,7 @@ export const FIELDS = {
     setBy: ['admin', 'itself'],
     form: { as: 'choice' },
     choices: ID_TOKEN_ALGS,
+    option: { flags: '--id-token-alg <alg>', help: 'what its ID tokens are signed with' },
   },
   first_party: {
     shape: 'flag',
@@ -226,6 +250,11 @@ export const FIELDS = {
     setBy: ['admin'],
     form: { as: 'check', label: 'It is our own (first party)', hint: 'People are not asked for consent.' },
     words: ['Yes: people are not asked', 'No: people are asked'],
+    option: {
+      flags: '--first-party',
+      help: 'it is your own: people are not asked for consent',
+      no: 'it is not: people are asked',
+    },
   },
   pkce_required: {
     shape: 'flag',
@@ -240,6 +269,7 @@ export const FIELDS = {
       kinds: ['web'],
     },
     words: ['Required (S256)', 'Not required'],
+    option: { flags: '--pkce', help: 'require PKCE', no: 'do not require PKCE of this web app' },
   },
 } as const satisfies Record<string, Field>
 
@@ -295,6 +325,11 @@ export function pickFields<Name extends FieldName, Values extends { [_ in Name]?
 export function standardOf(name: FieldName): unknown {
   const { data } = FIELDS[name].schema.safeParse(undefined)
   return FIELDS[name].shape === 'address' ? null : data
+}
+
+/** Changes as they are kept for ever: without what names people. */
+export function impersonal(changes: Change[]): Change[] {
+  return changes.filter(({ field }) => !(FIELDS[field as FieldName] as Field | undefined)?.personal)
 }
 
 /** What a field is called on pages. */

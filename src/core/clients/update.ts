@@ -6,7 +6,7 @@ import { recordAll } from '../audit/store.ts'
 import { mustReachApps } from '../escalation/clients.ts'
 import { vouchForOwners } from '../users/vouching.ts'
 import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_FIELDS } from './columns.ts'
-import { type ClientInput, type ClientMetadata, FIELD_NAMES, pickFields } from './fields.ts'
+import { type ClientInput, type ClientMetadata, FIELD_NAMES, impersonal, pickFields } from './fields.ts'
 import { InvalidMetadata, validMetadata } from './metadata.ts'
 import { apiScopes, type Client, mustBeAllowed } from './store.ts'
 
@@ -94,7 +94,7 @@ export function updateClients(db: Db, edits: Edit[], by: Actor): Promise<Map<str
         type: 'client.changed',
         client_id: plan.client.id,
         fields: plan.changes.map(({ field }) => field),
-        changes: plan.changes,
+        changes: impersonal(plan.changes),
         loosened: loosened(plan),
       })),
       by,

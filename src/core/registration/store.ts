@@ -8,7 +8,7 @@ import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record, recordAll } from '../audit/store.ts'
 import { changedBranding } from '../clients/branding.ts'
 import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_OWN_FIELDS } from '../clients/columns.ts'
-import { type ClientMetadata, fieldsSetBy } from '../clients/fields.ts'
+import { type ClientMetadata, fieldsSetBy, impersonal } from '../clients/fields.ts'
 import { InvalidMetadata, validMetadata } from '../clients/metadata.ts'
 import { hostOf } from '../clients/presentation.ts'
 import { matchingSecret, type StoredSecret } from '../clients/secrets.ts'
@@ -205,7 +205,8 @@ export async function putRegistration(
   const changes = differences<SelfRegistered>(before, after, COMPARED)
   if (changes.length > 0) {
     const fields = changes.map(({ field }) => field)
-    await record(t, { type: 'client.changed', client_id, fields, changes, loosened: [] }, itself)
+    const kept = impersonal(changes)
+    await record(t, { type: 'client.changed', client_id, fields, changes: kept, loosened: [] }, itself)
   }
   return after
 }
