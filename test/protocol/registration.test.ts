@@ -11,6 +11,7 @@ import {
   revokeRegistrationToken,
 } from '../../src/core/registration/initial-access-tokens.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
+import { administrator } from '../pages/admin/office.ts'
 import { App, type Stage, startStage } from '../support/flow.ts'
 import { untilPasses } from '../support/patience.ts'
 import { REDIRECT_CASES } from '../support/registration.ts'
@@ -105,6 +106,7 @@ describe('open', () => {
       logo_uri: 'https://printer.example/logo.png',
       tos_uri: 'https://printer.example/terms',
       policy_uri: 'https://printer.example/privacy',
+      contacts: ['someone@printer.example'],
     })
     expect(Math.abs(body.client_id_issued_at - Date.now() / 1000)).toBeLessThan(60)
     const dump = JSON.stringify(await everyRow(open, body.client_id))
@@ -215,6 +217,30 @@ describe('open', () => {
     expect(apps.text).toContain('Registered itself')
     expect(apps.text).toContain('printer.example')
     expect(apps.html).not.toContain('bank.example')
+  })
+
+  test('administrators read whom to ask about it; people who use it do not, and the record does not keep it', async () => {
+    const contacts = ['ann@printer.example', 'bea@printer.example']
+    const { body } = await register(open, { ...PHOTO_PRINTER, contacts: [contacts[0], ...contacts] })
+    const [alice, ada] = [await open.person('Alice'), await administrator(open, 'Ada')]
+    const app = new App(open.origin, body.client_id, body.client_secret, CALLBACK)
+
+    const consent = await alice.signIn(await alice.open((await app.begin()).url))
+    const page = await ada.account(`/admin/clients/${body.client_id}`)
+    const { body: changed } = await manage(open, body, 'PUT', {
+      ...PHOTO_PRINTER,
+      client_id: body.client_id,
+      contacts: ['cleo@printer.example'],
+    })
+
+    expect(body.contacts).toEqual(contacts)
+    expect(page.text).toMatch(/Contacts\s+ann@printer\.example\s+bea@printer\.example/)
+    expect(consent.title).toContain('wants access')
+    expect(consent.html).not.toContain('@printer.example')
+    expect(changed.contacts).toEqual(['cleo@printer.example'])
+    const events = await open.events({ client_id: body.client_id })
+    expect(events[0]).toMatchObject({ type: 'client.changed', data: { fields: ['contacts'], changes: [] } })
+    expect(JSON.stringify(events)).not.toContain('@printer.example')
   })
 
   test('it is on record, by itself', async () => {
@@ -402,6 +428,36 @@ describe('what is refused', () => {
     ['NUL in an address', { tos_uri: 'https://app.example/\0' }, 'invalid_client_metadata', /tos_uri/],
     ['a line feed in one', { policy_uri: 'https://app.example/\n' }, 'invalid_client_metadata', /policy_uri/],
     ['user information', { client_uri: 'https://:pw@app.example/' }, 'invalid_client_metadata', /client_uri/],
+    [
+      'a text for contacts',
+      { contacts: 'a@app.example' },
+      'invalid_client_metadata',
+      /contacts: must be a list/,
+    ],
+    [
+      'too many contacts',
+      { contacts: Array.from({ length: 11 }, (_, i) => `a${i}@app.example`) },
+      'invalid_client_metadata',
+      /contacts: has more than 10 entries/,
+    ],
+    [
+      'a contact that is no address',
+      { contacts: ['a@app.example', 'https://app.example/contact'] },
+      'invalid_client_metadata',
+      /contacts: 'https:.* is not an email address, e\.g\. /,
+    ],
+    [
+      'a contact that turns text around',
+      { contacts: ['a\u202e@app.example'] },
+      'invalid_client_metadata',
+      /contacts: /,
+    ],
+    [
+      'a long contact',
+      { contacts: [`a@${'a.'.repeat(160)}example`] },
+      'invalid_client_metadata',
+      /contacts: .*is not an email address/,
+    ],
     [
       'a name that turns text around',
       { client_name: 'App \u202egpj' },

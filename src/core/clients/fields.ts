@@ -217,6 +217,31 @@ export const FIELDS = {
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/terms' } },
     option: { flags: '--terms <uri>', help: 'its terms' },
   },
+  contacts: {
+    shape: 'list',
+    schema: z
+      .array(z.string().trim())
+      .max(10, 'has more than 10 entries; name those who answer, e.g. team@app.example')
+      .default([]),
+    problem: (text) =>
+      text.length <= 320 && z.email().safeParse(text).success
+        ? undefined
+        : `${JSON.stringify(text.slice(0, 200))} is not an email address, e.g. team@app.example`,
+    rfc7591: 'contacts',
+    example: 'team@app.example',
+    label: 'Contacts',
+    setBy: EVERYBODY,
+    personal: true,
+    form: {
+      as: 'lines',
+      hint: 'Where administrators reach the people responsible for it: email addresses, one a line. People who use the app do not see them.',
+      rows: 2,
+    },
+    option: {
+      flags: '--contact <email...>',
+      help: 'where the people responsible for it are reached; all of them',
+    },
+  },
   scopes: {
     shape: 'list',
     // Without it a registration has what its kind has (metadata.ts).
