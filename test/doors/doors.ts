@@ -328,7 +328,9 @@ function ofPage(page: Page, area: 'admin' | 'developer'): Answered {
     return { refusal: plain(wrong) }
   }
   expect(page.status).toBe(200)
-  const found = new RegExp(`/${area}/apps/(c_[\\w-]{16})(?![\\w-])`).exec(page.url.pathname + page.html)
+  const found = new RegExp(`/${area}/(?:apps|clients)/(c_[\\w-]{16})(?![\\w-])`).exec(
+    page.url.pathname + page.html,
+  )
   return { client_id: found?.[1] }
 }
 
