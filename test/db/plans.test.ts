@@ -11,6 +11,7 @@ import {
   listRegistrationTokens,
 } from '../../src/core/registration/initial-access-tokens.ts'
 import { createUser, listUsers } from '../../src/core/users/store.ts'
+import { listJobs } from '../../src/db/jobs.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { ALL, operationsAt, tokenOf } from '../api/bureau.ts'
 import { TABLE } from '../doors/table.ts'
@@ -375,8 +376,7 @@ test('what people, developers and administrators do', async () => {
 
 async function jobsDone(): Promise<void> {
   for (let i = 0; i < 1_000; i++) {
-    const open = await many(stage.db, sql`select from jobs where state in ('waiting', 'running')`)
-    if (open.length === 0) return
+    if ((await listJobs(stage.db, 100)).every(({ finished_at }) => finished_at)) return
     await heard(stage)
   }
 }

@@ -7,6 +7,7 @@ import { type Mail, queueMail } from '../../../src/core/mail/outbox.ts'
 import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createLogger } from '../../../src/http/log.ts'
 import { wait } from '../../pages/admin/office.ts'
+import { createTestDatabase } from '../../support/database.ts'
 import { type App, type Person, type Stage, startStage } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { addressee, type Letter, openPost, type PostOffice } from './post.ts'
@@ -79,9 +80,11 @@ test('a decision that changes nothing, or is undone, is told to nobody', async (
 })
 
 test('an invitation leads to the link that is made when it is sent', async () => {
+  // Apart from the stage, whose mailer knows of no such invitation and would take the mail as well.
+  const database = await createTestDatabase()
   const config = { ...stage.config, issuerUrl: new URL('https://id.example') }
   const mailer = startMailer({
-    db: stage.db,
+    db: database.db,
     log: createLogger('silent'),
     config,
     links: { owner_invitation: async (_, { invitation_id }) => `/invitations/${invitation_id}?a=1&b=2` },
@@ -94,11 +97,12 @@ test('an invitation leads to the link that is made when it is sent', async () =>
     inviter_name: 'Jamie <script>alert(1)</script>',
   }
 
-  await queueMail(stage.db, { to: 'new@owner.example', kind: 'owner_invitation', params })
+  await queueMail(database.db, { to: 'new@owner.example', kind: 'owner_invitation', params })
   mailer.wake()
 
   const letter = await post.letter('new@owner.example')
   await mailer.close()
+  await database.drop()
   expectProper(letter)
   expect(letter.subject).toBe('You are invited to look after an app at Example ID')
   expect(letter.text).toContain('See the invitation:\nhttps://id.example/invitations/i1?a=1&b=2\n')
