@@ -19,7 +19,12 @@ import { userOperations } from './users.ts'
 
 /** Where operations were in an earlier version. What was `/grants` are the consents; a grant is an app on one device. */
 export const FORMER_API_ADDRESSES: readonly Renamed[] = [
-  { from: former('/grants'), to: `${API_PATH}/consents`, methods: ['DELETE'] },
+  {
+    from: former('/grants'),
+    to: `${API_PATH}/consents`,
+    methods: ['DELETE'],
+    query: /^(user_id|client_id)=[^&]*(&(user_id|client_id)=[^&]*)?$/,
+  },
   { from: former('/grants/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'), to: `${API_PATH}/consents/$1` },
   { from: former('/(clients|users)/([^/]+)/access'), to: `${API_PATH}/$1/$2/consents` },
   { from: former('/barred-clients((?:/[^/]+)?)'), to: `${API_PATH}/blocked-clients$1` },

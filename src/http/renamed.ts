@@ -9,6 +9,8 @@ export interface Renamed {
   to: string
   /** The methods that moved; absent: all. */
   methods?: readonly string[]
+  /** The query with which it was asked; absent: any. */
+  query?: RegExp
 }
 
 // 2026-11-29, as a date of structured fields (RFC 9651 §3.3.7).
@@ -18,7 +20,10 @@ const DEPRECATED = '@1795910400'
 export function renamed(addresses: readonly Renamed[]): Middleware {
   return (ctx, next) => {
     const found = addresses.find(
-      ({ from, methods }) => from.test(ctx.path) && (methods?.includes(ctx.method) ?? true),
+      ({ from, methods, query }) =>
+        from.test(ctx.path) &&
+        (methods?.includes(ctx.method) ?? true) &&
+        (query?.test(ctx.querystring) ?? true),
     )
     if (!found) return next()
     const path = ctx.path.replace(found.from, found.to)

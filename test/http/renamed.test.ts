@@ -41,6 +41,12 @@ test.each([
   expect(answer.headers.get('link')).toBe(`<${to.split('?')[0]}>; rel="successor-version"`)
 })
 
+test('a method that the address never took is refused', async () => {
+  const { status } = await fetch(`${app.origin}/api/v1/grants`, { method: 'DELETE', redirect: 'manual' })
+
+  expect(status).toBe(405)
+})
+
 test.each(['/admin/appstore', '/api/v1/grants', '/api/v1/grants/x7Kp', '/admin/clients'])(
   '%s is not',
   async (path) => {
