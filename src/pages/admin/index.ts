@@ -7,12 +7,14 @@ import type { Row } from '../../http/routes.ts'
 import type { Guard } from '../../protocol/guards.ts'
 import type { LogoForm } from '../shared/logo-form.ts'
 import { auditAdmin } from './audit.ts'
+import { blockedClientAdmin } from './client-blocked.ts'
 import { changeAdmin } from './client-changes.ts'
 import { cleanUpAdmin } from './client-cleanup.ts'
 import { clientAdminSteps } from './client-decisions.ts'
 import { clientAdminForms } from './client-forms.ts'
 import { clientAdminInsight } from './client-insight.ts'
 import { adminLogo } from './client-logo.ts'
+import { clientAdminSecrets } from './client-secrets.ts'
 import { clientAdmin } from './clients.ts'
 import { accessAdmin } from './consents.ts'
 import { registrationTokenAdmin } from './initial-access-tokens.ts'
@@ -52,6 +54,8 @@ export function adminPages(parts: AdminParts): Row[] {
     clients: clientAdmin(parts),
     clientForms: clientAdminForms(parts),
     clientSteps: clientAdminSteps(parts),
+    clientSecrets: clientAdminSecrets(parts),
+    blocked: blockedClientAdmin(parts),
     changes: changeAdmin(parts),
     cleanUp: cleanUpAdmin(parts),
     registrationTokens: registrationTokenAdmin(parts),

@@ -4,12 +4,14 @@ import type { Renamed } from '../../http/renamed.ts'
 import { form, get, type Row, uploadForm } from '../../http/routes.ts'
 import type { Guard } from '../../protocol/guards.ts'
 import type { auditAdmin } from './audit.ts'
+import type { blockedClientAdmin } from './client-blocked.ts'
 import type { changeAdmin } from './client-changes.ts'
 import type { cleanUpAdmin } from './client-cleanup.ts'
 import type { clientAdminSteps } from './client-decisions.ts'
 import type { clientAdminForms } from './client-forms.ts'
 import type { clientAdminInsight } from './client-insight.ts'
 import type { adminLogo } from './client-logo.ts'
+import type { clientAdminSecrets } from './client-secrets.ts'
 import type { clientAdmin } from './clients.ts'
 import type { accessAdmin } from './consents.ts'
 import type { registrationTokenAdmin } from './initial-access-tokens.ts'
@@ -25,6 +27,8 @@ export interface AdminHandlers {
   clients: ReturnType<typeof clientAdmin>
   clientForms: ReturnType<typeof clientAdminForms>
   clientSteps: ReturnType<typeof clientAdminSteps>
+  clientSecrets: ReturnType<typeof clientAdminSecrets>
+  blocked: ReturnType<typeof blockedClientAdmin>
   changes: ReturnType<typeof changeAdmin>
   logo: ReturnType<typeof adminLogo>
   insight: ReturnType<typeof clientAdminInsight>
@@ -52,12 +56,12 @@ export function adminRoutes(
   { admin, recentAdmin }: { admin: Guard; recentAdmin: Guard },
 ): Row[] {
   const { overview, clients, clientForms, clientSteps, cleanUp, registrationTokens, changes, logo } = handlers
-  const { insight, users, access, apis, apiSecrets, keys, audit } = handlers
+  const { clientSecrets, blocked, insight, users, access, apis, apiSecrets, keys, audit } = handlers
   return [
     get('/admin', admin(overview.show)),
     get('/admin/clients', admin(clients.list)),
     ...form('/admin/clients/new', recentAdmin, clientForms.register),
-    get('/admin/clients/blocked', admin(clientSteps.listBlocked)),
+    get('/admin/clients/blocked', admin(blocked.list)),
     ...form('/admin/clients/clean-up', recentAdmin, cleanUp),
     get('/admin/clients/:client_id', admin(clients.show)),
     ...form('/admin/clients/:client_id/edit', recentAdmin, clientForms.edit),
@@ -74,10 +78,10 @@ export function adminRoutes(
     ...form('/admin/clients/:client_id/resume', recentAdmin, clientSteps.resume),
     ...form('/admin/clients/:client_id/end-access', recentAdmin, clientSteps.endAccess),
     ...form('/admin/clients/:client_id/delete', recentAdmin, clientSteps.remove),
-    ...form('/admin/clients/:blocked_id/unblock', recentAdmin, clientSteps.unblock),
-    ...form('/admin/clients/:client_id/secrets/new', recentAdmin, clientSteps.addSecret),
-    ...form('/admin/clients/:client_id/secrets/rotate', recentAdmin, clientSteps.rotateSecret),
-    ...form('/admin/clients/:client_id/secrets/:secret_id/revoke', recentAdmin, clientSteps.revokeSecret),
+    ...form('/admin/clients/:blocked_id/unblock', recentAdmin, blocked.unblock),
+    ...form('/admin/clients/:client_id/secrets/new', recentAdmin, clientSecrets.add),
+    ...form('/admin/clients/:client_id/secrets/rotate', recentAdmin, clientSecrets.rotate),
+    ...form('/admin/clients/:client_id/secrets/:secret_id/revoke', recentAdmin, clientSecrets.revoke),
     get('/admin/registration-tokens', admin(registrationTokens.list)),
     ...form('/admin/registration-tokens/new', recentAdmin, registrationTokens.create),
     ...form('/admin/registration-tokens/:token_id/revoke', recentAdmin, registrationTokens.revoke),

@@ -36,6 +36,7 @@ const OVERLAPS = [
   { value: '3600', label: 'in an hour' },
   { value: '86400', label: 'in a day' },
   { value: '604800', label: 'in 7 days' },
+  { value: '2592000', label: 'in 30 days' },
 ]
 const GONE = 'There is nothing that keeps this secret any more.'
 

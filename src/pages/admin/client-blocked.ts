@@ -1,0 +1,66 @@
+// Apps that were deleted and whose id is the address of their document: they stay blocked until an administrator lets them back.
+import {
+  findBlockedDocument,
+  listBlockedDocuments,
+  unblockDocument,
+} from '../../core/registration/metadata-documents.ts'
+import { NotFound } from '../../http/errors.ts'
+import { seeOther, takeNotice } from '../../http/notice.ts'
+import { pageOf, queryText, withQuery } from '../../http/query.ts'
+import { when } from '../../http/time.ts'
+import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { appPath, type StepParts, told } from './client-steps.ts'
+
+const PAGE = 25
+const LIST = '/admin/clients/blocked'
+
+/** The page of blocked apps, and the form that lets one back. */
+export function blockedClientAdmin({ db, render }: StepParts) {
+  const getBlocked = async (ctx: SignedIn) => {
+    const app = await findBlockedDocument(db, String(ctx.params.blocked_id))
+    if (!app) throw new NotFound('There is no such app.')
+    return app
+  }
+  return {
+    async list(ctx: SignedIn): Promise<void> {
+      // An id that is an address has up to 500 characters.
+      const after = queryText(ctx, 'after', 520)
+      const found = await listBlockedDocuments(db, { limit: PAGE + 1, after })
+      const { rows, next_href } = pageOf(found, PAGE, ({ cursor }) => withQuery(LIST, { after: cursor }))
+      const apps = rows.map(({ client_id, name, refused_at }) => ({
+        id: client_id,
+        name,
+        deleted: when(refused_at),
+        unblock_href: `${appPath({ id: client_id })}/unblock`,
+      }))
+      render(ctx, 'admin/blocked-clients', { done: takeNotice(ctx), apps, next_href })
+    },
+
+    unblock: {
+      async show(ctx: SignedIn): Promise<void> {
+        const { client_id, name } = await getBlocked(ctx)
+        render(ctx, 'admin/confirm', {
+          done: takeNotice(ctx),
+          heading: `Let ${name} come back?`,
+          action: ctx.path,
+          cancel_href: LIST,
+          subject: { name, detail: client_id },
+          will: [
+            'Its document is read again when somebody uses it, and it is registered as one that nobody knows.',
+            'What people allowed before it was deleted is ended. Until that is done it stays away.',
+          ],
+          will_not: ['It is not verified, whatever it was before.'],
+          confirm_label: 'Let it come back',
+          danger: false,
+          errors: {},
+        })
+      },
+      async send(ctx: SignedIn): Promise<void> {
+        const { client_id, name } = await getBlocked(ctx)
+        const changed = await unblockDocument(db, client_id, actingUser(ctx))
+        const { notice } = told(changed, `${name} may come back.`)
+        seeOther(ctx, LIST, notice)
+      },
+    },
+  }
+}
