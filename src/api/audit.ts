@@ -4,8 +4,8 @@ import { z } from 'zod'
 import { EVENT_TYPES } from '../base/audit-events.ts'
 import { EXPORT_FORMATS, type ExportChunk, type ExportFormat, exportAudit } from '../core/audit/export.ts'
 import { type AuditRow, listEvents } from '../core/audit/store.ts'
-import { type Operation, operation } from './operation.ts'
-import { clientId, given, listOf, listQuery, moment, named, pageOf, uuid } from './schemas.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { clientId, given, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
 
 const ACTORS = ['user', 'client', 'cli', 'system'] as const
 const eventId = z.string().regex(/^\d{1,18}$/)

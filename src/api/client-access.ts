@@ -8,8 +8,8 @@ import { findDocument } from '../core/registration/metadata-documents.ts'
 import { type Db, tx } from '../db/pool.ts'
 import { NotFound } from '../http/errors.ts'
 import * as json from './client-schemas.ts'
-import type { Answer, Input } from './operation.ts'
-import { clientId } from './schemas.ts'
+import type { Answer, Input } from './framework/operation.ts'
+import { clientId } from './framework/schemas.ts'
 
 /** What names an app in a path. */
 export const oneApp = z.object({ client_id: clientId })

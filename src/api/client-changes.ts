@@ -13,8 +13,8 @@ import {
 import type { Db } from '../db/pool.ts'
 import { HttpError, NotFound } from '../http/errors.ts'
 import { change, getClient, oneApp, reason, SHOWN } from './client-access.ts'
-import { type Operation, operation } from './operation.ts'
-import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './schemas.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
 
 const told = {
   id: uuid.meta({ description: 'Another one with every request of its owners.' }),

@@ -9,8 +9,8 @@ import { cleanUpApps, findUnused, MOST_UNUSED } from '../core/registration/clean
 import { listBlockedDocuments, unblockDocument } from '../core/registration/metadata-documents.ts'
 import { NotFound } from '../http/errors.ts'
 import { getClient, oneApp } from './client-access.ts'
-import { type Operation, operation } from './operation.ts'
-import { begun, clientId, cursor, job, listOf, listQuery, moment, named, pageOf } from './schemas.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { begun, clientId, cursor, job, listOf, listQuery, moment, named, pageOf } from './framework/schemas.ts'
 
 const DAYS = 30
 const MOST_USERS = 50_000

@@ -6,7 +6,7 @@ import { MOST_BYTES } from '../core/logos/image.ts'
 import { setLogo } from '../core/logos/store.ts'
 import type { MakeLogo } from '../core/logos/upload.ts'
 import { change, getClient, oneApp, SHOWN } from './client-access.ts'
-import { type Operation, operation } from './operation.ts'
+import { type Operation, operation } from './framework/operation.ts'
 
 const KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif']
 

@@ -10,7 +10,7 @@ import type { SecretRow } from '../core/clients/secrets.ts'
 import type { Client } from '../core/clients/store.ts'
 import { MOST, type RegistrationToken, tokenState } from '../core/registration/initial-access-tokens.ts'
 import type { StoredDocument } from '../core/registration/metadata-documents.ts'
-import { clientCursor, clientId, listOf, listQuery, moment, named, uuid, words } from './schemas.ts'
+import { clientCursor, clientId, listOf, listQuery, moment, named, uuid, words } from './framework/schemas.ts'
 
 const STATES = ['pending', 'active', 'rejected'] as const
 const DOORS = ['admin', 'developer', 'itself'] as const

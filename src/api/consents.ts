@@ -7,8 +7,8 @@ import { findUser } from '../core/users/store.ts'
 import { findJob, listJobs } from '../db/jobs.ts'
 import type { Db } from '../db/pool.ts'
 import { NotFound } from '../http/errors.ts'
-import { type Operation, operation } from './operation.ts'
-import { invalid } from './request.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { invalid } from './framework/request.ts'
 import {
   begun,
   clientId,
@@ -21,7 +21,7 @@ import {
   pageOf,
   uuid,
   uuidCursor,
-} from './schemas.ts'
+} from './framework/schemas.ts'
 
 const consent = named(
   'Consent',

@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { endGrant } from '../core/grants/revoke.ts'
 import { type GrantRow, listGrants, scopesOf } from '../core/grants/store.ts'
 import { NotFound } from '../http/errors.ts'
-import { type Operation, operation } from './operation.ts'
-import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './schemas.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
 
 // As the provider makes them.
 const grantId = z.string().regex(/^[A-Za-z0-9_-]{1,100}$/)

@@ -10,8 +10,8 @@ import { HttpError } from '../http/errors.ts'
 import type { Row } from '../http/routes.ts'
 import { type ApiGuard, actingProgram, InsufficientScope, type OfApi } from '../protocol/guards.ts'
 import { createOnce } from './idempotency.ts'
-import type { Answer, Operation } from './operation.ts'
-import { idempotencyKey, invalid, matcher, readBody, readParams, readQuery, readUpload } from './request.ts'
+import type { Answer, Operation } from './framework/operation.ts'
+import { idempotencyKey, invalid, matcher, readBody, readParams, readQuery, readUpload } from './framework/request.ts'
 
 /** What the API stands on. */
 export interface ApiParts {

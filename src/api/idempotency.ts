@@ -4,7 +4,7 @@ import { digest } from '../base/credentials.ts'
 import { type Db, one, type Pool, run, sql, tx } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { HttpError } from '../http/errors.ts'
-import type { Answer } from './operation.ts'
+import type { Answer } from './framework/operation.ts'
 
 /** Who asked where for what. */
 export interface Asked {

@@ -2,8 +2,8 @@
 import { z } from 'zod'
 import type { Secrets } from '../base/secrets.ts'
 import { listKeys, rotateKeys, type SigningKey } from '../core/keys/store.ts'
-import { type Operation, operation } from './operation.ts'
-import { listOf, moment, named } from './schemas.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { listOf, moment, named } from './framework/schemas.ts'
 
 const key = named(
   'SigningKey',

@@ -2,8 +2,8 @@
 import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
 import { API_PATH, API_SCOPES } from '../base/admin-api-scopes.ts'
-import type { Operation, Tag } from './operation.ts'
-import { NAMED, problem } from './schemas.ts'
+import type { Operation, Tag } from './framework/operation.ts'
+import { NAMED, problem } from './framework/schemas.ts'
 
 type Json = Record<string, unknown>
 

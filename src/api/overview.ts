@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { countWaiting } from '../core/clients/review.ts'
 import { COUNTED, countAll } from '../core/overview/counts.ts'
 import { listJobs } from '../db/jobs.ts'
-import { type Operation, operation } from './operation.ts'
-import { named } from './schemas.ts'
+import { type Operation, operation } from './framework/operation.ts'
+import { named } from './framework/schemas.ts'
 
 const counts = named('Counts', z.strictObject(Object.fromEntries(COUNTED.map((name) => [name, z.int()]))))
 const overview = named(

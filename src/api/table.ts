@@ -8,12 +8,14 @@ import { auditOperations } from './audit.ts'
 import { changeOperations } from './client-changes.ts'
 import { insightOperations } from './client-insight.ts'
 import { logoOperations } from './client-logo.ts'
+import { secretOperations } from './client-secrets.ts'
 import { clientOperations } from './clients.ts'
 import { consentOperations } from './consents.ts'
 import { grantOperations } from './grants.ts'
 import { keyOperations } from './keys.ts'
-import type { Operation } from './operation.ts'
+import type { Operation } from './framework/operation.ts'
 import { overviewOperations } from './overview.ts'
+import { registrationTokenOperations } from './registration-tokens.ts'
 import { resourceOperations } from './resources.ts'
 import { userOperations } from './users.ts'
 
@@ -47,6 +49,8 @@ export function apiOperations({ issuer, secrets, mailIsOn, makeLogo }: Operation
   return [
     ...overviewOperations(),
     ...clientOperations(),
+    ...secretOperations(),
+    ...registrationTokenOperations(),
     ...changeOperations(),
     ...logoOperations({ issuer, makeLogo }),
     ...insightOperations(),

@@ -1,8 +1,8 @@
 // What the tests of the Admin API share: programs with tokens, and calls whose answers are held against the table's schemas.
 import { expect } from '@jest/globals'
 import { z } from 'zod'
-import type { Operation } from '../../src/api/operation.ts'
-import { problem } from '../../src/api/schemas.ts'
+import type { Operation } from '../../src/api/framework/operation.ts'
+import { problem } from '../../src/api/framework/schemas.ts'
 import { apiOperations } from '../../src/api/table.ts'
 import { API_SCOPES, type ApiScope } from '../../src/base/admin-api-scopes.ts'
 import { administrator } from '../pages/admin/office.ts'

@@ -2,10 +2,10 @@
 // It knows no noun.
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import type { ApiScope } from '../base/admin-api-scopes.ts'
-import type { Actor } from '../base/audit-events.ts'
-import type { Db } from '../db/pool.ts'
-import type { Access } from '../protocol/rules/access-token.ts'
+import type { ApiScope } from '../../base/admin-api-scopes.ts'
+import type { Actor } from '../../base/audit-events.ts'
+import type { Db } from '../../db/pool.ts'
+import type { Access } from '../../protocol/rules/access-token.ts'
 
 /** What a handler is given: everything in it was checked against the operation's schemas. */
 export interface Input<Params, Query, Body> {

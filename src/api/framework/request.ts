@@ -2,9 +2,9 @@
 import { bodyParser } from '@koa/bodyparser'
 import type { Context } from 'koa'
 import type { z } from 'zod'
-import type { StatusOf } from '../http/error-codes.ts'
-import { BadRequest, HttpError, NotFound } from '../http/errors.ts'
-import { wholeBody } from '../http/upload.ts'
+import type { StatusOf } from '../../http/error-codes.ts'
+import { BadRequest, HttpError, NotFound } from '../../http/errors.ts'
+import { wholeBody } from '../../http/upload.ts'
 import type { Operation } from './operation.ts'
 
 /** What names what an operation is about. @throws NotFound for what cannot be a name */

@@ -1,7 +1,7 @@
 // Schemas that several nouns share: ids, moments, pages, jobs, problems. They check requests, make the document, and tests
 // hold the answers against them.
 import { z } from 'zod'
-import type { Job } from '../db/jobs.ts'
+import type { Job } from '../../db/jobs.ts'
 
 /** The schemas that stand under a name in the document. */
 export const NAMED = z.registry<{ id: string }>()
