@@ -10,7 +10,17 @@ import { listBlockedDocuments, unblockDocument } from '../core/registration/meta
 import { NotFound } from '../http/errors.ts'
 import { getClient, oneApp } from './client-access.ts'
 import { type Operation, operation } from './framework/operation.ts'
-import { begun, clientId, cursor, job, listOf, listQuery, moment, named, pageOf } from './framework/schemas.ts'
+import {
+  begun,
+  clientId,
+  cursor,
+  job,
+  listOf,
+  listQuery,
+  moment,
+  named,
+  pageOf,
+} from './framework/schemas.ts'
 
 const DAYS = 30
 const MOST_USERS = 50_000

@@ -9,9 +9,17 @@ import type { Pool } from '../db/pool.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Row } from '../http/routes.ts'
 import { type ApiGuard, actingProgram, InsufficientScope, type OfApi } from '../protocol/guards.ts'
-import { createOnce } from './idempotency.ts'
 import type { Answer, Operation } from './framework/operation.ts'
-import { idempotencyKey, invalid, matcher, readBody, readParams, readQuery, readUpload } from './framework/request.ts'
+import {
+  idempotencyKey,
+  invalid,
+  matcher,
+  readBody,
+  readParams,
+  readQuery,
+  readUpload,
+} from './framework/request.ts'
+import { createOnce } from './idempotency.ts'
 
 /** What the API stands on. */
 export interface ApiParts {

@@ -8,7 +8,18 @@ import { disableUser, enableUser, findUser, type User } from '../core/users/stor
 import { type Db, tx } from '../db/pool.ts'
 import { HttpError, NotFound } from '../http/errors.ts'
 import { type Operation, operation } from './framework/operation.ts'
-import { begun, job, listOf, listQuery, moment, named, pageOf, uuid, uuidCursor, words } from './framework/schemas.ts'
+import {
+  begun,
+  job,
+  listOf,
+  listQuery,
+  moment,
+  named,
+  pageOf,
+  uuid,
+  uuidCursor,
+  words,
+} from './framework/schemas.ts'
 
 const user = named(
   'User',
