@@ -3,7 +3,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { axe } from '../support/browser.ts'
+import { axe, contentWidth } from '../support/browser.ts'
 import { openTheatre, read, type Theatre, visit } from './stage.ts'
 
 const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 900 } }
@@ -20,19 +20,13 @@ test.each(['light', 'dark'] as const)('it can be read and walked, in %s', async 
   for (const [device, size] of Object.entries(SIZES)) {
     await page.setViewportSize(size)
     await page.goto(`${theatre.stage.origin}/api/docs`)
-    expect([device, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([
-      device,
-      size.width,
-    ])
+    expect([device, await contentWidth(page)]).toEqual([device, size.width])
     await keep(`api-docs-${colorScheme}-${device}`)
     // Opened, they must fit as well: one with a body and parameters, and the longest schema.
     await page.evaluate(
       "for (const id of ['changeClient', 'listClients', 'schema-Client']) document.getElementById(id).open = true",
     )
-    expect([device, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([
-      device,
-      size.width,
-    ])
+    expect([device, await contentWidth(page)]).toEqual([device, size.width])
     expect([device, await axe(page)]).toEqual([device, []])
     await page.locator('#changeClient').scrollIntoViewIfNeeded()
     await keep(`api-docs-open-${colorScheme}-${device}`)

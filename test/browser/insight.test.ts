@@ -7,7 +7,7 @@ import type { Page } from 'playwright-core'
 import { SYSTEM } from '../../src/base/audit-events.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { axe, screenshot } from '../support/browser.ts'
+import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
 import { heading, openTheatre, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
@@ -110,10 +110,7 @@ async function expectFine(page: Page, name: string): Promise<void> {
     for (const [device, size] of Object.entries(SIZES)) {
       await page.setViewportSize(size)
       const where = `${name} ${scheme} ${device}`
-      expect([where, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([
-        where,
-        size.width,
-      ])
+      expect([where, await contentWidth(page)]).toEqual([where, size.width])
       expect([where, await axe(page)]).toEqual([where, []])
       if (process.env.SCREENSHOTS) {
         await mkdir(process.env.SCREENSHOTS, { recursive: true })

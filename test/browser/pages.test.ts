@@ -10,7 +10,7 @@ import { suspendClient } from '../../src/core/clients/store.ts'
 import { giveConsent } from '../../src/core/grants/store.ts'
 import { createSetupLink, setPassword } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { axe, screenshot } from '../support/browser.ts'
+import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
 
@@ -290,7 +290,7 @@ async function signedIn(person: Person, path = '/account/apps'): Promise<Page> {
 async function expectFine(page: Page, name: string, words: string | RegExp): Promise<void> {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport)
-    const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+    const overflow = (await contentWidth(page)) - viewport.width
     expect({ name, size, overflow }).toEqual({ name, size, overflow: 0 })
     for (const colorScheme of SCHEMES) {
       await page.emulateMedia({ colorScheme })

@@ -11,7 +11,7 @@ import { SYSTEM } from '../../src/base/audit-events.ts'
 import type { ClientInput } from '../../src/core/clients/fields.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { axe, screenshot } from '../support/browser.ts'
+import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import { freePort } from '../support/server.ts'
 import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
@@ -189,10 +189,7 @@ async function expectFine(page: Page, name: string): Promise<void> {
     for (const [device, size] of Object.entries(SIZES)) {
       await page.setViewportSize(size)
       const where = `${name} ${scheme} ${device}`
-      expect([where, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([
-        where,
-        size.width,
-      ])
+      expect([where, await contentWidth(page)]).toEqual([where, size.width])
       const isFirst = scheme === 'light' && device === 'phone'
       const findings = await axe(page, isFirst ? undefined : ['target-size', 'color-contrast'])
       expect([where, findings]).toEqual([where, []])

@@ -14,7 +14,7 @@ import { createSetupLink } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { TooManyRequests } from '../../src/http/errors.ts'
 import { changesOfPerson } from '../../src/protocol/guards.ts'
-import { axe, screenshot } from '../support/browser.ts'
+import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import { openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
 
@@ -323,7 +323,7 @@ async function expectFine(page: Page, name: string, words: string, rules?: strin
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 800 })
       const where = `${name}-${light}-${width}`
-      expect([where, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([where, width])
+      expect([where, await contentWidth(page)]).toEqual([where, width])
       if (process.env.SCREENSHOTS) {
         await mkdir(process.env.SCREENSHOTS, { recursive: true })
         await screenshot(page, join(process.env.SCREENSHOTS, `${where}.png`))

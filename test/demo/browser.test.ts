@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Browser, Page } from 'playwright-core'
 import { PEOPLE } from '../../demo/seed.ts'
-import { axe, openBrowser, screenshot } from '../support/browser.ts'
+import { axe, contentWidth, openBrowser, screenshot } from '../support/browser.ts'
 import { type DemoProcess, startDemoProcess } from './process.ts'
 
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url))
@@ -173,7 +173,7 @@ test.each(['light', 'dark'] as const)(
     await press(page, 'Allow')
 
     expect(await axe(page)).toEqual([])
-    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
+    expect(await contentWidth(page)).toBe(360)
   },
 )
 

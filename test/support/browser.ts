@@ -109,3 +109,17 @@ function fontsConf(home: string): string {
     '</fontconfig>',
   ].join('\n')
 }
+
+/**
+ * How wide the page is that was laid out for the present size of the window. A new size arrives a little after it was set: what is
+ * too wide is looked at again for some seconds.
+ */
+export async function contentWidth(page: Page): Promise<number> {
+  for (let looks = 1; ; looks++) {
+    const [content, window] = await page.evaluate<[number, number]>(
+      '[document.documentElement.scrollWidth, innerWidth]',
+    )
+    if (content <= window || looks === 100) return content
+    await page.waitForTimeout(50)
+  }
+}
