@@ -35,7 +35,7 @@ export class DatabaseUnavailable extends Error {
   /** False when Postgres itself said that nothing was kept; true when its answer never came, so that nobody knows. */
   get isOutcomeUnknown(): boolean {
     const { code } = (this.cause ?? {}) as { code?: string }
-    return this.cause !== undefined && !REFUSED_STATEMENT.test(code ?? '')
+    return this.cause !== undefined && !REFUSED_STATEMENT.test(code ?? '') && !isStale(this)
   }
 }
 
@@ -173,13 +173,15 @@ async function inTransaction<T>(
   }
 }
 
-// Feature not supported: a migration has changed what a prepared statement returns, and this connection keeps it prepared.
-const STALE_STATEMENT = '0A000'
-
 /** Whether an error of a statement says that its connection is of no use any more. */
 function isSpoiled(error: unknown): error is Error {
-  if (error instanceof DatabaseUnavailable) return error.isOutcomeUnknown
-  return (error as { code?: string } | undefined)?.code === STALE_STATEMENT
+  return error instanceof DatabaseUnavailable && (error.isOutcomeUnknown || isStale(error))
+}
+
+// A migration has changed what a prepared statement returns, and this connection keeps it prepared. Nothing was done.
+function isStale(error: unknown): boolean {
+  const { code, message } = ((error as Error | undefined)?.cause ?? {}) as { code?: string; message?: string }
+  return code === '0A000' && STALE_STATEMENT.test(message ?? '')
 }
 
 /** True for an error that says: this row exists already (unique_violation). */
@@ -264,7 +266,9 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   } catch (error) {
     throw asDatabaseError(error)
   }
-  throw new DatabaseUnavailable('no connection to the database came in time')
+  // As if the network had been silent: whoever sends several statements must not wait for each of them.
+  const cause = new Error('timeout exceeded when trying to connect')
+  throw new DatabaseUnavailable('no connection to the database came in time', { cause })
 }
 
 /** Opens a transaction. @returns its id, by which its outcome can be asked for later */
@@ -335,15 +339,18 @@ export async function within<T>(work: Promise<T>, milliseconds: number): Promise
 
 async function send<Row extends pg.QueryResultRow>(to: pg.Pool | pg.PoolClient, query: Query) {
   if (!(to instanceof pg.Pool)) return sendOver<Row>(to, query)
-  const client = await connect(to)
-  let broken: Error | undefined
-  try {
-    return await sendOver<Row>(client, query)
-  } catch (error) {
-    if (isSpoiled(error)) broken = error
-    throw error
-  } finally {
-    client.release(broken)
+  // Each round drops a connection that had prepared the statement before a migration; a new one prepares it anew.
+  for (;;) {
+    const client = await connect(to)
+    let broken: Error | undefined
+    try {
+      return await sendOver<Row>(client, query)
+    } catch (error) {
+      if (isSpoiled(error)) broken = error
+      if (!isStale(error)) throw error
+    } finally {
+      client.release(broken)
+    }
   }
 }
 
@@ -360,6 +367,7 @@ async function sendOver<Row extends pg.QueryResultRow>(client: pg.PoolClient, qu
 // not to be had; 40001, 40P01: others were in the way; 25006: a standby, or a server that takes no writes; 25P03: the
 // transaction was idle for too long; 53: out of disk, memory or connections; 58: input and output failed.
 const REFUSED_STATEMENT = /^(57014|55P03|40001|40P01|25006|25P03|53...|58...)$/
+const STALE_STATEMENT = /cached plan must not change result type/
 // Class 08: connection exception; 57P01–57P05: shutting down or starting up; the rest never reached a server.
 const LOST_CONNECTION =
   /^(08...|57P0[1-5]|ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/
@@ -369,5 +377,5 @@ const LOST =
 function isUnavailable(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { code?: string; message?: string }
   if (REFUSED_STATEMENT.test(code ?? '') || LOST_CONNECTION.test(code ?? '')) return true
-  return LOST.test(message ?? '')
+  return LOST.test(message ?? '') || isStale({ cause: error })
 }

@@ -1,6 +1,7 @@
 // The one way to PostgreSQL, when PostgreSQL breaks off, refuses, waits, or has other defaults than ours.
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import pg from 'pg'
+import { batched } from '../../src/db/batch.ts'
 import {
   DatabaseUnavailable,
   type Db,
@@ -119,28 +120,37 @@ describe('a transaction', () => {
   })
 })
 
-test.each([
-  ['of the pool', (pool: Pool, work: (d: Db) => Promise<unknown>) => work(pool)],
-  ['of a transaction', (pool: Pool, work: (d: Db) => Promise<unknown>) => tx(pool, work)],
-])(
-  'a prepared statement %s whose result a migration changed fails once a connection, not for ever',
-  async (_what, using) => {
+describe('a prepared statement whose result a migration changed', () => {
+  const read = (d: Db) => many(d, named('changing', sql`select * from changing`))
+  let few: Pool
+  beforeEach(async () => {
+    few = openPool(database.url, 2, 2)
     await db.pg.query('create table changing (id int)')
-    const single = openPool(database.url, 1, 2)
-    const read = () => using(single, (d) => many(d, named('changing', sql`select * from changing`)))
-    try {
-      await read()
-      await db.pg.query('alter table changing add text text')
+    // Prepared on both connections.
+    const both = [await few.pg.connect(), await few.pg.connect()]
+    for (const client of both) client.release()
+    await Promise.all([read(few), read(few)])
+    await db.pg.query('alter table changing add text text')
+  })
+  afterEach(async () => {
+    await few.close()
+    await db.pg.query('drop table changing')
+  })
 
-      await expect(read()).rejects.toThrow('cached plan')
+  test('is prepared anew: nobody notices', async () => {
+    expect(await Promise.all([read(few), read(few)])).toEqual([[], []])
+  })
 
-      expect(await read()).toEqual([])
-    } finally {
-      await single.close()
-      await db.pg.query('drop table changing')
-    }
-  },
-)
+  test('fails a transaction, which may be tried again, and not for ever', async () => {
+    await expect(tx(few, read)).rejects.toMatchObject({
+      name: 'DatabaseUnavailable',
+      isOutcomeUnknown: false,
+    })
+    await tx(few, read).catch(() => {})
+
+    expect(await tx(few, read)).toEqual([])
+  })
+})
 
 test('nobody waits longer for a connection than for its time, whatever is slow about it', async () => {
   const slow = openPool(throughProxy(database.url, gate), 1, 2)
@@ -161,6 +171,24 @@ test('nobody waits longer for a connection than for its time, whatever is slow a
   gate.pass()
   await waiting
   await slow.close()
+})
+
+test('a batch that gets no connection fails as a whole: nobody waits for one call by call', async () => {
+  const single = openPool(database.url, 1, 2)
+  const held = await single.pg.connect()
+  const batches: number[][] = []
+  const call = batched(async (keys: number[]) => {
+    batches.push(keys)
+    await many(single, sql`select 1`)
+    return keys
+  })
+
+  const answers = await Promise.allSettled([0, 1, 2, 3, 4, 5, 6, 7].map(call))
+
+  held.release()
+  await single.close()
+  expect(answers.map(({ status }) => status)).toEqual(Array(8).fill('rejected'))
+  expect(batches).toEqual([[0], [1, 2, 3, 4, 5, 6, 7]])
 })
 
 test('what is given up because of a lock does not commit when the lock is free', async () => {
