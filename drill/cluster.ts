@@ -68,6 +68,8 @@ export class Node {
       port: this.port,
       env: { ...this.#env, ...env },
       main,
+      // Tests wait longer for their database than a server does.
+      isImpatient: true,
     })
     this.#server = server
     server.process.once('close', () => this.#listenTo(server))
