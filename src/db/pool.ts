@@ -249,8 +249,8 @@ async function setSession(client: pg.ClientBase, answerSeconds?: number): Promis
 }
 
 /**
- * A connection of the pool. Its time covers waiting for a free one, opening one and setting it up, each of which the pool
- * of pg gives that much time of its own.
+ * A connection of the pool. The pool of pg limits how long somebody waits for a free one, or for one to open; here setting it up is
+ * covered, too.
  * @throws DatabaseUnavailable
  */
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
