@@ -7,7 +7,7 @@ import type { Config } from './base/config.ts'
 import type { Secrets } from './base/secrets.ts'
 import { clientDirectory } from './core/clients/cache.ts'
 import { clientUseRecorder } from './core/clients/usage.ts'
-import { refusalRecorder } from './core/diagnostics/store.ts'
+import { rejectedRequestRecorder } from './core/diagnostics/store.ts'
 import { useRecorder } from './core/grants/usage.ts'
 import { documentReader } from './core/registration/document-reader.ts'
 import { resourceDirectory } from './core/resources/cache.ts'
@@ -29,12 +29,12 @@ import { createRender } from './http/render.ts'
 import { requests, wellFormedAddress } from './http/requests.ts'
 import { routing } from './http/routes.ts'
 import { currentProvider } from './protocol/current-provider.ts'
-import { refusalNotes } from './protocol/diagnostics/record.ts'
+import { rejectionRecorder } from './protocol/diagnostics/record.ts'
 import { isForPrograms, isOAuth, protocol } from './protocol/mount.ts'
 import { providerPages } from './protocol/pages.ts'
 import { issuerOf } from './protocol/provider.ts'
-import { strangers } from './protocol/rules/unverified-clients.ts'
-import { userCodeGuesses } from './protocol/rules/user-code-limit.ts'
+import { unverifiedClientLimits } from './protocol/rules/unverified-clients.ts'
+import { userCodeRateLimit } from './protocol/rules/user-code-limit.ts'
 import { giveBacks } from './protocol/storage/state.ts'
 import { tokenStore } from './protocol/storage/tokens.ts'
 import { rememberRequest } from './protocol/storage/unit-of-work.ts'
@@ -78,7 +78,7 @@ export async function createApp({
   const tokens = tokenStore(db, answers)
   const use = useRecorder(db, failed('last use was'))
   const clientUse = clientUseRecorder(db, failed('use was'))
-  const refusals = refusalRecorder(db, failed('refused requests were'))
+  const rejectedRequests = rejectedRequestRecorder(db, failed('refused requests were'))
   const uses = giveBacks(db)
   const rotations = sessionRotations(db)
   const limits = blockLimits()
@@ -101,8 +101,8 @@ export async function createApp({
       config,
       secrets,
       db,
-      countGuess: userCodeGuesses(db, limits),
-      strangers: strangers({ db, limits, log }),
+      countUserCode: userCodeRateLimit(db, limits),
+      unverifiedLimits: unverifiedClientLimits({ db, limits, log }),
       uses,
       answers,
       rotations,
@@ -160,7 +160,12 @@ export async function createApp({
   app.use(oneCredential)
   app.use(wellFormedAddress)
   app.use(assets(config).middleware)
-  const refused = refusalNotes({ refusals, clientUse, resources, onError: failed('a refused request was') })
+  const refused = rejectionRecorder({
+    rejectedRequests,
+    clientUse,
+    resources,
+    onError: failed('a refused request was'),
+  })
   app.use(protocol({ db, tokens, use, clientUse, refused, pages, uses, answers, provider }))
   const health = { check, listener, clock, isDraining }
   const rows = surfaces({
@@ -175,7 +180,7 @@ export async function createApp({
     resources,
     tokens,
     use,
-    refusals,
+    rejectedRequests,
     limits,
     provider,
   })
@@ -192,7 +197,9 @@ export async function createApp({
     async close() {
       current.close()
       await Promise.all([listener.close(), check.close(), closeBackground()])
-      await Promise.all([use, clientUse, refusals, tokens, uses, rotations].map((each) => each.close()))
+      await Promise.all(
+        [use, clientUse, rejectedRequests, tokens, uses, rotations].map((each) => each.close()),
+      )
       clock.close()
     },
   }

@@ -8,7 +8,7 @@ import { SEAL_SECONDS, startSealer } from './core/audit/seal.ts'
 import { record } from './core/audit/store.ts'
 import { sweepClients } from './core/clients/store.ts'
 import { sweepUsage, sweepUsageDays } from './core/clients/usage.ts'
-import { sweepRefusals } from './core/diagnostics/store.ts'
+import { sweepRejectedRequests } from './core/diagnostics/store.ts'
 import { END_ACCESS, endAccessStep } from './core/grants/revoke.ts'
 import { sweepConsents, sweepGrants } from './core/grants/store.ts'
 import { rotateKeysIfDue, sweepKeys } from './core/keys/store.ts'
@@ -50,7 +50,7 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   usage_hours: sweepUsage,
   deliveries: sweepDeliveries,
   client_usage_days: sweepUsageDays,
-  client_refusals: sweepRefusals,
+  client_refusals: sweepRejectedRequests,
   api_answers: sweepAnswers,
   // Looked at, most of them to stay.
   logos: sweepLogos,

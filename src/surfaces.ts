@@ -6,7 +6,7 @@ import { builtInApi } from './base/admin-api-scopes.ts'
 import type { Config } from './base/config.ts'
 import type { Secrets } from './base/secrets.ts'
 import type { ClientDirectory } from './core/clients/cache.ts'
-import type { RefusalRecorder } from './core/diagnostics/store.ts'
+import type { RejectedRequestRecorder } from './core/diagnostics/store.ts'
 import type { UseRecorder } from './core/grants/usage.ts'
 import { limitedLogos } from './core/logos/upload.ts'
 import type { ResourceDirectory } from './core/resources/cache.ts'
@@ -48,7 +48,7 @@ export interface SurfaceParts {
   resources: ResourceDirectory
   tokens: TokenStore
   use: UseRecorder
-  refusals: RefusalRecorder
+  rejectedRequests: RejectedRequestRecorder
   limits: BlockLimits
   provider(): Provider
 }

@@ -3,8 +3,8 @@
 import { z } from 'zod'
 import { countUsers } from '../core/clients/search.ts'
 import { usageOfDays } from '../core/clients/usage.ts'
-import { REFUSALS } from '../core/diagnostics/messages.ts'
-import { listRefusals, MOST_KEPT, type RefusalRow } from '../core/diagnostics/store.ts'
+import { REJECTIONS } from '../core/diagnostics/messages.ts'
+import { listRejectedRequests, MOST_KEPT, type RejectedRequestRow } from '../core/diagnostics/store.ts'
 import { cleanUpApps, findUnused, MOST_UNUSED } from '../core/registration/cleanup.ts'
 import { listBlockedDocuments, unblockDocument } from '../core/registration/metadata-documents.ts'
 import { NotFound } from '../http/errors.ts'
@@ -49,7 +49,7 @@ const refusedRequest = named(
     error: z.string().meta({ description: 'What was answered.' }),
     kind: z.string(),
     title: z.string().meta({ description: 'What went wrong, in words.' }),
-    advice: z.string().meta({ description: 'How to mend it.' }),
+    advice: z.string().meta({ description: 'How to fix it.' }),
     expected: z.string(),
     came: z.string().meta({ description: 'Without what must not be seen.' }),
   }),
@@ -107,7 +107,7 @@ export function insightOperations(): Operation[] {
       path: '/clients/{client_id}/refused-requests',
       tag: 'Apps',
       scope: 'clients:read',
-      summary: 'List the requests of an app that were refused, newest first, and how to mend them',
+      summary: 'List the requests of an app that were refused, newest first, and how to fix them',
       params: oneApp,
       success: {
         status: 200,
@@ -116,7 +116,7 @@ export function insightOperations(): Operation[] {
       },
       async run({ db, params }) {
         const { id } = await getClient(db, params.client_id)
-        return { body: (await listRefusals(db, id)).map(refusedView) }
+        return { body: (await listRejectedRequests(db, id)).map(refusedView) }
       },
     }),
     operation({
@@ -190,8 +190,17 @@ export function insightOperations(): Operation[] {
   ]
 }
 
-function refusedView({ id, at, attested, endpoint, error, kind, expected, came }: RefusalRow) {
+function refusedView({
+  id,
+  at,
+  authenticated,
+  endpoint,
+  error,
+  kind,
+  expected,
+  received,
+}: RejectedRequestRow) {
   // A kind that a later version wrote: its words are not here.
-  const { title, advice } = REFUSALS[kind] ?? REFUSALS.other
-  return { id, at, attested, endpoint, error, kind, title, advice, expected, came }
+  const { title, advice } = REJECTIONS[kind] ?? REJECTIONS.other
+  return { id, at, attested: authenticated, endpoint, error, kind, title, advice, expected, came: received }
 }

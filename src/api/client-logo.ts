@@ -1,7 +1,7 @@
 // The logo of an app over the Admin API: a picture comes in as it is, and becomes one of ours.
 
 import { updateClient } from '../core/clients/update.ts'
-import { mustReachApp } from '../core/escalation/clients.ts'
+import { checkClientEscalation } from '../core/escalation/clients.ts'
 import { MOST_BYTES } from '../core/logos/image.ts'
 import { setLogo } from '../core/logos/store.ts'
 import type { MakeLogo } from '../core/logos/upload.ts'
@@ -29,7 +29,7 @@ export function logoOperations({ issuer, makeLogo }: { issuer: string; makeLogo:
         const { db, params, file, by } = input
         // Nobody who may not change it has a picture decoded.
         const { id } = await getClient(db, params.client_id)
-        await mustReachApp(db, id, by)
+        await checkClientEscalation(db, id, by)
         const png = await makeLogo(file, by.id!)
         return change(input, (t) =>
           setLogo(t, { png, issuer }, (t, logo_uri) => updateClient(t, id, { logo_uri }, by)),

@@ -15,7 +15,7 @@ export const MADE_SECRET = {
   status: 201,
   description: 'Made; the secret is shown this once.',
   schema: json.madeSecret,
-  once: ['client_secret'],
+  secretMembers: ['client_secret'],
 } as const
 
 /** Operations on secrets of apps. */

@@ -51,7 +51,7 @@ function registrationOperations(): Operation[] {
         status: 201,
         description: 'Registered; its secret is shown this once.',
         schema: json.madeClient,
-        once: ['client_secret'],
+        secretMembers: ['client_secret'],
         etag: true,
         location: true,
       },

@@ -19,7 +19,7 @@ import {
   readQuery,
   readUpload,
 } from './framework/request.ts'
-import { createOnce } from './idempotency.ts'
+import { createIdempotently } from './idempotency.ts'
 
 /** What the API stands on. */
 export interface ApiParts {
@@ -55,8 +55,11 @@ async function handle(ctx: OfApi, operation: Operation, { db, issuer }: ApiParts
       key,
       what: body,
     }
-    const { repeated, ...made } = await createOnce(db, asked, operation.success.once ?? [], (t) =>
-      operation.run({ ...input, db: t }),
+    const { repeated, ...made } = await createIdempotently(
+      db,
+      asked,
+      operation.success.secretMembers ?? [],
+      (t) => operation.run({ ...input, db: t }),
     )
     if (repeated) ctx.set('Idempotency-Replayed', 'true')
     answer(ctx, operation, issuer, made)

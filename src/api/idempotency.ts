@@ -20,13 +20,13 @@ const KEPT_HOURS = 24
 
 /**
  * Does `create` unless it was done before; whoever asks at the same time waits for it.
- * @param once members of the body that nobody is told twice. @throws HttpError 409 when it takes too long, 422 when something
+ * @param secretMembers members of the body that nobody is told twice. @throws HttpError 409 when it takes too long, 422 when something
  * else was asked for under this key
  */
-export async function createOnce(
+export async function createIdempotently(
   db: Pool,
   { who, where, key, what }: Asked,
-  once: readonly string[],
+  secretMembers: readonly string[],
   create: (t: Db) => Promise<Answer>,
 ): Promise<Answer & { repeated: boolean }> {
   const hash = digest(JSON.stringify([who, where, key]))
@@ -43,7 +43,7 @@ export async function createOnce(
     ).catch(saidInUse)
     if (!isFirst) return { ...(await earlier(t, hash, request_hash)), repeated: true }
     const answer = await create(t)
-    const kept = { ...answer, body: without(once, answer.body) }
+    const kept = { ...answer, body: without(secretMembers, answer.body) }
     await run(t, sql`update api_answers set answer = ${JSON.stringify(kept)} where hash = ${hash}`)
     return { ...answer, repeated: false }
   })
@@ -74,7 +74,7 @@ async function earlier(t: Db, hash: Buffer, request_hash: Buffer): Promise<Answe
   throw new HttpError(422, 'idempotency_key_reused', 'This key stood for another request. Choose a new one.')
 }
 
-function without(once: readonly string[], body: unknown): unknown {
-  if (once.length === 0) return body
-  return { ...(body as object), ...Object.fromEntries(once.map((name) => [name, null])) }
+function without(secretMembers: readonly string[], body: unknown): unknown {
+  if (secretMembers.length === 0) return body
+  return { ...(body as object), ...Object.fromEntries(secretMembers.map((name) => [name, null])) }
 }

@@ -49,7 +49,7 @@ export function registrationTokenOperations(): Operation[] {
         status: 201,
         description: 'Made; its value is shown this once.',
         schema: json.madeToken,
-        once: ['token'],
+        secretMembers: ['token'],
         location: true,
       },
       async run({ db, body, by }) {

@@ -36,7 +36,7 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
         status: 201,
         description: 'Registered; its secret is shown this once.',
         schema: json.madeResource,
-        once: ['client_secret'],
+        secretMembers: ['client_secret'],
         etag: true,
         location: true,
       },

@@ -183,8 +183,13 @@ export function userOperations({ issuer, mailIsOn }: { issuer: string; mailIsOn:
         : `Mail is off here: the answer holds the link, for you to hand over. One of before ends. ${POWER}`,
       params: one,
       success: mailIsOn
-        ? { status: 202, description: 'A mail is on its way.', schema: reset, once: ['link'] }
-        : { status: 201, description: 'Made; the link is shown this once.', schema: reset, once: ['link'] },
+        ? { status: 202, description: 'A mail is on its way.', schema: reset, secretMembers: ['link'] }
+        : {
+            status: 201,
+            description: 'Made; the link is shown this once.',
+            schema: reset,
+            secretMembers: ['link'],
+          },
       conflict: 'The account is disabled, or a request with this Idempotency-Key is under way.',
       run: ({ db, params, by }) =>
         tx(db, async (t) => {

@@ -30,7 +30,7 @@ export interface Secrets {
   /** HMAC-SHA-256 of a digest of the audit log under the current key. */
   attest(digest: Buffer): Buffer
   /** Whether `mac` is that of `digest` under the key `key_id`; undefined when that key is not in the list. */
-  isAttested(digest: Buffer, by: { key_id: Buffer; mac: Buffer }): boolean | undefined
+  isAuthentic(digest: Buffer, by: { key_id: Buffer; mac: Buffer }): boolean | undefined
 }
 
 /** Something was encrypted under a key that is not in SECRET_KEYS any more. */
@@ -82,7 +82,7 @@ export function secretsFrom(keys: readonly string[]): Secrets {
     },
     keyId: auditKeys[0]!.id,
     attest: (of) => digest(auditKeys[0]!.key, of),
-    isAttested(of, { key_id, mac }) {
+    isAuthentic(of, { key_id, mac }) {
       const entry = auditKeys.find(({ id }) => id.equals(key_id))
       if (!entry) return undefined
       const expected = digest(entry.key, of)

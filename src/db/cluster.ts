@@ -102,7 +102,7 @@ async function openSocketDir(root: string): Promise<string> {
   )
   const { uid, gid } = await stat(root)
   if (made) await chown(dir, uid, gid)
-  // The folder for temporary files is everybody's: a stranger's folder of that name must not get our password.
+  // The folder for temporary files is everybody's: somebody else's folder of that name must not get our password.
   const found = await lstat(dir)
   if (!found.isDirectory() || found.uid !== uid || found.mode & 0o077) {
     throw new EmbeddedError(`${dir} is not ours alone: remove it, or choose a shorter DATA_DIR.`)

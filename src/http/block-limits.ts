@@ -1,11 +1,11 @@
-// Limits on what strangers may have us do, by the block of addresses they come from. Each node counts in memory, so that a request
+// Limits on unauthenticated requests, by the block of addresses that they come from. Each node counts in memory, so that a request
 // costs no write, and tells the other nodes of busy blocks. It knows neither nouns nor connections.
 import { randomBytes } from 'node:crypto'
 import { isIPv4, isIPv6 } from 'node:net'
 import { TooManyRequests } from './errors.ts'
 import { inWords, placeOf } from './throttle.ts'
 
-/** Counts requests of strangers. */
+/** Counts unauthenticated requests. */
 export interface BlockLimit {
   /** Counts one request. @throws TooManyOfBlock, and does not count it, when its address or the wider block had too many. */
   count(ip: string): void

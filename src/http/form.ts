@@ -8,7 +8,7 @@ import { BadRequest } from './errors.ts'
 export function formBody(): Middleware {
   const parse = bodyParser({ enableTypes: ['form'], formLimit: '56kb', encoding: 'utf-8' })
   return async (ctx, next) => {
-    // No browser compresses a form; unpacking is work that a stranger could make us do.
+    // No browser compresses a form; unpacking is work that an attacker could make us do.
     const plain = ['', 'identity'].includes(ctx.get('content-encoding'))
     if (!plain || !ctx.is('application/x-www-form-urlencoded')) {
       throw Object.assign(new Error('not a form'), { status: 415, expose: true })

@@ -15,7 +15,7 @@ const READ_SECONDS = 60
  */
 export function uploadBody(mostBytes: number): Middleware {
   return async (ctx, next) => {
-    // No browser compresses a form; unpacking is work that a stranger could make us do.
+    // No browser compresses a form; unpacking is work that an attacker could make us do.
     const plain = ['', 'identity'].includes(ctx.get('content-encoding'))
     if (!plain || !ctx.is('multipart/form-data')) {
       throw Object.assign(new Error('not a form with a file'), { status: 415, expose: true })

@@ -13,7 +13,7 @@ import { formBody } from '../http/form.ts'
 import { allowFormTo } from '../http/headers.ts'
 import { endGrant } from './adapters/grants.ts'
 import { giveBackUsed, usePushedByError } from './adapters/interactions.ts'
-import { ANSWERS, keepRefusals, noteRefusal } from './diagnostics/record.ts'
+import { ANSWERS, keepRejections, noteRejection } from './diagnostics/record.ts'
 import { middlewareOf, routeOf } from './internals/library.ts'
 import type { ProviderPages } from './provider.ts'
 import type { OwnMetadata } from './rules/clients.ts'
@@ -132,7 +132,7 @@ export function protocol({
       if (ctx.state.refused) await orGiveBack(usePushedByError(db, answers, ctx))
       noteAnswered(answers, ctx)
     }
-    leaveToStranger(ctx, pages)
+    leaveToUnverified(ctx, pages)
     // form_post pages carry the answer to the app's own origin.
     if (ctx.type === 'text/html') allowFormTo(ctx, redirectUri(ctx))
   }
@@ -142,22 +142,22 @@ function mount(provider: Provider): Middleware {
   provider.on('authorization.error', (ctx) => {
     ctx.state.refused = true
   })
-  keepRefusals(provider)
+  keepRejections(provider)
   return compose(middlewareOf(provider))
 }
 
 // Then the same request again is to give what it would have given now.
 function isOurFault(ctx: Context): boolean {
-  const { error } = (ctx.state.refusal ?? {}) as { error?: string }
+  const { error } = (ctx.state.rejection ?? {}) as { error?: string }
   return error === 'temporarily_unavailable' || error === 'server_error'
 }
 
 // RFC 9700 §4.11.2: where anybody can register, an address of ours that goes on to one of theirs by itself is a gift to
 // fraudsters. Whoever has pressed a button here has seen where it leads; a frame shows no address to be believed.
-function leaveToStranger(ctx: Context, pages: ProviderPages): void {
+function leaveToUnverified(ctx: Context, pages: ProviderPages): void {
   const client = ctx.oidc?.client
   if (!ctx.state.refused || routeOf(ctx) !== 'authorization') return
-  if (!client || !(client as typeof client & OwnMetadata).stranger) return
+  if (!client || !(client as typeof client & OwnMetadata).unverified) return
   if (ctx.get('sec-fetch-dest') === 'iframe') return
   const address = ctx.response.get('location') || undefined
   ctx.remove('Location')
@@ -195,7 +195,7 @@ async function commit(
       const issued = await Promise.all(issue.map((token) => tokens.insert(token)))
       if (!issued.includes(false)) return
       refuse(ctx, 401, 'invalid_client', 'client authentication failed')
-      noteRefusal(ctx, new errors.InvalidClientAuth('client not found'))
+      noteRejection(ctx, new errors.InvalidClientAuth('client not found'))
       return
     }
     if (await tokens.exchange(consume, issue)) return
@@ -203,7 +203,7 @@ async function commit(
     if (row?.consumed) await answers.expect(row.used_by)
     if (row?.consumed && row.grant_id) await endGrant(db, row.grant_id, ctx)
     refuse(ctx, 400, 'invalid_grant', 'grant request is invalid')
-    noteRefusal(ctx, new errors.InvalidGrant(row?.consumed ? 'already used' : 'access was removed'))
+    noteRejection(ctx, new errors.InvalidGrant(row?.consumed ? 'already used' : 'access was removed'))
   } catch (error) {
     if (!(error instanceof DatabaseUnavailable)) throw error
     refuse(ctx, 503, 'temporarily_unavailable', 'the server cannot reach its database, try again shortly')

@@ -6,12 +6,12 @@ import { InvalidMetadata } from '../core/clients/metadata.ts'
 import { isRegistrationToken } from '../core/registration/initial-access-tokens.ts'
 import { asciiText, asRegistrationError, clientInformation } from '../core/registration/rfc7591.ts'
 import {
-  changeItself,
-  deleteItself,
+  deleteDynamicClient,
   findOwnRegistration,
-  mayChangeItself,
-  registerItself,
+  mayUpdateDynamicClient,
+  registerDynamicClient,
   type SelfRegistered,
+  updateDynamicClient,
 } from '../core/registration/store.ts'
 import { DatabaseUnavailable, type Pool } from '../db/pool.ts'
 import { actorOf } from '../http/actor.ts'
@@ -125,14 +125,14 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
 
     register: answering(async (ctx) => {
       const initial = bearerOf(ctx)
-      // Before the body is read: a stranger's is not worth reading.
+      // Before the body is read: do not read the body of somebody who may not register.
       if (initial !== undefined && !(await isRegistrationToken(db, initial))) return challenge(ctx, initial)
       if (initial === undefined && mode === 'token') return challenge(ctx, undefined)
       if (initial === undefined) {
         perBlock.count(ctx.ip)
         await perAddress.count(placeOf(ctx.ip))
       }
-      const registered = await registerItself(db, await read(ctx, body), door, initial, actorOf(ctx))
+      const registered = await registerDynamicClient(db, await read(ctx, body), door, initial, actorOf(ctx))
       if (!registered) return challenge(ctx, initial)
       const { client, access_token, secret } = registered
       ctx.status = 201
@@ -144,16 +144,16 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
     }),
 
     change: asOwner(async (ctx, { client, access_token }) => {
-      if (!mayChangeItself(client)) return forbid(ctx)
+      if (!mayUpdateDynamicClient(client)) return forbid(ctx)
       await perClient.count(client.id)
       if (client.allowed_scopes === null) await changesPerAddress.count(placeOf(ctx.ip))
-      const changed = await changeItself(db, client.id, await read(ctx, body), door, actorOf(ctx))
+      const changed = await updateDynamicClient(db, client.id, await read(ctx, body), door, actorOf(ctx))
       if (!changed) return forbid(ctx)
       ctx.body = tell(changed, access_token)
     }),
 
     remove: asOwner(async (ctx, { client }) => {
-      await deleteItself(db, client.id, actorOf(ctx))
+      await deleteDynamicClient(db, client.id, actorOf(ctx))
       ctx.status = 204
     }),
   }

@@ -87,7 +87,7 @@ test('without a script: from the list of errors to usage, and its numbers opened
   expect(await heading(page)).toBe('Errors: Photo Printer')
   const text = await read(page)
   expect(text).toContain('http://printer.example/oauth/callback/')
-  expect(text).toContain('How to mend it:')
+  expect(text).toContain('How to fix it:')
   expect(text).toContain('<b>photos</b>')
   expect(await page.locator('main b').count()).toBe(0)
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../src/base/audit-events.ts'
 import { isRegistrationToken } from '../../src/core/registration/initial-access-tokens.ts'
-import { registerItself } from '../../src/core/registration/store.ts'
+import { registerDynamicClient } from '../../src/core/registration/store.ts'
 import { createResource } from '../../src/core/resources/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -74,7 +74,13 @@ test.each([
 test('list shows how far each is used, and never its value; revoke ends it', async () => {
   const { id, token } = await cli.json<Made>(['registration-tokens', 'create', '--uses', '3'])
   const members = { client_name: 'Photo Printer', redirect_uris: ['https://printer.example/callback'] }
-  const made = await registerItself(database.db, members, { scopes: [], approval: false }, token, SYSTEM)
+  const made = await registerDynamicClient(
+    database.db,
+    members,
+    { scopes: [], approval: false },
+    token,
+    SYSTEM,
+  )
 
   const listed = await cli.run(['registration-tokens', 'list'])
   expect(listed.stdout).toMatch(new RegExp(`^${id} .* live +1 of 3 `, 'm'))

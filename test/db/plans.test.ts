@@ -182,7 +182,7 @@ describe('pages', () => {
           `audit?actor=${userId(7)}`,
           'audit?since=2026-01-01',
           `apps/${popular}`,
-          `apps/${INSTALLED.itself}`,
+          `apps/${INSTALLED.dynamic}`,
         ],
       ]) {
         await read(ada, `/admin/${query}`)

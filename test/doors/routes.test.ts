@@ -232,7 +232,7 @@ async function ask(role: Role, row: string, fields: Record<string, string> = {})
   const address = isHarmful
     ? path.replace(/:(\w+)/g, (_, name) => (name === 'grant_id' ? 'x7Kp' : randomUUID()))
     : addressOf(row, path)
-  const isProgram = !cookie && role !== 'stranger'
+  const isProgram = !cookie && role !== 'anonymous'
   const hasForm = /^(POST|PUT|PATCH)$/.test(method)
   const upload = hasForm && path.endsWith('/logo')
   const { status, next } = await send(method, stage.origin, address, {

@@ -3,7 +3,7 @@
 
 /** Everybody who asks. */
 export const ROLES = [
-  'stranger',
+  'anonymous',
   'person',
   'other developer',
   'owner',

@@ -18,8 +18,8 @@ import { many, type Pool, run, sql } from '../../src/db/pool.ts'
 import { blockLimits } from '../../src/http/block-limits.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { adapterFactory } from '../../src/protocol/adapters/adapter.ts'
-import { strangers } from '../../src/protocol/rules/unverified-clients.ts'
-import { userCodeGuesses } from '../../src/protocol/rules/user-code-limit.ts'
+import { unverifiedClientLimits } from '../../src/protocol/rules/unverified-clients.ts'
+import { userCodeRateLimit } from '../../src/protocol/rules/user-code-limit.ts'
 import { giveBacks, saveNewState } from '../../src/protocol/storage/state.ts'
 import { tokenStore } from '../../src/protocol/storage/tokens.ts'
 import { noteAnswered } from '../../src/protocol/storage/unit-of-work.ts'
@@ -467,8 +467,8 @@ async function inPostgres(db: Pool): Promise<Storage> {
     clients: clientDirectory(db, () => false),
     issuer: ISSUER,
     secrets: secretsFrom([SECRET_KEYS]),
-    countGuess: userCodeGuesses(db, limits),
-    strangers: strangers({ db, limits, log: createLogger('silent') }),
+    countUserCode: userCodeRateLimit(db, limits),
+    unverifiedLimits: unverifiedClientLimits({ db, limits, log: createLogger('silent') }),
     uses: giveBacks(db),
     rotations: sessionRotations(db),
   }

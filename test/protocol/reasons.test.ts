@@ -28,7 +28,7 @@ test('an assertion that is over says by how many seconds', async () => {
   const reason = await reasonOf(request({ client_assertion }), error, nothing)
 
   expect(reason).toMatchObject({ kind: 'clock_skew', expected: 'the time of this server' })
-  expect(reason.came).toMatch(/^exp is 9[56] seconds behind it$/)
+  expect(reason.received).toMatch(/^exp is 9[56] seconds behind it$/)
 })
 
 test('a proof from the future, too', async () => {
@@ -37,7 +37,7 @@ test('a proof from the future, too', async () => {
 
   const reason = await reasonOf(request({}, { dpop }), error, nothing)
 
-  expect(reason.came).toMatch(/^iat is (599|600) seconds ahead of it$/)
+  expect(reason.received).toMatch(/^iat is (599|600) seconds ahead of it$/)
 })
 
 test.each([

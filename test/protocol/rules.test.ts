@@ -106,7 +106,7 @@ describe('a registration in the provider’s words', () => {
     suspended_at: null,
     secrets: [],
     grant_types: null,
-    looks_changed_at: null,
+    branding_changed_at: null,
   }
 
   test.each([

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { decodeJwt } from 'jose'
 import { SYSTEM } from '../../src/base/audit-events.ts'
-import { listRefusals } from '../../src/core/diagnostics/store.ts'
+import { listRejectedRequests } from '../../src/core/diagnostics/store.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { disableUser, enableUser, findUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
@@ -166,7 +166,8 @@ describe('a JWT for an API', () => {
       redirect_uri: app.redirectUri,
     })
 
-    const errors = async () => (await listRefusals(bureau.stage.db, app.id)).map(({ endpoint }) => endpoint)
+    const errors = async () =>
+      (await listRejectedRequests(bureau.stage.db, app.id)).map(({ endpoint }) => endpoint)
     await until(async () => (await errors()).length > 0)
     expect(await errors()).toEqual(['/token'])
     expect(await app.introspect(access_token)).toEqual({ active: false })

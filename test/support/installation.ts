@@ -8,7 +8,7 @@ export const INSTALLED = {
   /** One that a developer registered, active. */
   developed: 'app4',
   /** One that registered itself. */
-  itself: 'app2',
+  dynamic: 'app2',
   /** Somebody with a session, apps and decisions. */
   userId: userId(7),
   email: 'user7@people.example',

@@ -20,7 +20,7 @@ const LONG = [
   'cli/audit',
   'core/audit/seal',
   'core/audit/verify',
-  'security/strangers',
+  'security/storage-limits',
   'security/portal',
   'demo/browser',
   'demo/walk',

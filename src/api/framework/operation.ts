@@ -43,7 +43,7 @@ export interface Success {
   /** Media types of a file. */
   files?: readonly string[]
   /** Members of the body that are shown this once: a repeated request gets null in their place. */
-  once?: readonly string[]
+  secretMembers?: readonly string[]
   etag?: true
   location?: true
 }

@@ -70,7 +70,7 @@ export async function readUpload(ctx: Context, { upload }: Operation): Promise<B
 
 const NOTHING = Buffer.alloc(0)
 
-// Unpacking is work that a stranger could make us do.
+// Unpacking is work that an attacker could make us do.
 function checkType(ctx: Context, types: readonly string[], header: string): void {
   const isPlain = ['', 'identity'].includes(ctx.get('content-encoding'))
   if (isPlain && ctx.is([...types])) return

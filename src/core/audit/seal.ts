@@ -134,10 +134,10 @@ async function sealBatch(t: Db, secrets: Secrets, carryOverSeconds: number): Pro
 /** The last seal must be ours: who seals on top of it vouches for all that is before. */
 function check(last: Seal, secrets: Secrets): void {
   if (!hashOf(last).equals(last.hash)) throw new ChainBroken(`audit seal ${last.id} was changed`)
-  const attested = secrets.isAttested(last.hash, last)
-  if (attested === undefined)
+  const authentic = secrets.isAuthentic(last.hash, last)
+  if (authentic === undefined)
     throw new ChainBroken(`audit seal ${last.id} was made with a key that is not in SECRET_KEYS`)
-  if (!attested) throw new ChainBroken(`audit seal ${last.id} was not made with our key`)
+  if (!authentic) throw new ChainBroken(`audit seal ${last.id} was not made with our key`)
 }
 
 async function nextCoverage(t: Db, last: Seal | undefined, horizon: Horizon): Promise<Coverage> {

@@ -128,7 +128,7 @@ function findInSeal(walk: Walk, seal: Seal): Finding | undefined {
     return walk.unproved && walk.last ? { problem: 'seal_changed', id: walk.last.id } : changed
   }
   // Whoever sealed on top has checked what was below, and its hash holds all of it.
-  const isOurs = walk.secrets.isAttested(seal.hash, seal)
+  const isOurs = walk.secrets.isAuthentic(seal.hash, seal)
   walk.unproved = isOurs ? undefined : (walk.unproved ?? seal.id)
   return undefined
 }
@@ -160,7 +160,7 @@ async function nextFloor({ t, secrets }: Walk, { id, floor_id }: Seal): Promise<
 }
 
 function isIntact(seal: Seal, secrets: Secrets): boolean {
-  return hashOf(seal).equals(seal.hash) && secrets.isAttested(seal.hash, seal) !== false
+  return hashOf(seal).equals(seal.hash) && secrets.isAuthentic(seal.hash, seal) !== false
 }
 
 /** The rows between this seal and the one before: exactly those it lists, as they were. */

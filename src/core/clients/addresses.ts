@@ -1,5 +1,5 @@
 // Which addresses a registration may hold: redirect URIs by RFC 8252 and RFC 9700, and pages of the web. What is wrong is said
-// so that a developer can mend it.
+// so that a developer can fix it.
 import type { AppType } from './kinds.ts'
 
 /** A right redirect URI for each kind that has one. */

@@ -171,7 +171,7 @@ function planOne(
   return { id, action: 'create', wanted: { ...typed, id }, changes }
 }
 
-// The rules stop at the first mistake. With that field mended by something harmless, they tell the next one.
+// The rules stop at the first mistake. With that field replaced by something harmless, they tell the next one.
 function allMistakes<T>(
   input: ClientInput,
   check: (input: ClientInput) => T,

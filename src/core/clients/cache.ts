@@ -12,7 +12,7 @@ export interface Registration extends Client {
   /** What an app that registered itself asked for; null: what its kind may use. */
   grant_types: string[] | null
   /** When what people see of it became another; whoever allowed it before is asked again. */
-  looks_changed_at: Date | null
+  branding_changed_at: Date | null
 }
 
 /** Live registrations by id. */
@@ -114,7 +114,7 @@ async function load(db: Db, id: string): Promise<Remembered | undefined> {
     db,
     named(
       'client by id',
-      sql`select c.*, r.grant_types, r.looks_changed_at, ${VERSION} as row_version,
+      sql`select c.*, r.grant_types, r.looks_changed_at as branding_changed_at, ${VERSION} as row_version,
                  gone.scopes as gone_scopes, s.ids as secret_ids, s.hashes as secret_hashes, s.ends as secret_ends
           ${ROWS}
           where c.id = ${id} and ${LIVES}`,

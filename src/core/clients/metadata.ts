@@ -1,5 +1,5 @@
 // What may be registered as a client: what the fields mean together, by RFC 7591, RFC 8252 and RFC 9700, said so that a developer
-// can mend the mistake. It knows no storage; every door (command line, pages, API) comes through here. The fields one by one
+// can fix the mistake. It knows no storage; every door (command line, pages, API) comes through here. The fields one by one
 // are fields.ts's.
 import { z } from 'zod'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'

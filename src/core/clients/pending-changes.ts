@@ -3,7 +3,7 @@ import type { ActingUser, Actor, Change } from '../../base/audit-events.ts'
 import { type Place, placeAt } from '../../db/cursor.ts'
 import { type Db, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
-import { mustReachApp } from '../escalation/clients.ts'
+import { checkClientEscalation } from '../escalation/clients.ts'
 import { CLIENT_COLUMNS } from './columns.ts'
 import { lockOwnApp } from './owners.ts'
 import { reasonText } from './review.ts'
@@ -118,7 +118,7 @@ export function approveChange(
     const found = await lockWaiting(t, client_id, id)
     if (!found) return undefined
     const { client, change } = found
-    await mustReachApp(t, client_id, by, valuesOf(change.changes).scopes)
+    await checkClientEscalation(t, client_id, by, valuesOf(change.changes).scopes)
     const moved = change.changes
       .filter(({ field, from }) => JSON.stringify(client[field as keyof Client]) !== JSON.stringify(from))
       .map(({ field }) => field)
@@ -145,7 +145,7 @@ export function rejectChange(
   return tx(db, async (t) => {
     const found = await lockWaiting(t, client_id, id)
     if (!found) return false
-    await mustReachApp(t, client_id, by)
+    await checkClientEscalation(t, client_id, by)
     const { changes } = found.change
     await countUp(t, client_id)
     await run(

@@ -11,7 +11,7 @@ export interface AppView {
   tint: number
   logo_uri: string | undefined
   host: string
-  chip: 'verified' | 'unverified' | 'itself' | 'first_party' | 'suspended'
+  chip: 'verified' | 'unverified' | 'dynamic' | 'first_party' | 'suspended'
   chip_text: string
 }
 
@@ -73,6 +73,6 @@ function chipOf(app: AppFacts): [AppView['chip'], string] {
   if (app.suspended_at) return ['suspended', 'Suspended']
   if (app.first_party) return ['first_party', 'Built in']
   if (app.verified_at) return ['verified', 'Verified']
-  if (app.registered_by === 'itself') return ['itself', 'Registered itself']
+  if (app.registered_by === 'itself') return ['dynamic', 'Registered itself']
   return ['unverified', 'Not verified']
 }

@@ -2,7 +2,7 @@
 import type { Actor, AuditEvent } from '../../base/audit-events.ts'
 import { type Db, one, type Query, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
-import { mustReachApp } from '../escalation/clients.ts'
+import { checkClientEscalation } from '../escalation/clients.ts'
 import { endAllAccess } from '../grants/revoke.ts'
 import { type Mail, type MailParams, queueMail } from '../mail/outbox.ts'
 import { vouchForOwners } from '../users/vouching.ts'
@@ -111,7 +111,7 @@ function decide(
   look: (t: Db) => Promise<void> = async () => {},
 ): Promise<boolean> {
   return tx(db, async (t) => {
-    await mustReachApp(t, event.client_id, by)
+    await checkClientEscalation(t, event.client_id, by)
     await look(t)
     if (!(await run(t, update))) return false
     await record(t, event, by)

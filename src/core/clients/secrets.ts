@@ -4,7 +4,7 @@ import type { Actor } from '../../base/audit-events.ts'
 import { digest, newCredential } from '../../base/credentials.ts'
 import { type Db, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
-import { mustReachApp } from '../escalation/clients.ts'
+import { checkClientEscalation } from '../escalation/clients.ts'
 import { InvalidMetadata } from './metadata.ts'
 
 const PREFIX_LENGTH = 12
@@ -81,7 +81,7 @@ export function addNamedSecret(
   if (text.length > MOST_NAME) throw new InvalidMetadata('name', `has more than ${MOST_NAME} characters`)
   if (/\p{Cc}/u.test(text)) throw new InvalidMetadata('name', 'holds control characters')
   return tx(db, async (t) => {
-    await mustReachApp(t, client_id, by)
+    await checkClientEscalation(t, client_id, by)
     if (!(await lockConfidential(t, client_id))) return undefined
     await checkRoom(t, client_id, 'name')
     const secret = await addSecret(t, client_id, text)
@@ -97,7 +97,7 @@ export function addNamedSecret(
 /** Ends one secret at once. @returns whether it was valid until now. @throws LesserPower */
 export function revokeSecret(db: Db, client_id: string, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
-    await mustReachApp(t, client_id, by)
+    await checkClientEscalation(t, client_id, by)
     const revoked = await maybe<{ prefix: string; name: string }>(
       t,
       sql`update client_secrets set revoked_at = now()
@@ -124,7 +124,7 @@ export function rotateSecret(
   { overlapSeconds = 0 }: { overlapSeconds?: number } = {},
 ): Promise<string | undefined> {
   return tx(db, async (t) => {
-    await mustReachApp(t, client_id, by)
+    await checkClientEscalation(t, client_id, by)
     if (!(await lockConfidential(t, client_id))) return undefined
     if (overlapSeconds > 0) await checkRoom(t, client_id, 'overlap_seconds')
     await run(

@@ -7,8 +7,8 @@ import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
 import { type Db, fragment, isUniqueViolation, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record, recordAll } from '../audit/store.ts'
-import { mustReachApp, mustReachApps } from '../escalation/clients.ts'
-import { mustReach } from '../escalation/users.ts'
+import { checkClientEscalation, checkClientsEscalation } from '../escalation/clients.ts'
+import { checkScopeEscalation } from '../escalation/users.ts'
 import { APP_COLUMNS, CLIENT_COLUMNS, FIELD_COLUMNS } from './columns.ts'
 import type { ClientInput, ClientMetadata, Registrar } from './fields.ts'
 import type { ClientType } from './kinds.ts'
@@ -67,7 +67,7 @@ export async function createClients(
   })
   return tx(db, async (t) => {
     const scopes = apps.flatMap(({ m }) => m.scopes)
-    await mustReach(t, by, scopes)
+    await checkScopeEscalation(t, by, scopes)
     const ofApis = await apiScopes(t, scopes)
     for (const { m } of apps) mustBeAllowed(ofApis, m.scopes, 'admin', m.type)
     const made = await insertApps(t, apps, { registered_by: 'admin', state: 'active' })
@@ -225,7 +225,7 @@ export async function deleteClient(db: Db, id: string, by: Actor): Promise<boole
 /** Deletes clients. As {@link deleteClient}. @returns the ids of those that there were */
 export function deleteClients(db: Db, ids: string[], by: Actor): Promise<string[]> {
   return tx(db, async (t) => {
-    await mustReachApps(t, ids, by)
+    await checkClientsEscalation(t, ids, by)
     const rows = await many<{ id: string }>(
       t,
       sql`update clients set deleted_at = now(), version = version + 1
@@ -411,7 +411,7 @@ function mark(
   by: Actor,
 ): Promise<boolean> {
   return tx(db, async (t) => {
-    await mustReachApp(t, client_id, by)
+    await checkClientEscalation(t, client_id, by)
     if (!(await run(t, query))) return false
     await record(t, { type, client_id }, by)
     return true

@@ -3,7 +3,7 @@
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { type Db, many, sql, tx } from '../../db/pool.ts'
 import { recordAll } from '../audit/store.ts'
-import { mustReachApps } from '../escalation/clients.ts'
+import { checkClientsEscalation } from '../escalation/clients.ts'
 import { vouchForOwners } from '../users/vouching.ts'
 import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_FIELDS } from './columns.ts'
 import { type ClientInput, type ClientMetadata, FIELD_NAMES, impersonal, pickFields } from './fields.ts'
@@ -55,7 +55,7 @@ export interface Edit {
 export function updateClients(db: Db, edits: Edit[], by: Actor): Promise<Map<string, Client>> {
   return tx(db, async (t) => {
     const ids = edits.map(({ id }) => id)
-    await mustReachApps(
+    await checkClientsEscalation(
       t,
       ids,
       by,

@@ -24,8 +24,8 @@ export function nearest(candidates: readonly string[], text: string): string | u
 }
 
 /** Both texts in pieces that are in the other one, too, and pieces that are not. */
-export function difference(expected: string, came: string): { expected: Piece[]; came: Piece[] } {
-  const [a, b] = [[...expected], [...came]]
+export function difference(expected: string, received: string): { expected: Piece[]; received: Piece[] } {
+  const [a, b] = [[...expected], [...received]]
   const begin = commonBegin(a, b)
   const end = commonEnd(a, b, begin)
   const [left, right] = [a.slice(begin, a.length - end), b.slice(begin, b.length - end)]
@@ -39,7 +39,7 @@ export function difference(expected: string, came: string): { expected: Piece[];
         })),
       ),
     )
-  return { expected: pieces(a, left.length, same.a), came: pieces(b, right.length, same.b) }
+  return { expected: pieces(a, left.length, same.a), received: pieces(b, right.length, same.b) }
 }
 
 const NOTHING = { a: new Set<number>(), b: new Set<number>() }

@@ -2,14 +2,14 @@
 // up for all notes of a write together.
 import { type Db, many, sql } from '../../db/pool.ts'
 import { when } from '../../http/time.ts'
-import type { RefusalKind } from './messages.ts'
+import type { RejectionKind } from './messages.ts'
 import { redact } from './redact.ts'
 
 /** A refused request, as the protocol saw it. */
-export interface Refusal {
+export interface RejectedRequest {
   /** Undefined: whoever the token of `token_hash` was for. */
   client_id: string | undefined
-  kind: RefusalKind
+  kind: RejectionKind
   /** `/token` and the like. */
   endpoint: string
   /** The code that was answered. */
@@ -17,9 +17,9 @@ export interface Refusal {
   /** What would have been right: of the registration, or our words. */
   expected?: string
   /** What was sent; whatever must not be kept of it is taken out here. */
-  came?: string
+  received?: string
   /** The app proved that it is itself. */
-  attested: boolean
+  authenticated: boolean
   /** Where it came from, as limits count it (placeOf). */
   place: string
   /** SHA-256 of a secret that did not fit, of a code or token that is none now: what became of them is looked up later. */
@@ -27,8 +27,8 @@ export interface Refusal {
   token_hash?: Buffer
 }
 
-/** A refusal on its way to the table: redacted. */
-export interface Note extends Refusal {
+/** A rejected request on its way to the table: redacted. */
+export interface Note extends RejectedRequest {
   at: Date
   /** Digest of client and place. */
   source: number
@@ -64,7 +64,7 @@ const ENDS = {
     expired: 'access_token_expired',
     revoked: 'access_token_revoked',
   },
-} as const satisfies Record<string, Record<string, RefusalKind>>
+} as const satisfies Record<string, Record<string, RejectionKind>>
 
 // The protocol finds only those that live; whether one expired, was used or ended with its access it cannot tell.
 async function settleTokens(db: Db, notes: Note[]): Promise<void> {
@@ -88,13 +88,13 @@ async function settleTokens(db: Db, notes: Note[]): Promise<void> {
     if (note.client_id === undefined) {
       // Whoever holds a token got it from the app, or is the app.
       note.client_id = row.client_id
-      note.attested = true
+      note.authenticated = true
     }
     const end =
       row.client_id !== note.client_id ? 'other' : row.used ? 'used' : row.expired ? 'expired' : 'revoked'
     note.kind = ends[end]
     note.expected = ''
-    note.came = end === 'expired' ? `expired ${when(row.expires_at).title}` : ''
+    note.received = end === 'expired' ? `expired ${when(row.expires_at).title}` : ''
   }
 }
 
@@ -130,13 +130,13 @@ async function settleSecrets(db: Db, notes: Note[]): Promise<void> {
     const same = ofClient.find(({ hash }) => hash.equals(note.secret_hash!))
     if (same?.revoked_at) {
       note.kind = 'secret_revoked'
-      note.came = `${named(same)}, revoked ${when(same.revoked_at).title}`
+      note.received = `${named(same)}, revoked ${when(same.revoked_at).title}`
     } else if (same?.expires_at && !live.includes(same)) {
       note.kind = 'secret_expired'
-      note.came = `${named(same)}, expired ${when(same.expires_at).title}`
+      note.received = `${named(same)}, expired ${when(same.expires_at).title}`
     } else {
-      const alike = ofClient.find(({ prefix }) => note.came?.startsWith(prefix))
-      if (alike) note.came = `${note.came}; it begins like ${named(alike)}, and the rest differs`
+      const alike = ofClient.find(({ prefix }) => note.received?.startsWith(prefix))
+      if (alike) note.received = `${note.received}; it begins like ${named(alike)}, and the rest differs`
     }
   }
 }

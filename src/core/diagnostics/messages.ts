@@ -1,17 +1,17 @@
-// Why requests of apps are refused, in words for whoever builds the app: what went wrong, and how to mend it. What the wire
+// Why requests of apps are refused, in words for whoever builds the app: what went wrong, and how to fix it. What the wire
 // says stays with the protocol; this is read by the app's owners only.
 
 /** A reason in words. */
-export interface RefusalWords {
+export interface RejectionMessage {
   title: string
   advice: string
 }
 
 /** Every reason there is a word for. */
-export type RefusalKind = keyof typeof REFUSALS
+export type RejectionKind = keyof typeof REJECTIONS
 
 /** The words of each reason. */
-export const REFUSALS = {
+export const REJECTIONS = {
   redirect_uri_mismatch: {
     title: 'The redirect URI is not registered',
     advice:
@@ -241,4 +241,4 @@ export const REFUSALS = {
     title: 'The request was refused',
     advice: 'Compare the request with the discovery document and the standard.',
   },
-} as const satisfies Record<string, RefusalWords>
+} as const satisfies Record<string, RejectionMessage>

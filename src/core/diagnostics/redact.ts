@@ -1,4 +1,4 @@
-// What may be kept of a value that a stranger sent: no credential, no person, nothing that a page could run or that turns
+// What may be kept of a value that anybody may have sent: no credential, no person, nothing that a page could run or that turns
 // text around. Pure; it knows no request and no row.
 
 /** How {@link redact} treats a text. */

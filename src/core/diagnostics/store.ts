@@ -3,35 +3,35 @@
 import { digest } from '../../base/credentials.ts'
 import { type Db, many, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
-import { type Note, type Refusal, settle } from './enrich.ts'
-import type { RefusalKind } from './messages.ts'
+import { type Note, type RejectedRequest, settle } from './enrich.ts'
+import type { RejectionKind } from './messages.ts'
 import { redact } from './redact.ts'
 
 /** A refused request, as it is read. */
-export interface RefusalRow {
+export interface RejectedRequestRow {
   id: string
   at: Date
   /** Whoever sent it proved to be the app. */
-  attested: boolean
+  authenticated: boolean
   endpoint: string
   error: string
-  kind: RefusalKind
+  kind: RejectionKind
   expected: string
-  came: string
+  received: string
 }
 
 /** Collects refused requests. */
-export interface RefusalRecorder {
-  note(refusal: Refusal): void
+export interface RejectedRequestRecorder {
+  note(rejected: RejectedRequest): void
   /** Writes what is still to be written, and stops. */
   close(): Promise<void>
 }
 
-/** Refusals kept of a client. */
+/** How many rejected requests are kept for each client. */
 export const MOST_KEPT = 200
 
 // Of these, half may be taken up by requests that anybody could have sent, a tenth by those from one place.
-const MOST_UNATTESTED = 100
+const MOST_UNAUTHENTICATED = 100
 const MOST_OF_SOURCE = 20
 
 const FLUSH_MS = 1_000
@@ -39,17 +39,17 @@ const KEPT_DAYS = 30
 const MOST_TEXT = 600
 
 // Between two writes.
-const PENDING = { attested: 1_000, unattested: 1_000, ofClient: 100, ofPlace: 60, ofSource: 20 }
+const PENDING = { authenticated: 1_000, unauthenticated: 1_000, ofClient: 100, ofPlace: 60, ofSource: 20 }
 
 /** @param onError a write that failed; what it told is lost, and only that. */
-export function refusalRecorder(db: Db, onError: (error: unknown) => void): RefusalRecorder {
+export function rejectedRequestRecorder(db: Db, onError: (error: unknown) => void): RejectedRequestRecorder {
   let pending = new Pending()
   const flush = async (): Promise<void> => {
     const notes = pending.all()
     if (notes.length === 0) return
     pending = new Pending()
     try {
-      await addRefusals(db, await settle(db, notes))
+      await addRejectedRequests(db, await settle(db, notes))
     } catch (error) {
       onError(error)
     }
@@ -60,12 +60,12 @@ export function refusalRecorder(db: Db, onError: (error: unknown) => void): Refu
   }, FLUSH_MS)
   timer.unref()
   return {
-    note(refusal) {
-      const { client_id = '', place } = refusal
+    note(rejected) {
+      const { client_id = '', place } = rejected
       const source = digest(`${client_id}\n${place}`).readInt32BE()
-      const expected = redact(refusal.expected, { known: refusal.expected, most: MOST_TEXT })
-      const came = redact(refusal.came, { known: refusal.expected, most: MOST_TEXT })
-      pending.add({ ...refusal, expected, came, at: new Date(Date.now()), source })
+      const expected = redact(rejected.expected, { known: rejected.expected, most: MOST_TEXT })
+      const received = redact(rejected.received, { known: rejected.expected, most: MOST_TEXT })
+      pending.add({ ...rejected, expected, received, at: new Date(Date.now()), source })
     },
     async close() {
       clearInterval(timer)
@@ -75,10 +75,10 @@ export function refusalRecorder(db: Db, onError: (error: unknown) => void): Refu
 }
 
 /** The refused requests of a client, newest first. */
-export function listRefusals(db: Db, client_id: string): Promise<RefusalRow[]> {
-  return many<RefusalRow>(
+export function listRejectedRequests(db: Db, client_id: string): Promise<RejectedRequestRow[]> {
+  return many<RejectedRequestRow>(
     db,
-    sql`select id, at, attested, endpoint, error, kind, expected, came
+    sql`select id, at, attested as authenticated, endpoint, error, kind, expected, came as received
         from client_refusals
         where client_id = ${client_id}
         order by id desc
@@ -86,8 +86,8 @@ export function listRefusals(db: Db, client_id: string): Promise<RefusalRow[]> {
   )
 }
 
-/** Refusals that nobody looks at any more. */
-export const sweepRefusals: Sweep = (db) =>
+/** Deletes rejected requests that are too old to help anybody. */
+export const sweepRejectedRequests: Sweep = (db) =>
   run(
     db,
     sql`delete from client_refusals where id = any(array(
@@ -97,18 +97,18 @@ export const sweepRefusals: Sweep = (db) =>
 
 // What came from one place makes way for what comes from it next; where there is no room at all, what comes is left out.
 class Pending {
-  readonly #attested: Note[] = []
+  readonly #authenticated: Note[] = []
   readonly #bySource = new Map<number, Note[]>()
   readonly #counts = new Map<string, number>()
-  #unattested = 0
+  #unauthenticated = 0
 
   add(note: Note): void {
-    if (note.attested) {
+    if (note.authenticated) {
       if (
-        this.#attested.length < PENDING.attested &&
+        this.#authenticated.length < PENDING.authenticated &&
         this.#takes(`app ${note.client_id}`, PENDING.ofClient)
       ) {
-        this.#attested.push(note)
+        this.#authenticated.push(note)
       }
       return
     }
@@ -118,16 +118,16 @@ class Pending {
       ofSource.push(note)
       return
     }
-    if (this.#unattested === PENDING.unattested) return
+    if (this.#unauthenticated === PENDING.unauthenticated) return
     if (!this.#takes(`place ${note.place}`, PENDING.ofPlace)) return
     if (!this.#takes(`anybody ${note.client_id}`, PENDING.ofClient)) return
     this.#bySource.set(note.source, ofSource)
     ofSource.push(note)
-    this.#unattested++
+    this.#unauthenticated++
   }
 
   all(): Note[] {
-    return [...this.#attested, ...[...this.#bySource.values()].flat()].sort((a, b) => +a.at - +b.at)
+    return [...this.#authenticated, ...[...this.#bySource.values()].flat()].sort((a, b) => +a.at - +b.at)
   }
 
   #takes(name: string, most: number): boolean {
@@ -139,26 +139,28 @@ class Pending {
 }
 
 // Of clients that exist; the oldest of theirs go.
-async function addRefusals(db: Db, notes: Note[]): Promise<void> {
+async function addRejectedRequests(db: Db, notes: Note[]): Promise<void> {
   if (notes.length === 0) return
-  const rows = notes.map(({ client_id, at, attested, source, endpoint, error, kind, expected, came }) => ({
-    client_id,
-    at,
-    attested,
-    source,
-    endpoint,
-    error: error.slice(0, 100),
-    kind,
-    expected,
-    came,
-  }))
+  const rows = notes.map(
+    ({ client_id, at, authenticated, source, endpoint, error, kind, expected, received }) => ({
+      client_id,
+      at,
+      authenticated,
+      source,
+      endpoint,
+      error: error.slice(0, 100),
+      kind,
+      expected,
+      received,
+    }),
+  )
   const touched = await many<{ client_id: string }>(
     db,
     sql`insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
-        select n.client_id, n.at, n.attested, n.source, n.endpoint, n.error, n.kind, n.expected, n.came
+        select n.client_id, n.at, n.authenticated, n.source, n.endpoint, n.error, n.kind, n.expected, n.received
         from json_to_recordset(${JSON.stringify(rows)}::json)
-               as n (client_id text, at timestamptz, attested boolean, source integer, endpoint text, error text, kind text,
-                     expected text, came text)
+               as n (client_id text, at timestamptz, authenticated boolean, source integer, endpoint text, error text, kind text,
+                     expected text, received text)
         join clients c on c.id = n.client_id and c.id = any(${rows.map(({ client_id }) => client_id)})
           and c.deleted_at is null and c.type <> 'resource_server'
         order by n.at
@@ -175,21 +177,21 @@ async function keepTheLast(db: Db, ids: string[]): Promise<void> {
   await run(
     db,
     sql`with counted as (
-          select id, client_id, attested,
+          select id, client_id, attested as authenticated,
                  row_number() over (partition by client_id, attested, case when attested then 0 else source end
                                     order by id desc) as of_source
           from client_refusals
           where client_id = any(${ids})
         ), ranked as (
-          select id, client_id, attested,
-                 attested or of_source <= ${MOST_OF_SOURCE} as is_fair,
-                 row_number() over (partition by client_id, attested, attested or of_source <= ${MOST_OF_SOURCE}
+          select id, client_id, authenticated,
+                 authenticated or of_source <= ${MOST_OF_SOURCE} as is_fair,
+                 row_number() over (partition by client_id, authenticated, authenticated or of_source <= ${MOST_OF_SOURCE}
                                     order by id desc) as n
           from counted
         ), placed as (
           select id, row_number() over (
                    partition by client_id
-                   order by case when is_fair and n <= ${MOST_UNATTESTED} then 0 when attested then 1 else 2 end, id desc
+                   order by case when is_fair and n <= ${MOST_UNAUTHENTICATED} then 0 when authenticated then 1 else 2 end, id desc
                  ) as place
           from ranked
         )

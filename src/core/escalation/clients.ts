@@ -1,7 +1,7 @@
 // Who may act on which app: whoever takes over an app has its power, so they need it before.
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, many, sql } from '../../db/pool.ts'
-import { isOperator, mustReach } from './users.ts'
+import { checkScopeEscalation, isOperator } from './users.ts'
 
 const LATELY_HOURS = 24
 
@@ -9,12 +9,17 @@ const LATELY_HOURS = 24
  * Holds an app until the end of the transaction, and who acts on it against the scopes that the app has, and had within the
  * last day. @param more scopes that it is to get. @throws LesserPower, NotAdministrator
  */
-export function mustReachApp(t: Db, id: string, by: Actor, more: readonly string[] = []): Promise<void> {
-  return mustReachApps(t, [id], by, more)
+export function checkClientEscalation(
+  t: Db,
+  id: string,
+  by: Actor,
+  more: readonly string[] = [],
+): Promise<void> {
+  return checkClientsEscalation(t, [id], by, more)
 }
 
-/** As {@link mustReachApp}, for several. */
-export async function mustReachApps(
+/** As {@link checkClientEscalation}, for several. */
+export async function checkClientsEscalation(
   t: Db,
   ids: string[],
   by: Actor,
@@ -27,5 +32,5 @@ export async function mustReachApps(
                               else '{}' end as scopes
         from clients where id = any(${ids}) order by id for no key update`,
   )
-  await mustReach(t, by, [...apps.flatMap(({ scopes }) => scopes), ...more])
+  await checkScopeEscalation(t, by, [...apps.flatMap(({ scopes }) => scopes), ...more])
 }

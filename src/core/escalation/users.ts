@@ -83,7 +83,7 @@ export async function holdPerson(
  * Holds who acts against scopes: whoever takes over what has them, or hands them out, has to have those that administer.
  * @throws LesserPower, NotAdministrator
  */
-export async function mustReach(t: Db, by: Actor, scopes: readonly string[]): Promise<void> {
+export async function checkScopeEscalation(t: Db, by: Actor, scopes: readonly string[]): Promise<void> {
   const powers = scopes.filter(isApiScope)
   if (powers.length === 0 || isOperator(by)) return
   if (by.type === 'user') {

@@ -3,7 +3,7 @@ import type { Actor } from '../../base/audit-events.ts'
 import { createJob, type Job, type JobStep } from '../../db/jobs.ts'
 import { type Db, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record, recordAll } from '../audit/store.ts'
-import { mustReachApp } from '../escalation/clients.ts'
+import { checkClientEscalation } from '../escalation/clients.ts'
 import { holdPerson } from '../escalation/users.ts'
 import { revokeGrant } from './store.ts'
 
@@ -29,7 +29,7 @@ export function endAccess(db: Db, consent_id: string, by: Actor): Promise<boolea
       sql`select user_id, client_id from consents where id = ${consent_id}`,
     )
     if (!consent) return false
-    await mustReachBoth(t, consent, by)
+    await checkAccessEscalation(t, consent, by)
     return endDecision(t, consent_id, by)
   })
 }
@@ -42,7 +42,7 @@ export function endGrant(db: Db, id: string, by: Actor): Promise<boolean> {
       sql`select user_id, client_id from grants where id = ${id}`,
     )
     if (!grant) return false
-    await mustReachBoth(t, grant, by)
+    await checkAccessEscalation(t, grant, by)
     return revokeGrant(t, id, 'revoked_by_admin', by)
   })
 }
@@ -59,7 +59,7 @@ export async function endDecision(t: Db, consent_id: string, by: Actor): Promise
 export function endAllAccess(db: Db, what: EndAccess, by: Actor): Promise<Job> {
   if (what.user_id === undefined && what.client_id === undefined) throw new Error('everything is too much')
   return tx(db, async (t) => {
-    await mustReachBoth(t, what, by)
+    await checkAccessEscalation(t, what, by)
     const job = await createJob(t, { kind: END_ACCESS, params: { ...what }, actor: { ...by } })
     await record(t, { type: 'job.started', ...what, job_id: job.id, kind: END_ACCESS }, by)
     return job
@@ -102,9 +102,9 @@ export const endAccessStep: JobStep = async (t, job) => {
 }
 
 // An app that administers, or somebody who does, is not cut off by who could not do as much.
-async function mustReachBoth(t: Db, { user_id, client_id }: EndAccess, by: Actor): Promise<void> {
+async function checkAccessEscalation(t: Db, { user_id, client_id }: EndAccess, by: Actor): Promise<void> {
   if (user_id !== undefined) await holdPerson(t, user_id, by)
-  if (client_id !== undefined) await mustReachApp(t, client_id, by)
+  if (client_id !== undefined) await checkClientEscalation(t, client_id, by)
 }
 
 async function countConsents(t: Db, user_id: string | null, client_id: string | null): Promise<number> {

@@ -1,4 +1,4 @@
-// Pictures of strangers: what may be decoded, within which limits, and what is left of it. It knows no app and no storage.
+// Uploaded pictures: what may be decoded, within which limits, and what is left of it. It knows no app and no storage.
 import sharp from 'sharp'
 import { HttpError } from '../../http/errors.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'

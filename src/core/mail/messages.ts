@@ -249,7 +249,7 @@ function textOf(words: Words, brand: Config['brand'], origin: string): string {
   return `${parts.map((part) => (part.startsWith('-- ') ? part : part.trimEnd())).join('\n\n')}\n`
 }
 
-// Names are chosen by strangers: one line, of a length that leaves our own words readable, nothing that turns them round, and
+// Anybody can choose a name: one line, of a length that leaves our own words readable, nothing that turns them round, and
 // nothing that a mail program makes a link of.
 function short(text: string): string {
   const line = unlinked(oneLine(text))

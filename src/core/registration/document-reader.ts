@@ -53,7 +53,7 @@ export interface DocumentParts {
 
 const LEAST_FRESH_SECONDS = 5 * 60
 const MOST_FRESH_SECONDS = 24 * 60 * 60
-// Whoever keeps a document where it cannot be read has this long to mend it; what they took back is over by then, too.
+// Whoever keeps a document where it cannot be read has this long to fix it; what they took back is over by then, too.
 const STALE_SECONDS = 24 * 60 * 60
 const RETRY_SECONDS = 60
 

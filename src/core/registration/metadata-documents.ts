@@ -10,7 +10,7 @@ import { hostOf } from '../clients/presentation.ts'
 import { checkScopes, insertApp } from '../clients/store.ts'
 import { endAllAccess } from '../grants/revoke.ts'
 import type { Requested } from './rfc7591.ts'
-import { mayChangeItself, type OpenDoor, putRegistration, type SelfRegistered } from './store.ts'
+import { mayUpdateDynamicClient, type OpenDoor, putRegistration, type SelfRegistered } from './store.ts'
 
 /** What is known of a document. */
 export interface StoredDocument {
@@ -100,7 +100,7 @@ export function keepDocument(
           join client_documents d on d.client_id = c.id
           where c.id = ${client_id} for update of c`,
     )
-    if (!before || !mayChangeItself(before)) return
+    if (!before || !mayUpdateDynamicClient(before)) return
     if (stored.is_gone || !before.digest.equals(document.digest)) {
       await putRegistration(t, before, { ...document, metadata: m, approval: door.approval }, itself)
     }

@@ -51,7 +51,7 @@ export interface Registered {
 }
 
 /** Registers an app that asked for it itself. @throws InvalidMetadata @returns undefined when the token lets nobody in any more */
-export function registerItself(
+export function registerDynamicClient(
   db: Db,
   body: unknown,
   door: OpenDoor,
@@ -116,7 +116,7 @@ export async function findOwnRegistration(
 }
 
 /** Whether an app may change its own registration: not while, or where, the operator has decided otherwise. */
-export function mayChangeItself({ suspended_at, state, first_party }: Client): boolean {
+export function mayUpdateDynamicClient({ suspended_at, state, first_party }: Client): boolean {
   return !suspended_at && state !== 'rejected' && !first_party
 }
 
@@ -125,7 +125,7 @@ export function mayChangeItself({ suspended_at, state, first_party }: Client): b
  * seen: they are asked again, its badge is gone, and with `approval` it waits again.
  * @throws InvalidMetadata @returns undefined when it was deleted, suspended or taken over meanwhile
  */
-export function changeItself(
+export function updateDynamicClient(
   db: Db,
   client_id: string,
   body: unknown,
@@ -139,7 +139,7 @@ export function changeItself(
         from clients c join client_registrations r on r.client_id = c.id
           where c.id = ${client_id} and c.deleted_at is null for update`,
     )
-    if (!before || !mayChangeItself(before)) return undefined
+    if (!before || !mayUpdateDynamicClient(before)) return undefined
     await checkIdentity(t, before, body)
     const withToken = before.allowed_scopes !== null
     const allowed = { scopes: before.allowed_scopes ?? door.scopes }
@@ -178,14 +178,14 @@ export async function putRegistration(
 ): Promise<SelfRegistered> {
   const { metadata: m, grant_types, token_endpoint_auth_method, approval } = next
   const client_id = before.id
-  const looks = changedBranding(before, m).length > 0
-  const waits = looks && approval
+  const brandingChanged = changedBranding(before, m).length > 0
+  const waits = brandingChanged && approval
   const client = await one<Client>(
     t,
     sql`with changed as (
           update clients c
           set type = app.type, ${TAKE_OWN_FIELDS},
-              verified_at = case when ${looks}::boolean then null else c.verified_at end,
+              verified_at = case when ${brandingChanged}::boolean then null else c.verified_at end,
               state = case when ${waits}::boolean then 'pending' else c.state end,
               version = c.version + 1
           from json_to_record(${JSON.stringify({ id: client_id, ...m })}) as app (${APP_COLUMNS})
@@ -198,7 +198,7 @@ export async function putRegistration(
     t,
     sql`update client_registrations
         set grant_types = ${grant_types}, token_endpoint_auth_method = ${token_endpoint_auth_method},
-            looks_changed_at = case when ${looks}::boolean then now() else looks_changed_at end
+            looks_changed_at = case when ${brandingChanged}::boolean then now() else looks_changed_at end
         where client_id = ${client_id}`,
   )
   const after = { ...before, ...client, grant_types, token_endpoint_auth_method }
@@ -212,7 +212,7 @@ export async function putRegistration(
 }
 
 /** Deletes an app at its own wish. */
-export function deleteItself(db: Db, client_id: string, by: Actor): Promise<boolean> {
+export function deleteDynamicClient(db: Db, client_id: string, by: Actor): Promise<boolean> {
   return deleteClient(db, client_id, asItself(by, client_id))
 }
 

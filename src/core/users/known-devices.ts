@@ -1,5 +1,5 @@
 // The browsers in which a person has shown who they are. Being one lets nobody in: attempts from there count by themselves, so
-// that nothing a stranger does to the account or from the same address holds its owner up.
+// that nothing an attacker does to the account or from the same address holds its owner up.
 import { type Db, maybe, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 

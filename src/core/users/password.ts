@@ -23,7 +23,7 @@ export function passwordProblem(password: string): string | undefined {
   return undefined
 }
 
-/** The argon2id hash in PHC form of the password after NFC. Strangers get nowhere where one is made. @throws Busy */
+/** The argon2id hash in PHC form of the password after NFC. Only people who are signed in or hold a link choose one, so it goes ahead of unknown devices. @throws Busy */
 export function hashPassword(password: string): Promise<string> {
   return unlessBusy('known', () => hashed(password))
 }
@@ -41,7 +41,7 @@ function hashed(password: string): Promise<string> {
 export async function verifyPassword(
   hash: string | null | undefined,
   password: string,
-  who: Who = 'stranger',
+  who: Who = 'unknown',
 ): Promise<boolean> {
   // Longer than any password we accept: refuse before hashing, the cost of NFC and argon2 grows with it.
   if (password.length > MAX_CHARACTERS * 4) return false
@@ -68,11 +68,11 @@ export class Busy extends HttpError {
   }
 }
 
-type Who = 'stranger' | 'known'
+type Who = 'unknown' | 'known'
 
-// Each takes a core for tens of milliseconds: a few seconds of waiting, where one core is free for it. Strangers fill half of the
+// Each takes a core for tens of milliseconds: a few seconds of waiting, where one core is free for it. Unknown devices fill half of the
 // places at most, and let the others go ahead.
-const MOST_WAITING = { stranger: 100, known: 200 }
+const MOST_WAITING = { unknown: 100, known: 200 }
 let waiting = 0
 
 async function unlessBusy<T>(who: Who, work: () => Promise<T>): Promise<T> {

@@ -95,7 +95,7 @@ export interface Credentials {
   id: string
   password_hash: string | null
   disabled_at: Date | null
-  /** By which this account knows the browser: the device's id, or the uid of its session there; null: a stranger's. */
+  /** By which this account knows the browser: the device's id, or the uid of its session there; null: the device is unknown. */
   known_by: string | null
 }
 

@@ -64,7 +64,7 @@ export function appPages({
       const name = app.client_name
       confirm(ctx, {
         heading: `Remove access for ${name}?`,
-        app: looksOf(app),
+        app: brandingOf(app),
         will: [
           `${name} can no longer use your account, from the moment you press the button.`,
           ...(app.devices.length > 1 ? [`This ends its access on all ${app.devices.length} devices.`] : []),
@@ -91,7 +91,7 @@ export function appPages({
       if (!app || !device) return showGone(ctx, GONE_THERE)
       confirm(ctx, {
         heading: `Remove access for ${app.client_name} on ${device.name}?`,
-        app: looksOf(app),
+        app: brandingOf(app),
         will: [
           `${app.client_name} can no longer use your account on ${device.name}, from the moment you press the button.`,
         ],
@@ -141,7 +141,7 @@ export function appPages({
     const path = `/account/apps/${encodeURIComponent(app.client_id)}`
     const lastUsed = app.last_used_at ?? app.allowed_at
     return {
-      app: looksOf(app),
+      app: brandingOf(app),
       sentences: await sentencesOf(app.scopes),
       allowed: when(app.allowed_at),
       last_used: when(lastUsed),
@@ -176,7 +176,7 @@ interface Confirmation {
   confirm_label: string
 }
 
-function looksOf(app: AppWithAccess): AppView {
+function brandingOf(app: AppWithAccess): AppView {
   return appView({ ...app, id: app.client_id, name: app.client_name }, undefined, app.client_host)
 }
 

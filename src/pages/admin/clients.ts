@@ -161,7 +161,7 @@ function summaryView(client: ClientSummary) {
     ),
     kind: KIND_WORDS[client.type],
     owners: client.owners,
-    registered_itself: client.registered_by === 'itself',
+    is_dynamic: client.registered_by === 'itself',
     state: stateOf(client),
     verified: client.verified_at !== null,
     first_party: client.first_party,

@@ -208,7 +208,7 @@ function accessView(access: Access) {
     app: {
       name: access.client_name,
       href: `/admin/clients/${encodeURIComponent(access.client_id)}`,
-      itself_host: access.registered_by === 'itself' ? hostOf(access.redirect_uris[0]) : undefined,
+      dynamic_host: access.registered_by === 'itself' ? hostOf(access.redirect_uris[0]) : undefined,
     },
     scopes: access.scopes,
     since: when(access.created_at),

@@ -2,11 +2,11 @@
 import { countUsers } from '../../core/clients/search.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { usageOfDays } from '../../core/clients/usage.ts'
-import { listRefusals, MOST_KEPT } from '../../core/diagnostics/store.ts'
+import { listRejectedRequests, MOST_KEPT } from '../../core/diagnostics/store.ts'
 import type { Pool } from '../../db/pool.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
-import { refusalView } from './refusal-view.ts'
+import { rejectedRequestView } from './rejected-request-view.ts'
 import { chartOf, dayInWords, HEIGHT, WIDTH } from './usage-chart.ts'
 
 const DAYS = 30
@@ -15,8 +15,12 @@ const MOST_USERS = 50_000
 /** What the pages of errors and of use show, for each audience in its own view and place. */
 export function insight({ db, render }: { db: Pool; render: Render }) {
   const errors = async (ctx: SignedIn, client: Client, view: string, place: object): Promise<void> => {
-    const refusals = await listRefusals(db, client.id)
-    render(ctx, view, { ...place, refusals: refusals.map(refusalView), most: MOST_KEPT })
+    const rejectedRequests = await listRejectedRequests(db, client.id)
+    render(ctx, view, {
+      ...place,
+      rejectedRequests: rejectedRequests.map(rejectedRequestView),
+      most: MOST_KEPT,
+    })
   }
   const usage = async (ctx: SignedIn, client: Client, view: string, place: object): Promise<void> => {
     const [users, days] = await Promise.all([

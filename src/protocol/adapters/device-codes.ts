@@ -20,7 +20,7 @@ const EARLY_SECONDS = 1
 
 /** The adapter of device codes. */
 export function deviceCodeAdapter(parts: AdapterParts): Adapter {
-  const { db, tokens, countGuess, strangers, answers } = parts
+  const { db, tokens, countUserCode, unverifiedLimits, answers } = parts
   const base = tokenAdapter(parts, 'DeviceCode', 'device_code')
   const byDigest = async (hash: Buffer, more: object): Promise<AdapterPayload | undefined> => {
     const row = await tokens.find(hash)
@@ -55,7 +55,7 @@ export function deviceCodeAdapter(parts: AdapterParts): Adapter {
     async findByUserCode(typed) {
       const ctx = currentContext()
       // Counted before it is looked up: parallel guesses cannot slip through together (RFC 8628 §5.1).
-      const takeBack = ctx && (await countGuess(ctx))
+      const takeBack = ctx && (await countUserCode(ctx))
       try {
         const hash = await findByUserCode(db, typed)
         const found = hash && (await byDigest(hash, { userCode: typed }))
@@ -72,7 +72,7 @@ export function deviceCodeAdapter(parts: AdapterParts): Adapter {
       const code = newToken(named ?? value, 'device_code', named ? payload : asAsked(payload), expiresIn)
       if (!named) {
         const ctx = currentContext()
-        if (ctx) await strangers.mayAskForCode(ctx, code.client_id)
+        if (ctx) await unverifiedLimits.mayAskForCode(ctx, code.client_id)
         if (!(await insertDeviceCode(db, code, userCode!)))
           throw new errors.InvalidClient('client is invalid', 'client not found')
       } else if (!(await updateDeviceCode(db, code))) {

@@ -133,7 +133,13 @@ export function isLeftToPage(ctx: Context): boolean {
 }
 
 /** The adapter of pushed authorization requests. */
-export function pushedRequestAdapter({ db, secrets, uses, answers, strangers }: AdapterParts): Adapter {
+export function pushedRequestAdapter({
+  db,
+  secrets,
+  uses,
+  answers,
+  unverifiedLimits,
+}: AdapterParts): Adapter {
   const kind: StateKind = 'pushed_authorization_request'
   return {
     ...unused('PushedAuthorizationRequest'),
@@ -158,7 +164,7 @@ export function pushedRequestAdapter({ db, secrets, uses, answers, strangers }: 
       if (client_id === ACCOUNT_CLIENT_ID)
         throw new errors.UnauthorizedClient('this client pushes no requests')
       const stored = storable({ ...payload, request: seal(secrets, String(request)) })
-      if (ctx && client_id) await strangers.mayPush(ctx, client_id)
+      if (ctx && client_id) await unverifiedLimits.mayPush(ctx, client_id)
       const anybodys = ctx?.state.authenticated ? undefined : client_id
       await savePushedRequest(db, id, stored, { expiresIn, client_id: anybodys })
     },

@@ -5,8 +5,8 @@ import type { ClientDirectory } from '../../core/clients/cache.ts'
 import type { Rotations } from '../../core/users/sessions.ts'
 import type { Answers } from '../../db/answers.ts'
 import type { Db } from '../../db/pool.ts'
-import type { Strangers } from '../rules/unverified-clients.ts'
-import type { CountGuess } from '../rules/user-code-limit.ts'
+import type { UnverifiedClientLimits } from '../rules/unverified-clients.ts'
+import type { CountUserCode } from '../rules/user-code-limit.ts'
 import type { GiveBacks } from '../storage/state.ts'
 import type { TokenStore } from '../storage/tokens.ts'
 
@@ -17,8 +17,8 @@ export interface AdapterParts {
   clients: ClientDirectory
   issuer: string
   secrets: Secrets
-  countGuess: CountGuess
-  strangers: Strangers
+  countUserCode: CountUserCode
+  unverifiedLimits: UnverifiedClientLimits
   uses: GiveBacks
   answers: Answers
   rotations: Rotations

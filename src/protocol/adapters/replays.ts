@@ -7,7 +7,7 @@ import { currentContext } from '../storage/unit-of-work.ts'
 import { type Adapter, type AdapterParts, unused } from './parts.ts'
 
 /** The adapter of seen proofs. */
-export function replayAdapter({ db, strangers }: AdapterParts): Adapter {
+export function replayAdapter({ db, unverifiedLimits }: AdapterParts): Adapter {
   return {
     ...unused('ReplayDetection'),
     async find(id) {
@@ -18,7 +18,7 @@ export function replayAdapter({ db, strangers }: AdapterParts): Adapter {
       const ctx = currentContext()
       // Elsewhere a proof is looked at once the code or token that comes with it has been found good.
       if (ctx && routeOf(ctx) === 'pushed_authorization_request')
-        await strangers.mayPush(ctx, ctx.oidc.client!.clientId)
+        await unverifiedLimits.mayPush(ctx, ctx.oidc.client!.clientId)
       const fresh = await saveNewState(db, 'replay_detection', id, storable(payload), expiresIn)
       if (!fresh) throw new errors.InvalidRequest('this proof was used already')
     },

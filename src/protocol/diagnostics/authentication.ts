@@ -7,8 +7,8 @@ import { payloadOf, presentedBy } from './credentials.ts'
 /** A secret that none of the live ones is. */
 export function wrongSecret({ ctx }: Seen): Reason {
   const { secret = '' } = presentedBy(ctx)
-  const came = `${shownSecret(secret)}${/^\s|\s$/.test(secret) ? ', with white space around it' : ''}`
-  return { kind: 'secret_wrong', came, secret_hash: digest(secret.trim()) }
+  const received = `${shownSecret(secret)}${/^\s|\s$/.test(secret) ? ', with white space around it' : ''}`
+  return { kind: 'secret_wrong', received, secret_hash: digest(secret.trim()) }
 }
 
 /** A way to authenticate that is not the registered one. */
@@ -17,13 +17,13 @@ export function authMethod({ ctx, client }: Seen): Reason {
   return {
     kind: 'auth_method',
     expected: confidential ? 'client_secret_basic or client_secret_post' : 'none: client_id alone',
-    came: presentedBy(ctx).method,
+    received: presentedBy(ctx).method,
   }
 }
 
 /** Credentials that could not be read, or came in several ways. */
 export function malformed({ says }: Seen): Reason {
-  return { kind: 'auth_malformed', came: says }
+  return { kind: 'auth_malformed', received: says }
 }
 
 /** A time in a proof or assertion that is not that of this server. */
@@ -32,25 +32,25 @@ export function clock({ ctx, says }: Seen): Reason {
   const claim = /"(iat|exp|nbf)"/.exec(says)?.[1] ?? 'iat'
   const time = payloadOf(jwt)?.[claim]
   const off = typeof time === 'number' ? Math.round(time - Date.now() / 1000) : undefined
-  const came =
+  const received =
     off === undefined ? says : `${claim} is ${Math.abs(off)} seconds ${off < 0 ? 'behind' : 'ahead of'} it`
-  return { kind: 'clock_skew', expected: 'the time of this server', came }
+  return { kind: 'clock_skew', expected: 'the time of this server', received }
 }
 
 /** A proof for another method or address. */
 export function dpopTarget({ ctx, says }: Seen): Reason {
   const claims = payloadOf(ctx.get('dpop')) ?? {}
   if (says.includes('htm')) {
-    return { kind: 'dpop_target', expected: `htm=${ctx.method}`, came: `htm=${claims.htm}` }
+    return { kind: 'dpop_target', expected: `htm=${ctx.method}`, received: `htm=${claims.htm}` }
   }
   const expected = new URL(ctx.oidc.urlFor(ctx.oidc.route)).href
-  return { kind: 'dpop_target', expected, came: String(claims.htu) }
+  return { kind: 'dpop_target', expected, received: String(claims.htu) }
 }
 
 /** A proof of another key, or none at all. */
 export function otherKey({ ctx }: Seen): Reason {
   if (ctx.get('dpop')) return { kind: 'dpop_other_key' }
-  return { kind: 'dpop_missing', expected: 'a DPoP header', came: 'none' }
+  return { kind: 'dpop_missing', expected: 'a DPoP header', received: 'none' }
 }
 
 // Only what looks like a secret of ours is shown, as far as lists show it: the rest may be somebody's password.

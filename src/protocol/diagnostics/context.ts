@@ -1,14 +1,14 @@
 // What the reasons of refused requests are worked out from.
 import type { Context } from 'koa'
 import type { Client } from 'oidc-provider'
-import type { Refusal } from '../../core/diagnostics/enrich.ts'
+import type { RejectedRequest } from '../../core/diagnostics/enrich.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { OwnMetadata } from '../rules/clients.ts'
 import type { TokenRow } from '../storage/tokens.ts'
 import type { Unit } from '../storage/unit-of-work.ts'
 
 /** Why a request was refused. */
-export type Reason = Pick<Refusal, 'kind' | 'expected' | 'came' | 'secret_hash' | 'token_hash'>
+export type Reason = Pick<RejectedRequest, 'kind' | 'expected' | 'received' | 'secret_hash' | 'token_hash'>
 
 /** Parameters by name. */
 export type Params = Record<string, unknown>

@@ -3,8 +3,8 @@
 import type { Context } from 'koa'
 import type { errors, Provider } from 'oidc-provider'
 import type { ClientUseRecorder } from '../../core/clients/usage.ts'
-import type { Refusal } from '../../core/diagnostics/enrich.ts'
-import type { RefusalRecorder } from '../../core/diagnostics/store.ts'
+import type { RejectedRequest } from '../../core/diagnostics/enrich.ts'
+import type { RejectedRequestRecorder } from '../../core/diagnostics/store.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { placeOf } from '../../http/throttle.ts'
 import { onUntyped, type Route, routeOf } from '../internals/library.ts'
@@ -13,27 +13,27 @@ import { presentedClientId } from './credentials.ts'
 import { reasonOf } from './rules.ts'
 
 /** What notes stand on. */
-export interface RefusalParts {
-  refusals: RefusalRecorder
+export interface RejectionParts {
+  rejectedRequests: RejectedRequestRecorder
   clientUse: ClientUseRecorder
   resources: ResourceDirectory
   onError(error: unknown): void
 }
 
-/** Has the provider leave the error of a refused request where {@link refusalNotes} finds it. */
-export function keepRefusals(provider: Provider): void {
-  provider.on('authorization.error', noteRefusal)
-  provider.on('grant.error', noteRefusal)
-  provider.on('introspection.error', noteRefusal)
-  provider.on('revocation.error', noteRefusal)
-  provider.on('userinfo.error', noteRefusal)
-  onUntyped(provider, 'pushed_authorization_request.error', noteRefusal)
-  onUntyped(provider, 'device_authorization.error', noteRefusal)
+/** Has the provider leave the error of a refused request where {@link rejectionRecorder} finds it. */
+export function keepRejections(provider: Provider): void {
+  provider.on('authorization.error', noteRejection)
+  provider.on('grant.error', noteRejection)
+  provider.on('introspection.error', noteRejection)
+  provider.on('revocation.error', noteRejection)
+  provider.on('userinfo.error', noteRejection)
+  onUntyped(provider, 'pushed_authorization_request.error', noteRejection)
+  onUntyped(provider, 'device_authorization.error', noteRejection)
 }
 
 /** Remembers why this request is refused. Of several reasons the last one is what was answered. */
-export function noteRefusal(ctx: Context, error: errors.OIDCProviderError): void {
-  ctx.state.refusal = error
+export function noteRejection(ctx: Context, error: errors.OIDCProviderError): void {
+  ctx.state.rejection = error
 }
 
 /** Marks that the app has proved to be itself in this request. */
@@ -42,10 +42,10 @@ export function noteAuthenticated(ctx: Context | undefined): void {
 }
 
 /** Makes what takes note of a refused request; nobody waits for it. */
-export function refusalNotes(parts: RefusalParts) {
-  const { refusals, clientUse, resources, onError } = parts
+export function rejectionRecorder(parts: RejectionParts) {
+  const { rejectedRequests, clientUse, resources, onError } = parts
   return (ctx: Context): void => {
-    const error = ctx.state.refusal as errors.OIDCProviderError | undefined
+    const error = ctx.state.rejection as errors.OIDCProviderError | undefined
     if (!error || error.statusCode >= 500 || error.statusCode === 429 || ANSWERS.has(error.error)) return
     const endpoint = ENDPOINTS[routeOf(ctx)!]
     if (!endpoint) return
@@ -54,19 +54,19 @@ export function refusalNotes(parts: RefusalParts) {
     const client_id = client?.clientId ?? AccessToken?.clientId ?? presentedClientId(ctx)
     if (client_id === ACCOUNT_CLIENT_ID) return
     if (client) clientUse.refusedFor(client.clientId)
-    const attested =
+    const authenticated =
       Boolean(ctx.state.authenticated) || (endpoint === '/userinfo' && AccessToken !== undefined)
     reasonOf(ctx, error, resources).then((reason) => {
       if (client_id === undefined && !reason.token_hash) return
-      const seen: Refusal = {
+      const seen: RejectedRequest = {
         client_id,
         endpoint,
         error: error.error,
-        attested,
+        authenticated,
         place: placeOf(ctx.ip),
         ...reason,
       }
-      refusals.note(seen)
+      rejectedRequests.note(seen)
     }, onError)
   }
 }

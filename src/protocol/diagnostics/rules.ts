@@ -25,7 +25,7 @@ export async function reasonOf(
   for (const [pattern, reason] of RULES) {
     if (typeof pattern === 'string' ? isSaid(says, pattern) : pattern.test(line)) return reason(seen)
   }
-  return { kind: 'other', came: says }
+  return { kind: 'other', received: says }
 }
 
 /** What the library says, or code and text of an error. */
@@ -40,30 +40,30 @@ const RULES: Rule[] = [
   ['redirect_uri_of_code', redirectUriOfCode],
   ['no_challenge', noChallenge],
   ['challenge_method', ({ params }) => challengeMethod(params)],
-  ['no_verifier', () => ({ kind: 'pkce_verifier_missing', expected: 'code_verifier', came: 'none' })],
+  ['no_verifier', () => ({ kind: 'pkce_verifier_missing', expected: 'code_verifier', received: 'none' })],
   ['verifier_wrong', wrongVerifier],
   ['pkce_malformed', malformedPkce],
   ['clock', clock],
   ['dpop_target', dpopTarget],
   ['dpop_replayed', () => ({ kind: 'dpop_replayed' })],
   ['dpop_other_key', otherKey],
-  ['dpop_missing', () => ({ kind: 'dpop_missing', expected: 'a DPoP header', came: 'none' })],
-  [/^invalid_dpop_proof/, ({ says }) => ({ kind: 'dpop_invalid', came: says })],
-  ['dpop', ({ says }) => ({ kind: 'dpop_invalid', came: says })],
+  ['dpop_missing', () => ({ kind: 'dpop_missing', expected: 'a DPoP header', received: 'none' })],
+  [/^invalid_dpop_proof/, ({ says }) => ({ kind: 'dpop_invalid', received: says })],
+  ['dpop', ({ says }) => ({ kind: 'dpop_invalid', received: says })],
   ['grant_type', grantType],
   [
     /^unsupported_grant_type/,
-    ({ params }) => ({ kind: 'grant_type_unsupported', came: `grant_type=${params.grant_type}` }),
+    ({ params }) => ({ kind: 'grant_type_unsupported', received: `grant_type=${params.grant_type}` }),
   ],
   [/^unsupported_response_type/, responseType],
   ['response_type', responseType],
-  ['scope_malformed', ({ ctx }) => ({ kind: 'scope_malformed', came: given(ctx, 'scope') })],
-  ['scope_not_granted', ({ scope }) => ({ kind: 'scope_not_granted', came: scope })],
+  ['scope_malformed', ({ ctx }) => ({ kind: 'scope_malformed', received: given(ctx, 'scope') })],
+  ['scope_not_granted', ({ scope }) => ({ kind: 'scope_not_granted', received: scope })],
   [/^insufficient_scope/, lacksScope],
   [/^invalid_scope/, scopeNotAllowed],
   [
     'resource_malformed',
-    ({ ctx, says }) => ({ kind: 'resource_malformed', expected: says, came: given(ctx, 'resource') }),
+    ({ ctx, says }) => ({ kind: 'resource_malformed', expected: says, received: given(ctx, 'resource') }),
   ],
   [/^invalid_target/, resource],
   ['code_unknown', ({ params }) => lost('code', params.code)],
@@ -82,8 +82,8 @@ const RULES: Rule[] = [
   [/^invalid_grant: /, ({ params }) => ({ kind: params.refresh_token ? 'refresh_revoked' : 'code_revoked' })],
   [/^invalid_token: /, () => ({ kind: 'access_token_revoked' })],
   [/^(slow_down|too_many_requests)/, () => ({ kind: 'rate_limited' })],
-  ['parameter_missing', ({ says }) => ({ kind: 'parameter_missing', came: says })],
-  ['parameter_repeated', ({ says }) => ({ kind: 'parameter_repeated', came: says })],
+  ['parameter_missing', ({ says }) => ({ kind: 'parameter_missing', received: says })],
+  ['parameter_repeated', ({ says }) => ({ kind: 'parameter_repeated', received: says })],
   [/^(invalid_request|request_not_supported|request_uri_not_supported|unsupported_)/, invalid],
 ]
 
@@ -92,26 +92,30 @@ function used({ params }: Seen): Reason {
 }
 
 function redirectUri({ client, params }: Seen): Reason {
-  const came = String(params.redirect_uri ?? '')
-  const expected = nearest(client?.redirectUris ?? [], came)
-  return { kind: 'redirect_uri_mismatch', expected: expected ?? 'none is registered', came }
+  const received = String(params.redirect_uri ?? '')
+  const expected = nearest(client?.redirectUris ?? [], received)
+  return { kind: 'redirect_uri_mismatch', expected: expected ?? 'none is registered', received }
 }
 
 async function redirectUriOfCode({ ctx, params }: Seen): Promise<Reason> {
   const row = await readBy(ctx, params.code)
   const expected = String(row?.payload.redirectUri ?? '')
-  return { kind: 'redirect_uri_changed', expected, came: String(params.redirect_uri ?? '') }
+  return { kind: 'redirect_uri_changed', expected, received: String(params.redirect_uri ?? '') }
 }
 
 function noChallenge({ params }: Seen): Reason {
-  const came = params.code_challenge_method ? 'code_challenge_method alone' : 'neither'
-  return { kind: 'pkce_challenge_missing', expected: 'code_challenge and code_challenge_method=S256', came }
+  const received = params.code_challenge_method ? 'code_challenge_method alone' : 'neither'
+  return {
+    kind: 'pkce_challenge_missing',
+    expected: 'code_challenge and code_challenge_method=S256',
+    received,
+  }
 }
 
 function challengeMethod({ code_challenge_method, code_verifier }: Params): Reason {
   if (code_verifier) return { kind: 'pkce_verifier_unexpected' }
-  const came = code_challenge_method ? String(code_challenge_method) : 'none, which means plain'
-  return { kind: 'pkce_method', expected: 'S256', came }
+  const received = code_challenge_method ? String(code_challenge_method) : 'none, which means plain'
+  return { kind: 'pkce_method', expected: 'S256', received }
 }
 
 async function wrongVerifier({ ctx, params }: Seen): Promise<Reason> {
@@ -125,11 +129,11 @@ async function wrongVerifier({ ctx, params }: Seen): Promise<Reason> {
     ).toString('base64url'),
   }
   const slip = Object.entries(slips).find(([, value]) => value === challenge)?.[0]
-  const came = slip ?? `a verifier of ${verifier.length} characters that hashes to something else`
+  const received = slip ?? `a verifier of ${verifier.length} characters that hashes to something else`
   return {
     kind: 'pkce_verifier_wrong',
     expected: 'a verifier that hashes to the code_challenge of this code',
-    came,
+    received,
   }
 }
 
@@ -138,7 +142,7 @@ function malformedPkce({ params, says }: Seen): Reason {
   return {
     kind: 'pkce_malformed',
     expected: '43 to 128 characters of A–Z a–z 0–9 - . _ ~',
-    came: `${says.split(' ')[0]} of ${characters(String(value ?? ''))}`,
+    received: `${says.split(' ')[0]} of ${characters(String(value ?? ''))}`,
   }
 }
 
@@ -146,25 +150,25 @@ function grantType({ client, params }: Seen): Reason {
   if (client?.state === 'pending' && params.grant_type === 'client_credentials')
     return { kind: 'app_pending' }
   const expected = (client?.grantTypes ?? []).join(' or ') || 'none'
-  return { kind: 'grant_type_not_allowed', expected, came: String(params.grant_type ?? DEVICE_GRANT) }
+  return { kind: 'grant_type_not_allowed', expected, received: String(params.grant_type ?? DEVICE_GRANT) }
 }
 
 function responseType({ client, params }: Seen): Reason {
   const expected = (client?.responseTypes ?? []).join(' or ') || 'none: nobody signs in to this app'
-  return { kind: 'response_type_unsupported', expected, came: String(params.response_type) }
+  return { kind: 'response_type_unsupported', expected, received: String(params.response_type) }
 }
 
 async function scopeNotAllowed({ client, scope = '', says, resources }: Seen): Promise<Reason> {
   const allowed = [...(client?.scope?.split(' ') ?? []), ...(client?.resource_scopes ?? [])]
   const expected = `any of: ${allowed.join(' ') || 'none'}`
   const isKnown = isOpenidScope(scope) || (await resources.findScope(scope)) !== undefined
-  return { kind: isKnown ? 'scope_not_allowed' : 'scope_unknown', expected, came: scope || says }
+  return { kind: isKnown ? 'scope_not_allowed' : 'scope_unknown', expected, received: scope || says }
 }
 
 async function resource({ ctx, resources }: Seen): Promise<Reason> {
-  const came = given(ctx, 'resource')
-  const isKnown = came !== undefined && (await resources.find(came)) !== undefined
-  return { kind: isKnown ? 'resource_not_granted' : 'resource_unknown', came }
+  const received = given(ctx, 'resource')
+  const isKnown = received !== undefined && (await resources.find(received)) !== undefined
+  return { kind: isKnown ? 'resource_not_granted' : 'resource_unknown', received }
 }
 
 // What is well-formed may have lived once: its end is looked up by its digest.
@@ -178,11 +182,11 @@ function lost(kind: 'code' | 'refresh', value: unknown): Reason {
     return {
       kind: unknown,
       expected,
-      came: 'one that was never issued here, or is gone',
+      received: 'one that was never issued here, or is gone',
       token_hash: digest(text),
     }
-  const came = is ? `one of our ${is.replaceAll('_', ' ')}s` : `${characters(text)}, mistyped or cut off`
-  return { kind: unknown, expected, came }
+  const received = is ? `one of our ${is.replaceAll('_', ' ')}s` : `${characters(text)}, mistyped or cut off`
+  return { kind: unknown, expected, received }
 }
 
 function accessToken({ ctx, says }: Seen): Reason {
@@ -201,7 +205,7 @@ function lacksScope(seen: Seen): Reason {
 }
 
 function forApi(aud: string | string[] | undefined): Reason {
-  return { kind: 'access_token_api', expected: 'a token for no API', came: `one for ${aud}` }
+  return { kind: 'access_token_api', expected: 'a token for no API', received: `one for ${aud}` }
 }
 
 async function codeExpired({ ctx, params }: Seen): Promise<Reason> {
@@ -211,14 +215,14 @@ async function codeExpired({ ctx, params }: Seen): Promise<Reason> {
   return {
     kind: 'code_expired',
     expected: `within ${row.exp - row.iat} seconds`,
-    came: `after ${age} seconds`,
+    received: `after ${age} seconds`,
   }
 }
 
 function invalid({ ctx, says }: Seen): Reason {
   // The library names the parameter where it can; values are shown of those only that hold nothing of anybody's.
   const name = [...SHOWN].find((each) => says.includes(each) && given(ctx, each) !== undefined)
-  return { kind: 'parameter_invalid', expected: says, came: name && `${name}=${given(ctx, name)}` }
+  return { kind: 'parameter_invalid', expected: says, received: name && `${name}=${given(ctx, name)}` }
 }
 
 const SHOWN = new Set([

@@ -1,5 +1,5 @@
-// How often it may be tried to sign in, and what an attempt counts on. Known devices have counters of their own, so that strangers
-// cannot lock an owner out; for strangers it is by account and address, so that nobody can lock a stranger out from elsewhere; by
+// How often it may be tried to sign in, and what an attempt counts on. Known devices have counters of their own, so that an attacker
+// cannot lock an owner out; an unknown device counts by account and address, so that nobody can lock it out from elsewhere; by
 // account, so that many addresses together cannot guess on; by address, and by the block around it, so that one cannot try one
 // password on everybody (ASVS 6.3.1), nor fill the audit log.
 import type { Pool } from '../../db/pool.ts'
@@ -12,7 +12,7 @@ export interface Attempt {
   /** Under which the account counts. */
   account: string
   ip: string
-  /** By which the account knows the browser; null: it is a stranger's. */
+  /** By which the account knows the browser; null: the device is unknown. */
   known_by: string | null
 }
 
@@ -39,7 +39,7 @@ export function signInAttempts(db: Pool, limits: BlockLimits): (attempt: Attempt
   // In memory: whoever walks through a block makes no rows beyond this.
   const blocks = limits.limit({ name: 'sign-in', perBlock: 500, seconds: QUARTER, message: MESSAGE })
 
-  const asStranger = async ({ account, ip }: Attempt): Promise<Counted> => {
+  const asUnknown = async ({ account, ip }: Attempt): Promise<Counted> => {
     const place = placeOf(ip)
     const pair = `${account} ${place}`
     // First what there are few of: an address that is refused must not make a row for each account that it invents.
@@ -62,14 +62,14 @@ export function signInAttempts(db: Pool, limits: BlockLimits): (attempt: Attempt
   }
 
   return async (attempt) => {
-    if (attempt.known_by === null) return asStranger(attempt)
+    if (attempt.known_by === null) return asUnknown(attempt)
     const device = `${attempt.account} ${attempt.known_by}`
     try {
       await devices.count(device)
     } catch (refusal) {
       if (!(refusal instanceof TooManyRequests)) throw refusal
-      // Whoever holds a stolen device guesses no faster than a stranger, once these are used up.
-      const { forgive, clear } = await asStranger(attempt)
+      // Whoever holds a stolen device guesses no faster than with an unknown device, once these are used up.
+      const { forgive, clear } = await asUnknown(attempt)
       return { forgive, clear: async () => void (await Promise.all([clear(), devices.reset(device)])) }
     }
     return { forgive: () => devices.forgive(device), clear: () => devices.reset(device) }

@@ -157,15 +157,15 @@ function keepOptions(earlier: Consent | undefined) {
 }
 
 // A decision is about what the page showed; an app that has changed since then, or a scope that means something else, is shown again.
-function changeMark({ looksChangedAt }: Step, optional: ResourceScope[]): string {
+function changeMark({ brandingChangedAt }: Step, optional: ResourceScope[]): string {
   const words = optional.map(({ name, sentence, detail, dangerous }) => [name, sentence, detail, dangerous])
-  return digest(JSON.stringify([looksChangedAt?.getTime(), words])).toString('base64url')
+  return digest(JSON.stringify([brandingChangedAt?.getTime(), words])).toString('base64url')
 }
 
 function lookedOtherwise(
   earlier: Consent,
-  { looksChangedAt }: Step,
+  { brandingChangedAt }: Step,
 ): { name: string; host: string } | undefined {
-  if (!looksChangedAt || earlier.updated_at >= looksChangedAt) return undefined
+  if (!brandingChangedAt || earlier.updated_at >= brandingChangedAt) return undefined
   return { name: earlier.client_name, host: earlier.client_host }
 }

@@ -60,7 +60,7 @@ export function signIn({ db, limits }: { db: Pool; limits: BlockLimits }) {
         ctx.set(refusal.headers)
         return this.show(ctx, step, { form: refusal.message }, 429)
       }
-      const who = known_by === null ? 'stranger' : 'known'
+      const who = known_by === null ? 'unknown' : 'known'
       const matches = await verifyPassword(user?.password_hash, values.password, who).catch(async (error) => {
         if (error instanceof Busy) await attempt.forgive()
         throw error

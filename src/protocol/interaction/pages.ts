@@ -6,7 +6,7 @@ import type { Secrets } from '../../base/secrets.ts'
 import type { ClientDirectory, Registration } from '../../core/clients/cache.ts'
 import { mayUse } from '../../core/clients/owners.ts'
 import { appView } from '../../core/clients/presentation.ts'
-import type { RefusalRecorder } from '../../core/diagnostics/store.ts'
+import type { RejectedRequestRecorder } from '../../core/diagnostics/store.ts'
 import { refuseConsent } from '../../core/grants/store.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { findUser, signInEpoch } from '../../core/users/store.ts'
@@ -33,7 +33,7 @@ export interface InteractionParts {
   render: Render
   clients: ClientDirectory
   resources: ResourceDirectory
-  refusals: RefusalRecorder
+  rejectedRequests: RejectedRequestRecorder
   /** Counts what a person decides, by account. */
   changes: Throttle
   limits: BlockLimits
@@ -113,12 +113,12 @@ export function interactionPages(parts: InteractionParts) {
   }
 
   function notePending(ctx: Context, client_id: string): void {
-    parts.refusals.note({
+    parts.rejectedRequests.note({
       client_id,
       kind: 'app_pending',
       endpoint: '/auth',
       error: 'not_approved',
-      attested: false,
+      authenticated: false,
       place: placeOf(ctx.ip),
     })
   }

@@ -23,7 +23,7 @@ export interface Step {
   app: AppView | undefined
   redirectUri: string | undefined
   /** When what people see of the app became another. */
-  looksChangedAt: Date | undefined
+  brandingChangedAt: Date | undefined
   /** Who is signed in, once somebody is. */
   user_id: string | undefined
   /** The session they are signed in with; it may have ended since. */
@@ -71,7 +71,7 @@ export function stepOf(
     client_id,
     app,
     redirectUri,
-    looksChangedAt: client?.looks_changed_at ?? undefined,
+    brandingChangedAt: client?.branding_changed_at ?? undefined,
     user_id: session?.accountId,
     session_uid: session?.uid,
     deviceCode: interaction.deviceCode,

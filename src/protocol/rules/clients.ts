@@ -14,8 +14,8 @@ export const OWN_METADATA = [
   'resource',
   'resource_scopes',
   'state',
-  'looks_changed_at',
-  'stranger',
+  'branding_changed_at',
+  'unverified',
 ] as const
 
 /** Our own fields as they stand on a provider's Client. */
@@ -29,9 +29,9 @@ export interface OwnMetadata {
   resource_scopes?: string[]
   state?: Registration['state']
   /** When what people see of it became another, in milliseconds. */
-  looks_changed_at?: number
+  branding_changed_at?: number
   /** It registered itself, and nobody of the operator has looked at it. */
-  stranger?: boolean
+  unverified?: boolean
 }
 
 /** Client metadata as RFC 7591 names it, plus {@link OWN_METADATA}. */
@@ -70,12 +70,14 @@ export function providerMetadata(registration: Registration): Record<string, unk
     resource_scopes,
     // RFC 9449 §5.2. It keeps no secret and stands where many look: what administers is bound to a key there, or is not given.
     dpop_bound_access_tokens: type === 'device' && resource_scopes.some(isApiScope),
-    stranger: isStranger(registration),
-    ...(registration.looks_changed_at ? { looks_changed_at: registration.looks_changed_at.getTime() } : {}),
+    unverified: isUnverified(registration),
+    ...(registration.branding_changed_at
+      ? { branding_changed_at: registration.branding_changed_at.getTime() }
+      : {}),
   }
 }
 
-function isStranger({ registered_by, verified_at, first_party }: Registration): boolean {
+function isUnverified({ registered_by, verified_at, first_party }: Registration): boolean {
   return registered_by === 'itself' && !verified_at && !first_party
 }
 

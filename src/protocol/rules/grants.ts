@@ -34,13 +34,14 @@ async function loadGrant(db: Db, ctx: Context): Promise<Grant | undefined> {
     return grant
   }
   // A pending app without a grant stops at our pages, which say why.
-  const { state, looks_changed_at, first_party } = client as typeof client & OwnMetadata
+  const { state, branding_changed_at, first_party } = client as typeof client & OwnMetadata
   if (state === 'pending' && !(await mayUse(db, { id: client.clientId, state }, user_id))) return undefined
   const decided = oidc.result?.consent?.grantId
   if (decided) return provider.Grant.find(decided)
-  const consent = looks_changed_at ? await findConsent(db, user_id, client.clientId) : undefined
+  const consent = branding_changed_at ? await findConsent(db, user_id, client.clientId) : undefined
   // What was allowed looked otherwise: the person decides about what it is now.
-  if (looks_changed_at && (!consent || consent.updated_at.getTime() < looks_changed_at)) return undefined
+  if (branding_changed_at && (!consent || consent.updated_at.getTime() < branding_changed_at))
+    return undefined
 
   const asked = askedScopes(ctx)
   const ofSession = oidc.session!.grantIdFor(client.clientId)

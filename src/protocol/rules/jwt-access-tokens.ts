@@ -58,7 +58,7 @@ export function answerForStructured(provider: Provider, parts: StructuredParts):
     await next()
     if (!ctx.state.structured) return
     // Answered after all: nothing that the app did wrong.
-    ctx.state.refusal = undefined
+    ctx.state.rejection = undefined
     const found = await throughStorage(() => find(ctx, provider.issuer, keys, parts))
     ctx.status = 200
     if (ctx.path === '/introspect') {

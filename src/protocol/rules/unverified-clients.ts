@@ -11,7 +11,7 @@ import { countDeviceCodes } from '../storage/device-codes.ts'
 import { countPushedRequests } from '../storage/state.ts'
 
 /** Lets requests through to storage, or refuses them. @throws errors.OIDCProviderError 429 temporarily_unavailable */
-export interface Strangers {
+export interface UnverifiedClientLimits {
   /** Before a pushed request is stored, and whatever else is stored on the way there. Counts once a request. */
   mayPush(ctx: Context, client_id: string): Promise<void>
   /** Before a device code is stored. */
@@ -19,7 +19,7 @@ export interface Strangers {
 }
 
 /** What it stands on. */
-export interface StrangersParts {
+export interface UnverifiedClientLimitParts {
   db: Db
   limits: BlockLimits
   log: Logger
@@ -33,7 +33,11 @@ const RETRY_SECONDS = 30
 const MESSAGE = 'Too many requests of this address.'
 
 /** Makes the limits of this node. */
-export function strangers({ db, limits, log }: StrangersParts): Strangers {
+export function unverifiedClientLimits({
+  db,
+  limits,
+  log,
+}: UnverifiedClientLimitParts): UnverifiedClientLimits {
   const limit = (name: string, perAddress: number) =>
     limits.limit({ name, perAddress, perBlock: perAddress * 10, seconds: 60, message: MESSAGE })
   // Pushed requests live a minute and device codes ten: neither fills up its client from one block.

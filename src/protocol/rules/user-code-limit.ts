@@ -9,14 +9,14 @@ import { TooManyRequests } from '../../http/errors.ts'
 import { placeOf, type Throttle, throttle } from '../../http/throttle.ts'
 import { currentDeviceId } from './device.ts'
 
-/** Counts what is typed in. @returns takes it back, where it was a code. @throws TooManyGuesses */
-export type CountGuess = (ctx: Context) => Promise<() => Promise<void>>
+/** Counts what is typed in. @returns takes it back, where it was a code. @throws TooManyUserCodes */
+export type CountUserCode = (ctx: Context) => Promise<() => Promise<void>>
 
 const QUARTER = 15 * 60
 const MESSAGE = 'Too many codes that are none.'
 
 /** Makes the counters, which all nodes share. */
-export function userCodeGuesses(db: Pool, limits: BlockLimits): CountGuess {
+export function userCodeRateLimit(db: Pool, limits: BlockLimits): CountUserCode {
   const limit = (name: string, attempts: number) =>
     throttle(db, { name, attempts, seconds: QUARTER, message: MESSAGE })
   const people = limit('user-code-person', 10)
@@ -62,12 +62,12 @@ export function userCodeGuesses(db: Pool, limits: BlockLimits): CountGuess {
     } catch (refusal) {
       if (!(refusal instanceof TooManyRequests)) throw refusal
       ctx.set(refusal.headers)
-      throw new TooManyGuesses(refusal.message)
+      throw new TooManyUserCodes(refusal.message)
     }
   }
 }
 
-class TooManyGuesses extends errors.OIDCProviderError {
+class TooManyUserCodes extends errors.OIDCProviderError {
   constructor(message: string) {
     super(429, 'too_many_requests')
     this.expose = true

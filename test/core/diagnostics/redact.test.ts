@@ -131,8 +131,8 @@ describe('whatever comes', () => {
 })
 
 describe('the difference of two addresses', () => {
-  const marked = (expected: string, came: string) => {
-    const { expected: a, came: b } = difference(expected, came)
+  const marked = (expected: string, received: string) => {
+    const { expected: a, received: b } = difference(expected, received)
     return [a, b].map((pieces) => pieces.map(({ text, differs }) => (differs ? `[${text}]` : text)).join(''))
   }
 
@@ -147,17 +147,17 @@ describe('the difference of two addresses', () => {
       'http[s]://[print.example]/',
     ],
     ['', 'x', '', '[x]'],
-  ])('%s and %s', (expected, came, ...wanted) => {
-    expect(marked(expected, came)).toEqual(wanted)
+  ])('%s and %s', (expected, received, ...wanted) => {
+    expect(marked(expected, received)).toEqual(wanted)
   })
 
   test('pieces make up the texts again, whatever they are', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), (a, b) => {
-        const { expected, came } = difference(a, b)
+        const { expected, received } = difference(a, b)
         expect(expected.map(({ text }) => text).join('')).toBe(a)
-        expect(came.map(({ text }) => text).join('')).toBe(b)
-        if (a === b) expect([...expected, ...came].some(({ differs }) => differs)).toBe(false)
+        expect(received.map(({ text }) => text).join('')).toBe(b)
+        if (a === b) expect([...expected, ...received].some(({ differs }) => differs)).toBe(false)
       }),
     )
   })

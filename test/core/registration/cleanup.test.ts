@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { findClient } from '../../../src/core/clients/store.ts'
 import { createRegistrationToken } from '../../../src/core/registration/initial-access-tokens.ts'
-import { registerItself, sweepUnused } from '../../../src/core/registration/store.ts'
+import { registerDynamicClient, sweepUnused } from '../../../src/core/registration/store.ts'
 import { run, sql } from '../../../src/db/pool.ts'
 import { App, startStage } from '../../support/flow.ts'
 
@@ -93,7 +93,7 @@ test('what an operator looks after stays: verified, first-party, acting for itse
     { scopes: ['photos.read'], client_credentials: true, maxUses: 1, days: 1 },
     SYSTEM,
   )
-  const service = await registerItself(
+  const service = await registerDynamicClient(
     stage.db,
     { client_name: 'Nightly', grant_types: ['client_credentials'] },
     DOOR,
@@ -128,7 +128,7 @@ test('0 days is never; each is looked at once a day; two that look at once do it
 
 async function registered(): Promise<{ id: string; secret: string }> {
   const members = { client_name: 'Photo Printer', redirect_uris: [CALLBACK] }
-  const made = await registerItself(stage.db, members, DOOR, undefined, SYSTEM)
+  const made = await registerDynamicClient(stage.db, members, DOOR, undefined, SYSTEM)
   return { id: made!.client.id, secret: made!.secret! }
 }
 

@@ -1,6 +1,6 @@
 // Two requests with one key at the same time, on connections with the limits of production.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { createOnce } from '../../src/api/idempotency.ts'
+import { createIdempotently } from '../../src/api/idempotency.ts'
 import { openPool, type Pool } from '../../src/db/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
@@ -20,13 +20,13 @@ afterAll(async () => {
 
 test('while the first is under way the second is told so, and later what the first has made', async () => {
   const second = Promise.withResolvers<unknown>()
-  const first = createOnce(db, ASKED, [], async () => {
-    createOnce(db, ASKED, [], async () => MADE).then(second.resolve, second.resolve)
+  const first = createIdempotently(db, ASKED, [], async () => {
+    createIdempotently(db, ASKED, [], async () => MADE).then(second.resolve, second.resolve)
     await second.promise
     return MADE
   })
 
   expect(await second.promise).toMatchObject({ status: 409, code: 'idempotency_key_in_use' })
   expect(await first).toEqual({ ...MADE, repeated: false })
-  expect(await createOnce(db, ASKED, [], async () => MADE)).toEqual({ ...MADE, repeated: true })
+  expect(await createIdempotently(db, ASKED, [], async () => MADE)).toEqual({ ...MADE, repeated: true })
 })
