@@ -7,7 +7,7 @@ import { findClient } from '../../src/core/clients/store.ts'
 import { changeOwnApp, type OwnChange } from '../../src/core/ownership/developer-clients.ts'
 import { keepDocument } from '../../src/core/registration/metadata-documents.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { openPost } from '../core/mail/post.ts'
+import { startSmtpFixture } from '../core/mail/smtp-fixture.ts'
 import { administrator, everything } from '../pages/admin/office.ts'
 import { ownApp } from '../pages/developer/workshop.ts'
 
@@ -433,15 +433,15 @@ describe('a new password', () => {
   })
 
   test('with mail it is mailed, and the answer does not have it', async () => {
-    const post = await openPost()
-    const mailing = await openBureau(post.env)
+    const smtp = await startSmtpFixture()
+    const mailing = await openBureau(smtp.env)
     try {
       const kim = await mailing.stage.person('Kim')
       const sent = await mailing.call('POST', `/users/${kim.id}/password-reset`)
 
       expect(sent.status).toBe(202)
       expect(sent.body).toEqual({ mailed: true, link: null })
-      expect((await post.letter(kim.email)).text).toContain('/reset/')
+      expect((await smtp.mail(kim.email)).text).toContain('/reset/')
       const document = await (await fetch(`${mailing.stage.origin}/api/v1/openapi.json`)).json()
       const { responses } = (document as { paths: Record<string, Record<string, { responses: object }>> })
         .paths['/users/{user_id}/password-reset']!.post!
@@ -449,7 +449,7 @@ describe('a new password', () => {
       expect(Object.keys(responses)).not.toContain('201')
     } finally {
       await mailing.stop()
-      await post.stop()
+      await smtp.stop()
     }
   })
 })

@@ -6,7 +6,7 @@ import { listSecrets } from '../../src/core/clients/secrets.ts'
 import { sendReset } from '../../src/core/users/reset-links.ts'
 import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { openPost } from '../core/mail/post.ts'
+import { startSmtpFixture } from '../core/mail/smtp-fixture.ts'
 import { clientRow, csrfOf } from '../pages/admin/office.ts'
 import { lastApp, linkOn, openWorkshop, ownApp, WEB, type Workshop } from '../pages/developer/workshop.ts'
 import { type App, PASSWORD, Person, type Stage } from '../support/flow.ts'
@@ -335,8 +335,8 @@ test('twenty-one ticks are as good as twenty', async () => {
 })
 
 test('nobody’s mailbox is filled with invitations', async () => {
-  const post = await openPost()
-  const mailing = await startApp({ db: stage.db, env: post.env })
+  const smtp = await startSmtpFixture()
+  const mailing = await startApp({ db: stage.db, env: smtp.env })
   try {
     const app = await ownApp(shop, dev)
     const me = new Person(mailing.origin, dev.id, dev.email)
@@ -354,6 +354,6 @@ test('nobody’s mailbox is filled with invitations', async () => {
     expect((await me.press(form, 'Invite', { email: 'another@example.com' })).status).toBe(200)
   } finally {
     await mailing.stop()
-    await post.stop()
+    await smtp.stop()
   }
 })

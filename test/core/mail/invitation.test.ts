@@ -6,25 +6,25 @@ import { many, one, openPool, run, sql } from '../../../src/db/pool.ts'
 import { openWorkshop, ownApp, type Workshop } from '../../pages/developer/workshop.ts'
 import type { App, Page, Person } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
-import { dueNow, openPost, type PostOffice } from './post.ts'
+import { dueNow, type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
-let post: PostOffice
+let smtp: SmtpFixture
 let shop: Workshop
 let app: App
 beforeAll(async () => {
-  post = await openPost()
-  shop = await openWorkshop(post.env)
+  smtp = await startSmtpFixture()
+  shop = await openWorkshop(smtp.env)
   app = await ownApp(shop, shop.dev)
 })
 afterAll(async () => {
   await shop?.stage.stop()
-  await post?.stop()
+  await smtp?.stop()
 })
 
 const invite = async (email: string): Promise<Page> =>
   shop.dev.press(await shop.dev.open(`/developer/apps/${app.id}/owners/invite`), 'Invite', { email })
 const linkTo = async (email: string, count = 1): Promise<string> =>
-  /\/developer\/invitations\/[\w-]+/.exec((await post.letter(email, count)).text)![0]
+  /\/developer\/invitations\/[\w-]+/.exec((await smtp.mail(email, count)).text)![0]
 
 test('who is invited gets a mail, accepts, and looks after the app; the page shows no link', async () => {
   const { sam, dev } = shop
@@ -34,9 +34,9 @@ test('who is invited gets a mail, accepts, and looks after the app; the page sho
 
   expect(page.text).toContain(`${sam.email} gets a mail with the invitation.`)
   expect(page.html).not.toContain('/developer/invitations/')
-  const letter = await post.letter(sam.email)
-  expect(letter.subject).toBe('You are invited to look after an app at Valetkey')
-  expect(letter.text).toContain('Who invites you:\n    Dev (dev[.]')
+  const mail = await smtp.mail(sam.email)
+  expect(mail.subject).toBe('You are invited to look after an app at Valetkey')
+  expect(mail.text).toContain('Who invites you:\n    Dev (dev[.]')
   const accepted = await sam.press(await sam.open(link), 'Accept')
   expect(accepted.url.pathname).toBe(`/developer/apps/${app.id}`)
   const owners = await findOwners(shop.stage.db, app.id)
@@ -102,7 +102,7 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
     expect(Number(page.headers.get('retry-after'))).toBeGreaterThan(23 * 3600)
     expect(await invited()).toEqual(before)
     expect(await countOf('pat@example.org')).toBe(5)
-    await until(() => post.letters.filter(({ recipient }) => recipient.startsWith('pat')).length === 5)
+    await until(() => smtp.mails.filter(({ recipient }) => recipient.startsWith('pat')).length === 5)
   })
 
   test('a day later there may be more', async () => {
@@ -147,7 +147,7 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
 test('one that is withdrawn before its mail is sent sends none', async () => {
   const { stage, dev } = shop
   await run(stage.db, sql`update mails set next_try_at = now() + interval '1 day' where state = 'waiting'`)
-  await post.stop()
+  await smtp.stop()
   await invite('late@example.org')
   const owners = await dev.open(`/developer/apps/${app.id}/owners`)
   await dev.press(owners, 'Withdraw')
@@ -156,7 +156,7 @@ test('one that is withdrawn before its mail is sent sends none', async () => {
     await dueNow(stage.db)
     return (await stateOf('late@example.org')) !== 'waiting'
   })
-  expect(post.letters.filter(({ recipient }) => recipient === 'late@example.org')).toEqual([])
+  expect(smtp.mails.filter(({ recipient }) => recipient === 'late@example.org')).toEqual([])
 })
 
 async function stateOf(recipient: string): Promise<string> {

@@ -10,18 +10,18 @@ import { wait } from '../../pages/admin/office.ts'
 import { createTestDatabase } from '../../support/database.ts'
 import { type App, type Person, type Stage, startStage } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
-import { addressee, type Letter, openPost, type PostOffice } from './post.ts'
+import { addressee, type ReceivedMail, type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 const ADMIN = { type: 'cli', id: 'tests' } as const
 
-let post: PostOffice
+let smtp: SmtpFixture
 let stage: Stage
 let jamie: Person
 let robin: Person
 let app: App
 beforeAll(async () => {
-  post = await openPost()
-  stage = await startStage({ ...post.env, BRAND_NAME: 'Example ID', SUPPORT_ADDRESS: 'help@id.example' })
+  smtp = await startSmtpFixture()
+  stage = await startStage({ ...smtp.env, BRAND_NAME: 'Example ID', SUPPORT_ADDRESS: 'help@id.example' })
   jamie = await stage.person('Jamie')
   robin = await stage.person('Robin')
   app = await stage.app()
@@ -29,7 +29,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await stage?.stop()
-  await post?.stop()
+  await smtp?.stop()
 })
 
 test('owners read that their app is rejected, and why', async () => {
@@ -38,26 +38,26 @@ test('owners read that their app is rejected, and why', async () => {
   await rejectClient(stage.db, app.id, reason, ADMIN)
 
   for (const owner of [jamie, robin]) {
-    const letter = await post.letter(owner.email)
-    expectProper(letter)
-    expect(addressee(letter)).toEqual([{ address: owner.email, name: '' }])
-    expect(letter.subject).toBe('Your app at Example ID is not approved')
-    expect(letter.text).toContain('The app:\n    “Photo Printer”\n')
-    expect(letter.text).toContain(
+    const mail = await smtp.mail(owner.email)
+    expectProper(mail)
+    expect(addressee(mail)).toEqual([{ address: owner.email, name: '' }])
+    expect(mail.subject).toBe('Your app at Example ID is not approved')
+    expect(mail.text).toContain('The app:\n    “Photo Printer”\n')
+    expect(mail.text).toContain(
       '    The redirect host is <b>not</b> yours.\n    Show that it is:\n      put a file',
     )
-    expect(letter.html).toContain('The redirect host is &lt;b&gt;not&lt;/b&gt; yours.\nShow that it is:')
-    expect(letter.html).not.toContain('<b>')
+    expect(mail.html).toContain('The redirect host is &lt;b&gt;not&lt;/b&gt; yours.\nShow that it is:')
+    expect(mail.html).not.toContain('<b>')
   }
 })
 
 test('owners read that their app is approved', async () => {
   await approveClient(stage.db, app.id, ADMIN)
 
-  const letter = await post.letter(jamie.email, 2)
-  expectProper(letter)
-  expect(letter.subject).toBe('Your app at Example ID is approved')
-  for (const part of [letter.text, letter.html]) {
+  const mail = await smtp.mail(jamie.email, 2)
+  expectProper(mail)
+  expect(mail.subject).toBe('Your app at Example ID is approved')
+  for (const part of [mail.text, mail.html]) {
     expect(part).toContain('Hello Jamie,')
     expect(part).toContain('From now on everybody with an account at Example ID can use it.')
     expect(part).toContain('help@id.example')
@@ -100,14 +100,14 @@ test('an invitation leads to the link that is made when it is sent', async () =>
   await queueMail(database.db, { to: 'new@owner.example', kind: 'owner_invitation', params })
   mailer.wake()
 
-  const letter = await post.letter('new@owner.example')
+  const mail = await smtp.mail('new@owner.example')
   await mailer.close()
   await database.drop()
-  expectProper(letter)
-  expect(letter.subject).toBe('You are invited to look after an app at Example ID')
-  expect(letter.text).toContain('See the invitation:\nhttps://id.example/invitations/i1?a=1&b=2\n')
-  expect(letter.html).toContain('href="https://id.example/invitations/i1?a=1&amp;b=2"')
-  expect(letter.html).toContain('Jamie &lt;script&gt;')
+  expectProper(mail)
+  expect(mail.subject).toBe('You are invited to look after an app at Example ID')
+  expect(mail.text).toContain('See the invitation:\nhttps://id.example/invitations/i1?a=1&b=2\n')
+  expect(mail.html).toContain('href="https://id.example/invitations/i1?a=1&amp;b=2"')
+  expect(mail.html).toContain('Jamie &lt;script&gt;')
 })
 
 test.each([
@@ -135,14 +135,14 @@ test.each([
 
   await queueMail(stage.db, { to, kind: 'app_approved', params })
 
-  const letter = await post.letter(to)
-  expectProper(letter)
-  expect(letter.recipient).toBe(to)
-  expect(letter.headers.has('bcc')).toBe(false)
-  expect(letter.subject).toBe('Your app at Example ID is approved')
-  expect(letter.text).toContain(`Hello ${shown},`)
-  expect(letter.text).toContain(`The app:\n    “${shown}”\n`)
-  expect(letter.html).not.toContain('<img')
+  const mail = await smtp.mail(to)
+  expectProper(mail)
+  expect(mail.recipient).toBe(to)
+  expect(mail.headers.has('bcc')).toBe(false)
+  expect(mail.subject).toBe('Your app at Example ID is approved')
+  expect(mail.text).toContain(`Hello ${shown},`)
+  expect(mail.text).toContain(`The app:\n    “${shown}”\n`)
+  expect(mail.html).not.toContain('<img')
 })
 
 // Whatever others may write into a mail, and how they shout.
@@ -191,12 +191,12 @@ test('an address that looks like several is one that is refused, not several', a
   await queueMail(stage.db, sent)
   await queueMail(stage.db, { ...sent, to: 'next@x.example' })
 
-  await post.letter('next@x.example')
+  await smtp.mail('next@x.example')
   await until(
     async () =>
       (await one(stage.db, sql`select state from mails where recipient = ${sent.to}`)).state !== 'waiting',
   )
-  expect(post.letters.filter(({ recipient }) => /mallory|a@x/.test(recipient))).toEqual([])
+  expect(smtp.mails.filter(({ recipient }) => /mallory|a@x/.test(recipient))).toEqual([])
 })
 
 async function queued(): Promise<number> {
@@ -205,13 +205,13 @@ async function queued(): Promise<number> {
 }
 
 /** Two parts that say the same, from us, that no program answers and that nobody can follow. */
-function expectProper(letter: Letter): void {
-  expect(letter.headers.get('auto-submitted')).toBe('auto-generated')
-  expect(letter.headers.get('content-type')).toMatchObject({ value: 'multipart/alternative' })
-  expect(letter.from?.value).toEqual([{ address: 'no-reply@id.example', name: 'Example ID' }])
-  expect(letter.messageId).toMatch(/^<[0-9a-f-]{36}(\.1)?@id\.example>$/)
-  expect(letter.attachments).toEqual([])
-  expect(letter.text.length).toBeGreaterThan(40)
-  expect(letter.html).toMatch(/^<!DOCTYPE html>/i)
-  expect(letter.html).not.toMatch(/<(img|script|link|iframe|form)\b|url\(/i)
+function expectProper(mail: ReceivedMail): void {
+  expect(mail.headers.get('auto-submitted')).toBe('auto-generated')
+  expect(mail.headers.get('content-type')).toMatchObject({ value: 'multipart/alternative' })
+  expect(mail.from?.value).toEqual([{ address: 'no-reply@id.example', name: 'Example ID' }])
+  expect(mail.messageId).toMatch(/^<[0-9a-f-]{36}(\.1)?@id\.example>$/)
+  expect(mail.attachments).toEqual([])
+  expect(mail.text.length).toBeGreaterThan(40)
+  expect(mail.html).toMatch(/^<!DOCTYPE html>/i)
+  expect(mail.html).not.toMatch(/<(img|script|link|iframe|form)\b|url\(/i)
 }

@@ -12,26 +12,26 @@ import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { administrator } from '../../pages/admin/office.ts'
 import { ownApp } from '../../pages/developer/workshop.ts'
 import { type App, PASSWORD, type Person, type Stage, startStage } from '../../support/flow.ts'
-import { openPost, type PostOffice } from './post.ts'
+import { type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 const CLI = { type: 'cli', id: 'tests' } as const
 const NEXT = 'seven dry umbrellas'
 
-let post: PostOffice
+let smtp: SmtpFixture
 let stage: Stage
 let ada: Person
 let bob: Person
 let jamie: Person
 let since: string
 beforeAll(async () => {
-  post = await openPost()
-  stage = await startStage({ ...post.env, DEVELOPER_REGISTRATION: 'open' })
+  smtp = await startSmtpFixture()
+  stage = await startStage({ ...smtp.env, DEVELOPER_REGISTRATION: 'open' })
   ada = await administrator(stage, 'Ada')
   bob = await administrator(stage, 'Bob')
 })
 afterAll(async () => {
   await stage?.stop()
-  await post?.stop()
+  await smtp?.stop()
 })
 beforeEach(async () => {
   jamie = await stage.person('Jamie')
@@ -95,9 +95,9 @@ describe('an account', () => {
     await change()
 
     expect(await told()).toEqual(['account_changed jamie', ...(all ? ['person_changed bob'] : [])])
-    const letter = await post.letter(jamie.email)
-    expect(letter.text).toContain(words)
-    expect(letter.text).toContain(`Done by:\n    Ada (${shown(ada.email)})`)
+    const mail = await smtp.mail(jamie.email)
+    expect(mail.text).toContain(words)
+    expect(mail.text).toContain(`Done by:\n    Ada (${shown(ada.email)})`)
     await setRole(stage.db, jamie.id, 'user', SYSTEM)
   })
 
@@ -131,7 +131,7 @@ describe('an account', () => {
     const fields = { current_password: PASSWORD, new_password: NEXT }
     await jamie.press(page, 'Change password', fields)
     expect(await told()).toEqual(['account_changed jamie'])
-    expect((await post.letter(jamie.email)).text).toContain('If it was not you')
+    expect((await smtp.mail(jamie.email)).text).toContain('If it was not you')
 
     const sent = await sendReset(stage.db, jamie.id, 'hand', CLI)
     await redeemResetLink(stage.db, sent!.path!.split('/').at(-1)!, PASSWORD, { type: 'user' })
@@ -151,14 +151,14 @@ describe('an account', () => {
     await setPassword(stage.db, jamie.id, NEXT, CLI)
 
     expect(await told()).toEqual([...Array(20).fill('account_changed jamie'), 'more_notices jamie'])
-    const last = await post.letter(jamie.email, 20)
+    const last = await smtp.mail(jamie.email, 20)
     expect(last.text).toContain('What else does is summed up')
-    expect(post.letters.filter(({ text }) => text.includes('summed up'))).toHaveLength(1)
+    expect(smtp.mails.filter(({ text }) => text.includes('summed up'))).toHaveLength(1)
     expect(await stage.events({ type: 'user.signed_out_everywhere', user_id: jamie.id })).toHaveLength(30)
 
     expect(await minutesUntilSummary()).toBeGreaterThan(10)
     await sendSummary()
-    const { subject, text } = await post.letter(jamie.email, 21)
+    const { subject, text } = await smtp.mail(jamie.email, 21)
     expect(subject).toBe('More has happened at Valetkey')
     expect(text).toContain('Your account at Valetkey has another password: once.')
     expect(text).toContain('Your account at Valetkey was signed out everywhere: 10 times.')
@@ -166,7 +166,7 @@ describe('an account', () => {
     // One that was sent takes nothing up any more.
     await endSessions(stage.db, jamie.id, CLI)
     await sendSummary()
-    expect((await post.letter(jamie.email, 22)).text).toContain('was signed out everywhere: once.')
+    expect((await smtp.mail(jamie.email, 22)).text).toContain('was signed out everywhere: once.')
   })
 
   test('is summed up for each administrator, however much happens at once', async () => {
@@ -211,7 +211,7 @@ describe('an app', () => {
     await join()
 
     expect(await told()).toEqual(['owner_came ada', 'owner_came bob', 'owner_came jamie'])
-    const { subject, text } = await post.letter(jamie.email)
+    const { subject, text } = await smtp.mail(jamie.email)
     expect(subject).toBe('An app at Valetkey has a new owner')
     expect(text).toContain(`The app:\n    “Calendar”\n\nWho:\n    Other (${shown(other.email)})`)
   })
@@ -230,8 +230,8 @@ describe('an app', () => {
       'verification_fell bob',
       'verification_fell other',
     ])
-    const letters = [await post.letter(other.email), await post.letter(other.email, 2)]
-    const text = letters.map((letter) => letter.text).join('\n')
+    const mails = [await smtp.mail(other.email), await smtp.mail(other.email, 2)]
+    const text = mails.map((mail) => mail.text).join('\n')
     expect(text).toContain(`Somebody no longer looks after an app at Valetkey`)
     expect(text).toContain(`Who:\n    Jamie (${shown(jamie.email)})`)
     expect(text).toContain('read that it is not verified')
@@ -244,7 +244,7 @@ describe('an app', () => {
     await removeOwner(stage.db, app.id, jamie.id, asUser(other))
 
     expect((await told()).slice(0, 3)).toEqual(['owner_gone ada', 'owner_gone bob', 'owner_gone jamie'])
-    const { text } = await post.letter(jamie.email, 2)
+    const { text } = await smtp.mail(jamie.email, 2)
     expect(text).toContain('You no longer look after an app')
     expect(text).toContain(`Done by:\n    Other (${shown(other.email)})`)
   })

@@ -10,21 +10,21 @@ import { administrator, age } from '../../pages/admin/office.ts'
 import { type App, PASSWORD, Person, type Stage, startStage } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { startApp, startServer, type TestApp } from '../../support/server.ts'
-import { openPost, type PostOffice } from './post.ts'
+import { type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 const ADMIN = { type: 'cli', id: 'tests' } as const
 const NEXT = 'seven dry umbrellas'
 const OVER = 'This link is over'
 
-let post: PostOffice
+let smtp: SmtpFixture
 let stage: Stage
 let withoutMail: TestApp
 let ada: Person
 let jamie: Person
 let app: App
 beforeAll(async () => {
-  post = await openPost()
-  stage = await startStage(post.env)
+  smtp = await startSmtpFixture()
+  stage = await startStage(smtp.env)
   ada = await administrator(stage, 'Ada')
   await ada.account('/admin')
   app = await stage.app()
@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await withoutMail?.stop()
   await stage?.stop()
-  await post?.stop()
+  await smtp?.stop()
 })
 beforeEach(async () => {
   jamie = await stage.person('Jamie')
@@ -156,7 +156,7 @@ describe('the link', () => {
     )
 
     await until(async () => (await states()).includes('withdrawn'))
-    expect(post.letters.filter(({ recipient }) => recipient === jamie.email)).toEqual([])
+    expect(smtp.mails.filter(({ recipient }) => recipient === jamie.email)).toEqual([])
   })
 
   test('is withdrawn by an administrator, also while its mail is being sent', async () => {
@@ -187,7 +187,7 @@ describe('the link', () => {
 
     await until(async () => (await states()).includes('withdrawn'))
     expect(await hasReset(db, jamie)).toBe(false)
-    expect(post.letters.filter(({ recipient }) => recipient === jamie.email)).toHaveLength(1)
+    expect(smtp.mails.filter(({ recipient }) => recipient === jamie.email)).toHaveLength(1)
     expect(await stage.events({ type: 'user.reset_withdrawn', user_id: jamie.id })).toHaveLength(2)
   })
 
@@ -324,7 +324,7 @@ describe('without a mail server', () => {
 
 test('valetkey users send-reset mails the link, or prints it when mail is off', async () => {
   const cli = against((stage.db.pg.options as { connectionString: string }).connectionString)
-  const env = { ...post.env, ISSUER_URL: stage.origin }
+  const env = { ...smtp.env, ISSUER_URL: stage.origin }
 
   expect(await cli.run(['users', 'send-reset', jamie.email], { env })).toEqual({
     code: 0,
@@ -350,7 +350,7 @@ test('valetkey users send-reset mails the link, or prints it when mail is off', 
 test('neither the log nor any table ever holds a link or what was chosen with it', async () => {
   const server = await startServer({
     databaseUrl: (stage.db.pg.options as { connectionString: string }).connectionString,
-    env: { ...post.env, LOG_LEVEL: 'debug' },
+    env: { ...smtp.env, LOG_LEVEL: 'debug' },
   })
   const visitor = new Person(server.origin, '', jamie.email)
   const texts: string[] = []
@@ -379,9 +379,9 @@ async function send(): Promise<string> {
   return mailed()
 }
 
-/** The path of the link in a letter to Jamie. */
+/** The path of the link in a mail to Jamie. */
 async function mailed(count = 1): Promise<string> {
-  const { text, html, subject } = await post.letter(jamie.email, count)
+  const { text, html, subject } = await smtp.mail(jamie.email, count)
   const [, path] = /^https?:\/\/localhost:\d+(\/reset\/[\w-]{43})$/m.exec(text)!
   expect(html).toContain(path)
   expect(subject).toBe('Choose a new password for Valetkey')

@@ -14,7 +14,7 @@ import { administrator, wait } from '../../pages/admin/office.ts'
 import { type App, Person, type Stage, startStage } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { freePort, startApp, startServer } from '../../support/server.ts'
-import { dueNow, openPost, type PostOffice } from './post.ts'
+import { dueNow, type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 const TO = 'jamie@owner.example'
 const PASSWORD = 'hunter2:of/the@server'
@@ -67,16 +67,16 @@ test('a server that is down holds nobody up; when it is back, the mail comes onc
   // Nobody listens at all now.
   await until(async () => (await row()).attempts === 2)
 
-  const post = await open({}, port)
+  const smtp = await open({}, port)
   await dueNow(stage.db)
   await dueNow(stage.db)
-  const letter = await post.letter(jamie.email)
+  const mail = await smtp.mail(jamie.email)
   await until(async () => (await row()).state === 'sent')
   await dueNow(stage.db)
 
-  expect(letter.from?.value).toEqual([{ name: 'Post', address: 'post@id.example' }])
+  expect(mail.from?.value).toEqual([{ name: 'Post', address: 'post@id.example' }])
   expect(await row()).toMatchObject({ params: null })
-  expect(post.letters).toHaveLength(1)
+  expect(smtp.mails).toHaveLength(1)
 })
 
 test('the pauses grow to an hour, and after a day it is given up, which is recorded', async () => {
@@ -103,19 +103,19 @@ test('the pauses grow to an hour, and after a day it is given up, which is recor
 })
 
 test('an address that is refused for good is given up at once; one that is refused for now is not', async () => {
-  const post = await open({
+  const smtp = await open({
     onRcptTo({ address }, _session, done) {
       if (address.startsWith('full')) return done(Object.assign(new Error('full'), { responseCode: 452 }))
       done(address.startsWith('gone') ? Object.assign(new Error('gone'), { responseCode: 550 }) : null)
     },
   })
-  const { lines, lost } = mailer(post.port)
+  const { lines, lost } = mailer(smtp.port)
 
   await queue('gone@owner.example')
   await queue('full@owner.example')
   await queue(TO)
 
-  await post.letter(TO)
+  await smtp.mail(TO)
   await until(async () => (await states()).every(({ attempts }) => attempts === 1))
   await until(async () => (await states()).filter(({ state }) => state === 'waiting').length === 1)
   expect(await states()).toEqual([
@@ -129,14 +129,14 @@ test('an address that is refused for good is given up at once; one that is refus
 })
 
 test('many nodes, many mails: each comes once', async () => {
-  const post = await open({}, port)
+  const smtp = await open({}, port)
   for (let n = 0; n < 3; n++) await node()
 
   await Promise.all(Array.from({ length: 30 }, (_, i) => queue(`owner${i}@owner.example`)))
   await until(async () => (await states()).every(({ state }) => state === 'sent'))
 
-  expect(post.letters).toHaveLength(30)
-  expect(new Set(post.letters.map(({ recipient }) => recipient)).size).toBe(30)
+  expect(smtp.mails).toHaveLength(30)
+  expect(new Set(smtp.mails.map(({ recipient }) => recipient)).size).toBe(30)
   expect((await states()).every(({ attempts }) => attempts === 1)).toBe(true)
 })
 
@@ -160,12 +160,12 @@ test.each<[string, SMTPServerOptions]>([
   // It waits for three; sending one may take 45.
   expect(performance.now() - started).toBeLessThan(30_000)
   expect(await row()).toMatchObject({ state: 'waiting', attempts: 1 })
-  const post = await open({}, port)
+  const smtp = await open({}, port)
   await node()
   await dueNow(stage.db)
-  await post.letter(TO)
+  await smtp.mail(TO)
   await until(async () => (await row()).state === 'sent')
-  expect(post.letters).toHaveLength(1)
+  expect(smtp.mails).toHaveLength(1)
 })
 
 test('where TLS is required, nothing is said without it: no name, no password, no mail', async () => {
@@ -195,14 +195,14 @@ test('where TLS is required, nothing is said without it: no name, no password, n
 
     expect(lines.join('')).toMatch(why)
     expect(said).toEqual([])
-    expect(server.letters).toEqual([])
+    expect(server.mails).toEqual([])
     await run(stage.db, sql`delete from mails`)
   }
 })
 
 test('on this machine, STARTTLS with a certificate of its own making will do', async () => {
   const secure: boolean[] = []
-  const post = await open({
+  const smtp = await open({
     disabledCommands: [],
     onAuth: ({ username, password }, session, done) => {
       secure.push(session.secure)
@@ -210,16 +210,16 @@ test('on this machine, STARTTLS with a certificate of its own making will do', a
       done(fits ? null : new Error('wrong'), fits ? { user: 'post' } : undefined)
     },
   })
-  mailer(post.port, { auth: AUTH })
+  mailer(smtp.port, { auth: AUTH })
 
   await queue(TO)
-  await post.letter(TO)
+  await smtp.mail(TO)
 
   expect(secure).toEqual([true])
 })
 
 test('the real server says neither the password nor an address, however talkative and whatever fails', async () => {
-  const post = await open({
+  const smtp = await open({
     allowInsecureAuth: true,
     onAuth: ({ username, password }, _session, done) =>
       done(Object.assign(new Error(`no ${username} ${password} here`), { responseCode: 535 })),
@@ -228,7 +228,7 @@ test('the real server says neither the password nor an address, however talkativ
   const server = await startServer({
     databaseUrl: (stage.db.pg.options as { connectionString: string }).connectionString,
     env: {
-      SMTP_URL: `smtp://${credentials}@127.0.0.1:${post.port}`,
+      SMTP_URL: `smtp://${credentials}@127.0.0.1:${smtp.port}`,
       MAIL_FROM: 'post@id.example',
       LOG_LEVEL: 'debug',
       WORKERS: '2',
@@ -261,11 +261,11 @@ test('what is given up long ago is forgotten; what waits is not', async () => {
   expect((await states()).map(({ recipient }) => recipient)).toEqual([TO, 'new@x.example'])
 })
 
-/** A post office that is closed after the test. */
-async function open(options: SMTPServerOptions = {}, at?: number): Promise<PostOffice> {
-  const post = await openPost(options, at)
-  opened.push(post)
-  return post
+/** An SMTP server that stops after the test. */
+async function open(options: SMTPServerOptions = {}, at?: number): Promise<SmtpFixture> {
+  const smtp = await startSmtpFixture(options, at)
+  opened.push(smtp)
+  return smtp
 }
 
 /** A sender of its own, beside the server's, with what it logs. */

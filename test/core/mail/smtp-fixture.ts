@@ -1,4 +1,4 @@
-// A real SMTP server inside of the test: what arrives is parsed as a mail program would.
+// A real SMTP server inside the test process. It parses each mail that it receives.
 import { once } from 'node:events'
 import { type AddressObject, type ParsedMail, simpleParser } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
@@ -7,28 +7,28 @@ import { run, sql } from '../../../src/db/pool.ts'
 import { until } from '../../support/patience.ts'
 import { freePort } from '../../support/server.ts'
 
-/** A mail that arrived. */
-export interface Letter extends ParsedMail {
+/** A received mail. */
+export interface ReceivedMail extends ParsedMail {
   recipient: string
   html: string
   text: string
 }
 
-/** A server that takes mails. */
-export interface PostOffice {
+/** An SMTP server that keeps the mails it receives. */
+export interface SmtpFixture {
   port: number
   /** For SMTP_URL and MAIL_FROM. */
   env: { SMTP_URL: string; MAIL_FROM: string }
-  letters: Letter[]
-  /** The next letters to an address, or to anybody; waits for as many. */
-  letter(to?: string, count?: number): Promise<Letter>
+  mails: ReceivedMail[]
+  /** Waits for `count` mails to an address, or to anybody. @returns the last of them */
+  mail(to?: string, count?: number): Promise<ReceivedMail>
   stop(): Promise<void>
 }
 
-/** Opens one. STARTTLS is not offered unless `options` say otherwise. @param port a free one unless told. */
-export async function openPost(options: SMTPServerOptions = {}, port?: number): Promise<PostOffice> {
+/** Starts one. It offers STARTTLS only where `options` say so. @param port a free one by default */
+export async function startSmtpFixture(options: SMTPServerOptions = {}, port?: number): Promise<SmtpFixture> {
   const at = port ?? (await freePort())
-  const letters: Letter[] = []
+  const mails: ReceivedMail[] = []
   let stopped: Promise<void> | undefined
   const server = new SMTPServer({
     authOptional: true,
@@ -37,22 +37,22 @@ export async function openPost(options: SMTPServerOptions = {}, port?: number): 
     onData(stream, session, done) {
       simpleParser(stream).then((parsed) => {
         const recipient = session.envelope.rcptTo.map(({ address }) => address).join()
-        letters.push({ ...parsed, recipient } as Letter)
+        mails.push({ ...parsed, recipient } as ReceivedMail)
         done()
       }, done)
     },
     ...options,
   })
-  // A client that lets a connection go is no failure of the server.
+  // A client that drops its connection is not an error of the server.
   server.on('error', () => {})
   server.listen(at, '127.0.0.1')
   await once(server.server, 'listening')
   return {
     port: at,
     env: { SMTP_URL: `smtp://127.0.0.1:${at}`, MAIL_FROM: 'no-reply@id.example' },
-    letters,
-    async letter(to, count = 1) {
-      const found = () => letters.filter(({ recipient }) => !to || recipient === to)
+    mails,
+    async mail(to, count = 1) {
+      const found = () => mails.filter(({ recipient }) => !to || recipient === to)
       await until(() => found().length >= count)
       return found()[count - 1]!
     },
@@ -64,9 +64,9 @@ export async function openPost(options: SMTPServerOptions = {}, port?: number): 
   }
 }
 
-/** The one address that a letter is to. */
-export function addressee(letter: Letter): AddressObject['value'] {
-  return (letter.to as AddressObject).value
+/** The address that a mail is sent to. */
+export function addressee(mail: ReceivedMail): AddressObject['value'] {
+  return (mail.to as AddressObject).value
 }
 
 /** Makes everything that waits due now, as when its pause has passed, and says so. */
