@@ -10,13 +10,22 @@ import { setRole } from '../../src/core/users/roles.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
-import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  heading,
+  press,
+  read,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
 const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1180, height: 860 } }
 const SCHEMES = ['light', 'dark'] as const
 const LONG = 'Landscape Calendars, Postcards & Anniversary Photobooks for the Whole Family Ltd'
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let ada: Person
 let jamie: Person
 let app: App
@@ -25,15 +34,15 @@ let scripted: Visit
 const places: Record<string, string> = {}
 
 beforeAll(async () => {
-  theatre = await openTheatre()
-  const { stage } = theatre
+  fixture = await startBrowserFixture()
+  const { stage } = fixture
   ada = await stage.person('Ada')
   await setRole(stage.db, ada.id, 'admin', SYSTEM)
   jamie = await stage.person('Jamie')
-  app = await theatre.app()
+  app = await fixture.app()
   await app.connect(jamie)
   await app.connect(jamie.elsewhere())
-  const long = await theatre.app({
+  const long = await fixture.app({
     name: LONG,
     redirect_uris: ['https://calendars-and-postcards.customers.photography.department.example.com/callback'],
   })
@@ -101,8 +110,8 @@ beforeAll(async () => {
     ada: ada.id,
   })
 
-  plain = await visit(theatre, { javaScriptEnabled: false })
-  scripted = await visit(theatre, { deviceScaleFactor: 1 })
+  plain = await visit(fixture, { javaScriptEnabled: false })
+  scripted = await visit(fixture, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
     await page.goto(`${stage.origin}/admin`)
     await signIn(page, ada)
@@ -112,7 +121,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await plain?.[Symbol.asyncDispose]()
   await scripted?.[Symbol.asyncDispose]()
-  await theatre?.close()
+  await fixture?.close()
 })
 
 describe('every page is fine', () => {
@@ -160,7 +169,7 @@ describe('every page is fine', () => {
   ])(
     '%s',
     async (name, path, title) => {
-      await scripted.page.goto(`${theatre.stage.origin}/admin${filled(path)}`)
+      await scripted.page.goto(`${fixture.stage.origin}/admin${filled(path)}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -170,7 +179,7 @@ describe('every page is fine', () => {
 
   test('and so is one whose form came back', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/admin/clients/new`)
+    await page.goto(`${fixture.stage.origin}/admin/clients/new`)
     await page.getByLabel('Name', { exact: true }).fill('New one')
     await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
     await press(page, 'Register')
@@ -181,7 +190,7 @@ describe('every page is fine', () => {
 
   test('and the one that shows a secret', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/admin/clients/${app.id}/secrets/new`)
+    await page.goto(`${fixture.stage.origin}/admin/clients/${app.id}/secrets/new`)
     await page.getByLabel('Name').fill('web 2')
     await press(page, 'Add the secret')
 
@@ -195,7 +204,7 @@ describe('a link for a new password', () => {
 
   test('is shown once, where mail is off', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/admin/users/${jamie.id}/send-reset`)
+    await page.goto(`${fixture.stage.origin}/admin/users/${jamie.id}/send-reset`)
     await press(page, 'Make the link')
 
     expect(await heading(page)).toBe('A link for Jamie')
@@ -217,7 +226,7 @@ describe('a link for a new password', () => {
     await press(page, 'Set the password')
 
     expect(await heading(page)).toBe('You have a new password')
-    await scripted.page.goto(`${theatre.stage.origin}/reset/done`)
+    await scripted.page.goto(`${fixture.stage.origin}/reset/done`)
     await expectFine(scripted.page, 'reset-done')
     await scripted.page.goto(link)
     await expectFine(scripted.page, 'reset-over')
@@ -226,7 +235,7 @@ describe('a link for a new password', () => {
 
 test('an administrator finds, approves and edits an app without a script', async () => {
   const { page } = plain
-  await page.goto(`${theatre.stage.origin}/admin`)
+  await page.goto(`${fixture.stage.origin}/admin`)
   await page.getByRole('link', { name: /^Apps/ }).click()
   await page.getByLabel('Name, client ID, owner or redirect URI').fill('postcards')
   await press(page, 'Search')
@@ -248,7 +257,7 @@ test('an administrator finds, approves and edits an app without a script', async
 
 test('the keyboard reaches the content past the lists, and everything that can be pressed', async () => {
   const { page } = scripted
-  await page.goto(`${theatre.stage.origin}/admin/clients`)
+  await page.goto(`${fixture.stage.origin}/admin/clients`)
   await page.keyboard.press('Tab')
   expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the content')
   await page.keyboard.press('Enter')

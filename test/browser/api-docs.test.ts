@@ -4,22 +4,22 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { axe, contentWidth } from '../support/browser.ts'
-import { openTheatre, read, type Theatre, visit } from './stage.ts'
+import { type BrowserFixture, read, startBrowserFixture, visit } from './browser-fixture.ts'
 
 const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 900 } }
 
-let theatre: Theatre
+let fixture: BrowserFixture
 beforeAll(async () => {
-  theatre = await openTheatre()
+  fixture = await startBrowserFixture()
 })
-afterAll(() => theatre.close())
+afterAll(() => fixture.close())
 
 test.each(['light', 'dark'] as const)('it can be read and walked, in %s', async (colorScheme) => {
-  await using reader = await visit(theatre, { colorScheme })
+  await using reader = await visit(fixture, { colorScheme })
   const { page } = reader
   for (const [device, size] of Object.entries(SIZES)) {
     await page.setViewportSize(size)
-    await page.goto(`${theatre.stage.origin}/api/docs`)
+    await page.goto(`${fixture.stage.origin}/api/docs`)
     expect([device, await contentWidth(page)]).toEqual([device, size.width])
     await keep(`api-docs-${colorScheme}-${device}`)
     // Opened, they must fit as well: one with a body and parameters, and the longest schema.
@@ -41,9 +41,9 @@ test.each(['light', 'dark'] as const)('it can be read and walked, in %s', async 
 })
 
 test('without a script, an operation opens with the keyboard and leads to its schema', async () => {
-  await using reader = await visit(theatre, { javaScriptEnabled: false })
+  await using reader = await visit(fixture, { javaScriptEnabled: false })
   const { page } = reader
-  await page.goto(`${theatre.stage.origin}/api/docs#createClient`)
+  await page.goto(`${fixture.stage.origin}/api/docs#createClient`)
   await page.locator('#createClient > summary').focus()
   await page.keyboard.press('Enter')
 

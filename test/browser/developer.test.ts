@@ -13,13 +13,22 @@ import { one, run, sql } from '../../src/db/pool.ts'
 import { ownApp } from '../pages/developer/workshop.ts'
 import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
-import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  heading,
+  press,
+  read,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
 const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1180, height: 860 } }
 const SCHEMES = ['light', 'dark'] as const
 const LONG = 'Landscape Calendars, Postcards & Anniversary Photobooks for the Whole Family Ltd'
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let dev: Person
 let ada: Person
 let plain: Visit
@@ -28,8 +37,8 @@ let invitation: string
 const places: Record<string, string> = {}
 
 beforeAll(async () => {
-  theatre = await openTheatre()
-  const { stage } = theatre
+  fixture = await startBrowserFixture()
+  const { stage } = fixture
   ;[dev, ada] = [await stage.person('Dev'), await stage.person('Ada')]
   await setRole(stage.db, ada.id, 'admin', SYSTEM)
   const sam = await stage.person('Sam')
@@ -76,8 +85,8 @@ beforeAll(async () => {
     me: dev.id,
   })
 
-  plain = await visit(theatre, { javaScriptEnabled: false })
-  scripted = await visit(theatre, { deviceScaleFactor: 1 })
+  plain = await visit(fixture, { javaScriptEnabled: false })
+  scripted = await visit(fixture, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
     await page.goto(`${stage.origin}/developer`)
     await signIn(page, dev)
@@ -87,7 +96,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await plain?.[Symbol.asyncDispose]()
   await scripted?.[Symbol.asyncDispose]()
-  await theatre?.close()
+  await fixture?.close()
 })
 
 describe('every page is fine', () => {
@@ -113,7 +122,7 @@ describe('every page is fine', () => {
     '%s',
     async (name, path, title) => {
       places.invitation = invitation
-      await scripted.page.goto(`${theatre.stage.origin}/developer${filled(path)}`)
+      await scripted.page.goto(`${fixture.stage.origin}/developer${filled(path)}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -123,7 +132,7 @@ describe('every page is fine', () => {
 
   test('and so is one whose form came back', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/developer/apps/new`)
+    await page.goto(`${fixture.stage.origin}/developer/apps/new`)
     await page.getByLabel('Name', { exact: true }).fill('New one')
     await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
     await press(page, 'Register')
@@ -135,7 +144,7 @@ describe('every page is fine', () => {
 
   test('and the ones that show something once', async () => {
     const { page } = scripted
-    const at = `${theatre.stage.origin}/developer/apps/${places.active}`
+    const at = `${fixture.stage.origin}/developer/apps/${places.active}`
     await page.goto(`${at}/secrets/new`)
     await page.getByLabel('Name').fill('web 2')
     await press(page, 'Add the secret')
@@ -150,15 +159,15 @@ describe('every page is fine', () => {
   })
 
   test('and the administrators’ page of a change', async () => {
-    await using visited = await visit(theatre, { deviceScaleFactor: 1 })
+    await using visited = await visit(fixture, { deviceScaleFactor: 1 })
     const { page } = visited
-    await page.goto(`${theatre.stage.origin}/admin/clients/${places.active}/change/approve`)
+    await page.goto(`${fixture.stage.origin}/admin/clients/${places.active}/change/approve`)
     await signIn(page, ada)
     expect(await heading(page)).toBe('Approve this change?')
     await expectFine(page, 'admin-change')
-    await page.goto(`${theatre.stage.origin}/admin/clients/${places.active}`)
+    await page.goto(`${fixture.stage.origin}/admin/clients/${places.active}`)
     await expectFine(page, 'admin-app-changed')
-    await page.goto(`${theatre.stage.origin}/admin`)
+    await page.goto(`${fixture.stage.origin}/admin`)
     await expectFine(page, 'admin-overview')
     expect(visited.complaints).toEqual([])
   })
@@ -166,7 +175,7 @@ describe('every page is fine', () => {
 
 test('a developer registers an app, names a test user and invites an owner without a script', async () => {
   const { page } = plain
-  await page.goto(`${theatre.stage.origin}/account`)
+  await page.goto(`${fixture.stage.origin}/account`)
   await page.getByRole('link', { name: 'Developer' }).click()
   await page.getByRole('link', { name: 'Register an app' }).click()
   await page.getByLabel('Name', { exact: true }).fill('Handmade')
@@ -186,7 +195,7 @@ test('a developer registers an app, names a test user and invites an owner witho
   await press(page, 'Make the link')
   expect(await read(page)).toContain('Copy the link now')
 
-  await page.goto(`${theatre.stage.origin}/developer/invitations/${invitation}`)
+  await page.goto(`${fixture.stage.origin}/developer/invitations/${invitation}`)
   await press(page, 'Accept')
   expect(await read(page)).toContain(`You look after ${LONG} now.`)
   expect(plain.complaints).toEqual([])

@@ -3,9 +3,18 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
 import { listApps } from '../../src/core/grants/store.ts'
 import type { App, Person } from '../support/flow.ts'
-import { openTheatre, press, read, serveSite, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  press,
+  read,
+  serveSite,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let app: App
 let jamie: Person
 let here: Visit
@@ -28,24 +37,24 @@ beforeAll(async () => {
     }
     return undefined
   })
-  theatre = await openTheatre()
-  app = await theatre.app()
-  jamie = await theatre.stage.person('Jamie')
-  here = await visit(theatre)
+  fixture = await startBrowserFixture()
+  app = await fixture.app()
+  jamie = await fixture.stage.person('Jamie')
+  here = await visit(fixture)
   await here.page.goto((await app.begin()).url.href)
   await signIn(here.page, jamie)
   await press(here.page, 'Allow')
 })
 afterAll(async () => {
   await here?.[Symbol.asyncDispose]()
-  await theatre?.close()
+  await fixture?.close()
   await evil?.stop()
 })
 
 test.each(ATTACKERS)('a page of %s cannot show one of ours in a frame', async (_, from) => {
   const attacker = from(evil.origin)
   const page = await here.context.newPage()
-  const { origin } = theatre.stage
+  const { origin } = fixture.stage
   const ours = {
     consent: (await app.begin({ prompt: 'consent' })).url.href,
     login: (await app.begin({ prompt: 'login' })).url.href,
@@ -64,7 +73,7 @@ test.each(ATTACKERS)('a page of %s cannot show one of ours in a frame', async (_
     })
   }
   // The same frame does show a page that lets it.
-  expect((await framed(page, attacker, theatre.site)).text).toContain('Photo Printer')
+  expect((await framed(page, attacker, fixture.site)).text).toContain('Photo Printer')
   await page.close()
 })
 
@@ -94,7 +103,7 @@ test('the session is out of reach of scripts', async () => {
 
   expect(cookies.map(({ name }) => name)).toContain('_session')
   for (const cookie of cookies) expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax' })
-  await here.page.goto(`${theatre.stage.origin}/account`)
+  await here.page.goto(`${fixture.stage.origin}/account`)
   expect(await here.page.evaluate('document.cookie')).toBe('')
 })
 
@@ -112,7 +121,7 @@ async function framed(page: Page, attacker: string, url: string): Promise<{ url:
 /** Sends the removal of the app from a page of the attacker. */
 async function sendForm(host: string) {
   const page = await here.context.newPage()
-  const target = `${theatre.stage.origin}/account/apps/${app.id}/remove`
+  const target = `${fixture.stage.origin}/account/apps/${app.id}/remove`
   await page.goto(`${host}:${new URL(evil.origin).port}/form?target=${encodeURIComponent(target)}`)
   const [answer] = await Promise.all([
     page.waitForResponse((response) => response.request().method() === 'POST'),
@@ -123,5 +132,5 @@ async function sendForm(host: string) {
 }
 
 async function appsOf(person: Person): Promise<string[]> {
-  return (await listApps(theatre.stage.db, person.id)).map(({ client_name }) => client_name)
+  return (await listApps(fixture.stage.db, person.id)).map(({ client_name }) => client_name)
 }

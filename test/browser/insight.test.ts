@@ -10,23 +10,31 @@ import { one, run, sql } from '../../src/db/pool.ts'
 import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
-import { heading, openTheatre, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  heading,
+  read,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
 const SIZES = { phone: { width: 390, height: 780 }, desk: { width: 1180, height: 860 } }
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let jamie: Person
 let app: App
 let quiet: App
 let scripted: Visit
 
 beforeAll(async () => {
-  theatre = await openTheatre()
-  const { stage } = theatre
+  fixture = await startBrowserFixture()
+  const { stage } = fixture
   jamie = await stage.person('Jamie')
   await setRole(stage.db, jamie.id, 'admin', SYSTEM)
-  app = await theatre.app({ redirect_uris: ['https://printer.example/oauth/callback'] })
-  quiet = await theatre.app({ name: 'Quiet' })
+  app = await fixture.app({ redirect_uris: ['https://printer.example/oauth/callback'] })
+  quiet = await fixture.app({ name: 'Quiet' })
   await run(
     stage.db,
     sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id}), (${quiet.id}, ${jamie.id})`,
@@ -52,13 +60,13 @@ beforeAll(async () => {
       sql`select count(*)::int as n from client_refusals where client_id = ${app.id}`,
     )
   await until(async () => (await noted()).n >= 5)
-  scripted = await visit(theatre, { deviceScaleFactor: 1 })
+  scripted = await visit(fixture, { deviceScaleFactor: 1 })
   await scripted.page.goto(`${stage.origin}/account`)
   await signIn(scripted.page, jamie)
 })
 afterAll(async () => {
   await scripted?.[Symbol.asyncDispose]()
-  await theatre?.close()
+  await fixture?.close()
 })
 
 test.each([
@@ -71,7 +79,7 @@ test.each([
 ])(
   '%s is fine',
   async (name, path, title) => {
-    await scripted.page.goto(`${theatre.stage.origin}${path()}`)
+    await scripted.page.goto(`${fixture.stage.origin}${path()}`)
 
     expect(await heading(scripted.page)).toBe(title)
     await expectFine(scripted.page, name)
@@ -80,9 +88,9 @@ test.each([
 )
 
 test('without a script: from the list of errors to usage, and its numbers opened by keyboard', async () => {
-  await using plain = await visit(theatre, { javaScriptEnabled: false })
+  await using plain = await visit(fixture, { javaScriptEnabled: false })
   const { page } = plain
-  await page.goto(`${theatre.stage.origin}/developer/apps/${app.id}/errors`)
+  await page.goto(`${fixture.stage.origin}/developer/apps/${app.id}/errors`)
   await signIn(page, jamie)
   expect(await heading(page)).toBe('Errors: Photo Printer')
   const text = await read(page)

@@ -14,12 +14,21 @@ import { run, sql } from '../../src/db/pool.ts'
 import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import { freePort } from '../support/server.ts'
-import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  heading,
+  press,
+  read,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
 const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1180, height: 860 } }
 const SCHEMES = ['light', 'dark'] as const
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let jamie: Person
 let plain: Visit
 let scripted: Visit
@@ -30,9 +39,9 @@ let spaOrigin: string
 
 beforeAll(async () => {
   // Open: a new logo holds at once.
-  theatre = await openTheatre(undefined, { DEVELOPER_REGISTRATION: 'open' })
-  jamie = await theatre.stage.person('Jamie')
-  await setRole(theatre.stage.db, jamie.id, 'admin', SYSTEM)
+  fixture = await startBrowserFixture(undefined, { DEVELOPER_REGISTRATION: 'open' })
+  jamie = await fixture.stage.person('Jamie')
+  await setRole(fixture.stage.db, jamie.id, 'admin', SYSTEM)
   spaOrigin = `http://localhost:${await freePort()}`
   web = await ours({
     redirect_uris: ['https://calendars-and-postcards.photography.department.example.com/callback'],
@@ -50,17 +59,17 @@ beforeAll(async () => {
     redirect_uris: [`${spaOrigin}/`],
     scopes: ['openid', 'profile', 'email'],
   })
-  plain = await visit(theatre, { javaScriptEnabled: false })
-  scripted = await visit(theatre, { deviceScaleFactor: 1 })
+  plain = await visit(fixture, { javaScriptEnabled: false })
+  scripted = await visit(fixture, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await signIn(page, jamie)
   }
 })
 afterAll(async () => {
   await plain?.[Symbol.asyncDispose]()
   await scripted?.[Symbol.asyncDispose]()
-  await theatre?.close()
+  await fixture?.close()
 })
 
 describe('every page is fine', () => {
@@ -73,7 +82,7 @@ describe('every page is fine', () => {
   ])(
     '%s',
     async (name, path, title) => {
-      await scripted.page.goto(`${theatre.stage.origin}${path()}`)
+      await scripted.page.goto(`${fixture.stage.origin}${path()}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -83,7 +92,7 @@ describe('every page is fine', () => {
 
   test('and so are the form that came back, and the one with a logo', async () => {
     const { page } = scripted
-    await page.goto(`${theatre.stage.origin}/developer/apps/${web.id}/logo`)
+    await page.goto(`${fixture.stage.origin}/developer/apps/${web.id}/logo`)
     await choose(page, Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'))
     expect(await page.title()).toMatch(/^Error: /)
     await expectFine(page, 'logo-wrong')
@@ -96,7 +105,7 @@ describe('every page is fine', () => {
 
 test('a logo is sent, shown and removed without a script', async () => {
   const { page } = plain
-  await page.goto(`${theatre.stage.origin}/developer/apps/${spa.id}/logo`)
+  await page.goto(`${fixture.stage.origin}/developer/apps/${spa.id}/logo`)
   await choose(page, await picture('tomato'))
 
   expect(await read(page)).toContain('Album has a new logo.')
@@ -112,7 +121,7 @@ test('a logo is sent, shown and removed without a script', async () => {
 
 test('one click selects a whole program, without a script of ours', async () => {
   const { page } = scripted
-  await page.goto(`${theatre.stage.origin}/developer/apps/${web.id}/quick-start`)
+  await page.goto(`${fixture.stage.origin}/developer/apps/${web.id}/quick-start`)
   expect(await page.locator('script').count()).toBe(0)
   await page.locator('#node pre').click()
 
@@ -122,9 +131,9 @@ test('one click selects a whole program, without a script of ours', async () => 
 })
 
 test('the single-page program signs in as it is shown, from an origin of its own', async () => {
-  await using developer = await visit(theatre)
+  await using developer = await visit(fixture)
   const { page } = developer
-  await page.goto(`${theatre.stage.origin}/developer/apps/${spa.id}/quick-start`)
+  await page.goto(`${fixture.stage.origin}/developer/apps/${spa.id}/quick-start`)
   await signIn(page, jamie)
   const program = await programOf(page, 'spa')
   const server = createServer((_, res) => {
@@ -151,7 +160,7 @@ test('the single-page program signs in as it is shown, from an origin of its own
     expect(page.url()).toBe(`${spaOrigin}/`)
 
     // An answer that nobody asked for is not looked at any further.
-    await page.goto(`${spaOrigin}/?code=x&state=y&iss=${encodeURIComponent(theatre.stage.origin)}`)
+    await page.goto(`${spaOrigin}/?code=x&state=y&iss=${encodeURIComponent(fixture.stage.origin)}`)
     await page.getByText('Failed: The state is not the one that was sent.').waitFor()
   } finally {
     server.closeAllConnections()
@@ -160,9 +169,9 @@ test('the single-page program signs in as it is shown, from an origin of its own
 })
 
 async function ours(input: Partial<ClientInput>): Promise<App> {
-  const app = await theatre.app(input)
+  const app = await fixture.app(input)
   await run(
-    theatre.stage.db,
+    fixture.stage.db,
     sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`,
   )
   return app

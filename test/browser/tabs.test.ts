@@ -3,26 +3,35 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import type { Page } from 'playwright-core'
 import { listApps, listGrants } from '../../src/core/grants/store.ts'
 import type { App, Person } from '../support/flow.ts'
-import { heading, openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  heading,
+  press,
+  read,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let app: App
 let jamie: Person
 let here: Visit
 
 beforeAll(async () => {
-  theatre = await openTheatre((url) => {
+  fixture = await startBrowserFixture((url) => {
     // An app whose callback hands on to another of its origins, as many do.
     if (url.pathname !== '/hand-on') return undefined
     return { location: `http://127.0.0.1:${url.port}/front-end` }
   })
-  app = await theatre.app()
+  app = await fixture.app()
 })
-afterAll(() => theatre?.close())
+afterAll(() => fixture?.close())
 beforeEach(async () => {
-  jamie = await theatre.stage.person('Jamie')
+  jamie = await fixture.stage.person('Jamie')
   await here?.[Symbol.asyncDispose]()
-  here = await visit(theatre)
+  here = await visit(fixture)
 })
 afterAll(async () => {
   await here?.[Symbol.asyncDispose]()
@@ -33,10 +42,10 @@ describe('in two tabs', () => {
     const [first, second] = await bothAt((await app.begin()).url.href, (await app.begin()).url.href)
     await signIn(first, jamie)
     await press(first, 'Allow')
-    expect(first.url()).toContain(theatre.site)
+    expect(first.url()).toContain(fixture.site)
 
     await second.reload()
-    expect(second.url()).toContain(`${theatre.site}/callback?code=`)
+    expect(second.url()).toContain(`${fixture.site}/callback?code=`)
   })
 
   test('one signs in in both, and allows in both', async () => {
@@ -46,9 +55,9 @@ describe('in two tabs', () => {
     await press(first, 'Allow')
     await press(second, 'Allow')
 
-    expect(first.url()).toContain(`${theatre.site}/callback?code=`)
-    expect(second.url()).toContain(`${theatre.site}/callback?code=`)
-    expect(await listApps(theatre.stage.db, jamie.id)).toHaveLength(1)
+    expect(first.url()).toContain(`${fixture.site}/callback?code=`)
+    expect(second.url()).toContain(`${fixture.site}/callback?code=`)
+    expect(await listApps(fixture.stage.db, jamie.id)).toHaveLength(1)
   })
 
   test('the same page is answered once, and then says what to do', async () => {
@@ -58,22 +67,22 @@ describe('in two tabs', () => {
     await press(first, 'Allow')
     await press(second, 'Don’t allow')
 
-    expect(first.url()).toContain(`${theatre.site}/callback?code=`)
+    expect(first.url()).toContain(`${fixture.site}/callback?code=`)
     await expectAdvice(second)
-    expect(await listApps(theatre.stage.db, jamie.id)).toHaveLength(1)
+    expect(await listApps(fixture.stage.db, jamie.id)).toHaveLength(1)
   })
 
   test('one signs out in the second, and is asked to sign in again in the first', async () => {
     await here.page.goto((await app.begin()).url.href)
     await signIn(here.page, jamie)
     const other = await here.context.newPage()
-    await other.goto(`${theatre.stage.origin}/session/end`)
+    await other.goto(`${fixture.stage.origin}/session/end`)
     await press(other, 'Sign out')
 
     await press(here.page, 'Allow')
 
     expect(await read(here.page)).not.toContain('went wrong')
-    if (!here.page.url().startsWith(theatre.site)) {
+    if (!here.page.url().startsWith(fixture.site)) {
       expect(['Sign in', 'This page has expired', 'You have finished here']).toContain(
         await heading(here.page),
       )
@@ -82,11 +91,11 @@ describe('in two tabs', () => {
   })
 
   test('one signs out in both', async () => {
-    await here.page.goto(`${theatre.stage.origin}/account`)
+    await here.page.goto(`${fixture.stage.origin}/account`)
     await signIn(here.page, jamie)
     const [first, second] = await bothAt(
-      `${theatre.stage.origin}/session/end`,
-      `${theatre.stage.origin}/session/end`,
+      `${fixture.stage.origin}/session/end`,
+      `${fixture.stage.origin}/session/end`,
     )
     await press(first, 'Sign out')
     expect(await read(first)).toContain('You are still signed in.')
@@ -104,7 +113,7 @@ describe('in two tabs', () => {
     await here.page.goto((await app.begin()).url.href)
     await signIn(here.page, jamie)
     await press(here.page, 'Allow')
-    const address = `${theatre.stage.origin}/account/apps/${app.id}/remove`
+    const address = `${fixture.stage.origin}/account/apps/${app.id}/remove`
     const [first, second] = await bothAt(address, address)
     await press(first, 'Remove access')
     await press(second, 'Remove access')
@@ -125,7 +134,7 @@ describe('with the Back button', () => {
 
     await expectAdvice(page)
     await page.getByRole('link', { name: 'Go to Photo Printer' }).click()
-    expect(page.url()).toBe(`${theatre.site}/`)
+    expect(page.url()).toBe(`${fixture.site}/`)
   })
 
   test('after not allowing, too', async () => {
@@ -150,7 +159,7 @@ describe('with the Back button', () => {
     await page.goForward()
     await press(page, 'Allow')
 
-    expect(page.url()).toContain(`${theatre.site}/callback?code=`)
+    expect(page.url()).toContain(`${fixture.site}/callback?code=`)
   })
 
   test('after removing an app, the list says how it stands', async () => {
@@ -158,7 +167,7 @@ describe('with the Back button', () => {
     await page.goto((await app.begin()).url.href)
     await signIn(page, jamie)
     await press(page, 'Allow')
-    await page.goto(`${theatre.stage.origin}/account/apps/${app.id}/remove`)
+    await page.goto(`${fixture.stage.origin}/account/apps/${app.id}/remove`)
     await press(page, 'Remove access')
 
     await page.goBack()
@@ -169,9 +178,9 @@ describe('with the Back button', () => {
 
   test('after signing out, the account is not shown again', async () => {
     const { page } = here
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await signIn(page, jamie)
-    await page.goto(`${theatre.stage.origin}/session/end`)
+    await page.goto(`${fixture.stage.origin}/session/end`)
     await press(page, 'Sign out')
 
     await page.goBack()
@@ -196,7 +205,7 @@ describe('reloading', () => {
 
   test('a receipt says it no more, and does nothing again', async () => {
     const { page } = here
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await signIn(page, jamie)
     await page.getByLabel('Name').fill('Jamie Doe')
     await press(page, 'Save name')
@@ -205,7 +214,7 @@ describe('reloading', () => {
     await page.reload()
 
     expect(await read(page)).not.toContain('Your name was changed.')
-    expect(await theatre.stage.events({ user_id: jamie.id, type: 'user.renamed' })).toHaveLength(1)
+    expect(await fixture.stage.events({ user_id: jamie.id, type: 'user.renamed' })).toHaveLength(1)
   })
 
   test('the address of a form shows the page it was on', async () => {
@@ -221,7 +230,7 @@ describe('reloading', () => {
 
   test('the address of a form of the account leads back to the account', async () => {
     const { page } = here
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await signIn(page, jamie)
     await page.getByLabel('Name').fill('')
     await press(page, 'Save name')
@@ -256,9 +265,9 @@ describe('clicking twice', () => {
     await page.getByRole('button', { name: 'Allow', exact: true }).dblclick()
     await settle(page)
 
-    if (!page.url().startsWith(`${theatre.site}/callback?code=`)) await expectAdvice(page)
-    expect(await listApps(theatre.stage.db, jamie.id)).toHaveLength(1)
-    expect((await listGrants(theatre.stage.db, { user_id: jamie.id })).length).toBeLessThanOrEqual(2)
+    if (!page.url().startsWith(`${fixture.site}/callback?code=`)) await expectAdvice(page)
+    expect(await listApps(fixture.stage.db, jamie.id)).toHaveLength(1)
+    expect((await listGrants(fixture.stage.db, { user_id: jamie.id })).length).toBeLessThanOrEqual(2)
     expect(here.complaints).toEqual([])
   })
 
@@ -267,20 +276,20 @@ describe('clicking twice', () => {
     await page.goto((await app.begin()).url.href)
     await signIn(page, jamie)
     await press(page, 'Allow')
-    await page.goto(`${theatre.stage.origin}/account/apps/${app.id}/remove`)
+    await page.goto(`${fixture.stage.origin}/account/apps/${app.id}/remove`)
 
     await page.getByRole('button', { name: 'Remove access' }).dblclick()
     await settle(page)
 
     expect(await heading(page)).toBe('Apps with access')
     expect(await read(page)).toContain('has no access')
-    expect(await listApps(theatre.stage.db, jamie.id)).toEqual([])
+    expect(await listApps(fixture.stage.db, jamie.id)).toEqual([])
   })
 })
 
 test('another account can be used instead, for the same app', async () => {
   const { page } = here
-  const alex = await theatre.stage.person('Alex')
+  const alex = await fixture.stage.person('Alex')
   await page.goto((await app.begin()).url.href)
   await signIn(page, jamie)
 
@@ -289,14 +298,14 @@ test('another account can be used instead, for the same app', async () => {
   expect(await read(page)).toContain(`Signed in as ${alex.email}`)
   await press(page, 'Allow')
 
-  expect(page.url()).toContain(`${theatre.site}/callback?code=`)
-  expect(await listApps(theatre.stage.db, jamie.id)).toEqual([])
-  expect(await listApps(theatre.stage.db, alex.id)).toHaveLength(1)
+  expect(page.url()).toContain(`${fixture.site}/callback?code=`)
+  expect(await listApps(fixture.stage.db, jamie.id)).toEqual([])
+  expect(await listApps(fixture.stage.db, alex.id)).toHaveLength(1)
 })
 
 test('an app that hands its callback on to another of its origins is reached', async () => {
   const { page } = here
-  const handingOn = await theatre.app({ name: 'Handing On', redirect_uris: [`${theatre.site}/hand-on`] })
+  const handingOn = await fixture.app({ name: 'Handing On', redirect_uris: [`${fixture.site}/hand-on`] })
   await page.goto((await handingOn.begin()).url.href)
   await signIn(page, jamie)
   await press(page, 'Allow')

@@ -16,7 +16,15 @@ import { TooManyRequests } from '../../src/http/errors.ts'
 import { changesOfPerson } from '../../src/protocol/guards.ts'
 import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
-import { openTheatre, press, read, signIn, type Theatre, type Visit, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  press,
+  read,
+  signIn,
+  startBrowserFixture,
+  type Visit,
+  visit,
+} from './browser-fixture.ts'
 
 const WIDTHS = [360, 768, 1280]
 const LIGHTS = {
@@ -31,7 +39,7 @@ const STOPPED = `stopped.${LONG}`.slice(0, 100)
 const LONG_API = `https://${'photographs.'.repeat(10)}example`
 const MANY_API = 'https://many.example'
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let ada: Person
 let jamie: Person
 let max: Person
@@ -42,8 +50,8 @@ let longApp: string
 const jobs: Record<string, string> = {}
 
 beforeAll(async () => {
-  theatre = await openTheatre()
-  const { stage } = theatre
+  fixture = await startBrowserFixture()
+  const { stage } = fixture
   const { db } = stage
   ada = await stage.person('Ada')
   jamie = await stage.person('Jamie')
@@ -92,19 +100,19 @@ beforeAll(async () => {
     )
     jobs[scope] = id
   }
-  device = await theatre.app({
+  device = await fixture.app({
     type: 'device',
     name: 'Picture Frame',
     scopes: ['openid', 'photos.read'],
     redirect_uris: [],
     post_logout_redirect_uris: [],
   })
-  longApp = (await theatre.app({ name: LONG.slice(0, 80), scopes: ['openid', 'photos.read'] })).id
-  desk = await visit(theatre, { deviceScaleFactor: 1 })
+  longApp = (await fixture.app({ name: LONG.slice(0, 80), scopes: ['openid', 'photos.read'] })).id
+  desk = await visit(fixture, { deviceScaleFactor: 1 })
 })
 afterAll(async () => {
   await desk?.[Symbol.asyncDispose]()
-  await theatre?.close()
+  await fixture?.close()
 })
 
 describe('the console, where a removal has failed', () => {
@@ -135,7 +143,7 @@ describe('the console, where a removal has failed', () => {
   ])(
     '%s',
     async (name, path, words) => {
-      await desk.page.goto(theatre.stage.origin + path())
+      await desk.page.goto(fixture.stage.origin + path())
       await expectFine(desk.page, name, words)
     },
     120_000,
@@ -143,7 +151,7 @@ describe('the console, where a removal has failed', () => {
 
   test('shows in forced colours how far a removal has come', async () => {
     const { page } = desk
-    await page.goto(`${theatre.stage.origin}/admin/jobs/${jobs['prints.order']}`)
+    await page.goto(`${fixture.stage.origin}/admin/jobs/${jobs['prints.order']}`)
     await page.emulateMedia(LIGHTS.forced)
     const border = 'getComputedStyle(document.querySelector("progress")).borderTopWidth'
     expect(await page.evaluate(border)).toBe('1px')
@@ -152,7 +160,7 @@ describe('the console, where a removal has failed', () => {
   test('breaks no number in two', async () => {
     const { page } = desk
     await page.setViewportSize({ width: 768, height: 800 })
-    await page.goto(`${theatre.stage.origin}/admin/jobs`)
+    await page.goto(`${fixture.stage.origin}/admin/jobs`)
     // “120,500 of” and “1,000,000”.
     const tall = `[...document.querySelectorAll('td[data-label=Done]')].filter((cell) => {
       const range = document.createRange()
@@ -164,9 +172,9 @@ describe('the console, where a removal has failed', () => {
 
   test('a link for a new password that waits, and its withdrawal', async () => {
     const { page } = desk
-    await page.goto(`${theatre.stage.origin}/admin/users/${max.id}/send-reset`)
+    await page.goto(`${fixture.stage.origin}/admin/users/${max.id}/send-reset`)
     await press(page, 'Make the link')
-    await page.goto(`${theatre.stage.origin}/admin/users/${max.id}`)
+    await page.goto(`${fixture.stage.origin}/admin/users/${max.id}`)
     await expectFine(page, 'user-with-link', 'Withdraw the link')
     await page.getByRole('link', { name: 'Withdraw the link' }).click()
     await expectFine(page, 'user-withdraw', 'Withdraw')
@@ -177,7 +185,7 @@ describe('the console, where a removal has failed', () => {
 
 test('a set-up link that was used: the page, and another form', async () => {
   await desk.context.clearCookies()
-  const { db, origin } = theatre.stage
+  const { db, origin } = fixture.stage
   await run(db, sql`update users set role = 'user' where id = ${ada.id}`)
   const link = `${origin}/setup/${await createSetupLink(db)}`
   const tabs = [desk.page, await desk.context.newPage()] as const
@@ -196,21 +204,21 @@ test('a set-up link that was used: the page, and another form', async () => {
 
 describe('too much at once', () => {
   test('of attempts to sign in', async () => {
-    const stranger = await theatre.stage.person('Stranger')
+    const stranger = await fixture.stage.person('Stranger')
     const { page } = desk
     await desk.context.clearCookies()
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     for (let i = 0; i < 6; i++) await signIn(page, stranger, 'wrong password')
     await expectFine(page, 'sign-in-limited', 'Too many attempts to sign in')
   })
 
   test('of changes: on a form, and on the consent page', async () => {
-    const kim = await theatre.stage.person('Kim')
-    const app = await theatre.app({ scopes: ['openid', 'profile', 'email', 'photos.read'] })
+    const kim = await fixture.stage.person('Kim')
+    const app = await fixture.app({ scopes: ['openid', 'profile', 'email', 'photos.read'] })
     await signedIn(kim, '/account')
     const { page } = desk
     await page.goto((await app.begin()).url.href)
-    const changes = changesOfPerson(theatre.stage.db)
+    const changes = changesOfPerson(fixture.stage.db)
     await expect(
       (async () => {
         for (let i = 0; i < 100; i++) await changes.count(kim.id)
@@ -222,7 +230,7 @@ describe('too much at once', () => {
     await page.emulateMedia(LIGHTS.forced)
     const box = 'getComputedStyle(document.querySelector("[type=checkbox]")).appearance'
     expect(await page.evaluate(box)).toBe('auto')
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await page.getByLabel('Name').fill('Somebody else')
     await press(page, 'Save name')
     await expectFine(page, 'changes-limited', 'Please wait a little')
@@ -233,7 +241,7 @@ test('a device, whose page asks to sign in again', async () => {
   await signedIn(jamie, '/account')
   const { page } = desk
   const { body } = await device.post('/device_authorization', { scope: 'openid', prompt: 'login' })
-  await page.goto(`${theatre.stage.origin}/device?user_code=${body.user_code}`)
+  await page.goto(`${fixture.stage.origin}/device?user_code=${body.user_code}`)
   await press(page, 'Continue')
   await expectFine(page, 'device-confirm', 'Connect Picture Frame?')
   await press(page, 'Continue')
@@ -311,7 +319,7 @@ function api(identifier: string): string {
 
 async function signedIn(person: Person, path: string, password?: string): Promise<void> {
   await desk.context.clearCookies()
-  await desk.page.goto(theatre.stage.origin + path)
+  await desk.page.goto(fixture.stage.origin + path)
   await signIn(desk.page, person, password)
 }
 

@@ -3,23 +3,31 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import type { Page } from 'playwright-core'
 import { listApps } from '../../src/core/grants/store.ts'
 import { type App, PASSWORD, type Person } from '../support/flow.ts'
-import { heading, openTheatre, press, read, signIn, type Theatre, visit } from './stage.ts'
+import {
+  type BrowserFixture,
+  heading,
+  press,
+  read,
+  signIn,
+  startBrowserFixture,
+  visit,
+} from './browser-fixture.ts'
 
-let theatre: Theatre
+let fixture: BrowserFixture
 let app: App
 let jamie: Person
 
 beforeAll(async () => {
-  theatre = await openTheatre()
-  app = await theatre.app()
+  fixture = await startBrowserFixture()
+  app = await fixture.app()
 })
-afterAll(() => theatre?.close())
+afterAll(() => fixture?.close())
 beforeEach(async () => {
-  jamie = await theatre.stage.person('Jamie')
+  jamie = await fixture.stage.person('Jamie')
 })
 
 test('without JavaScript an app is allowed, found in the account, and removed', async () => {
-  await using here = await visit(theatre, { javaScriptEnabled: false })
+  await using here = await visit(fixture, { javaScriptEnabled: false })
   const { page } = here
 
   await page.goto((await app.begin({ scope: 'openid photos.read photos.share' })).url.href)
@@ -27,11 +35,11 @@ test('without JavaScript an app is allowed, found in the account, and removed', 
   await page.getByLabel('Share your photos').uncheck()
   await page.getByLabel('Keep access').selectOption('For 30 days')
   await press(page, 'Allow')
-  expect(page.url()).toContain(`${theatre.site}/callback?code=vk_ac_`)
-  const [allowed] = await listApps(theatre.stage.db, jamie.id)
+  expect(page.url()).toContain(`${fixture.site}/callback?code=vk_ac_`)
+  const [allowed] = await listApps(fixture.stage.db, jamie.id)
   expect(allowed).toMatchObject({ scopes: ['openid', 'photos.read'], client_name: 'Photo Printer' })
 
-  await page.goto(`${theatre.stage.origin}/account/apps`)
+  await page.goto(`${fixture.stage.origin}/account/apps`)
   expect(await read(page)).not.toContain('Share your photos')
   await page.getByText('1 device').click()
   await page.getByRole('link', { name: /^Remove .* from Photo Printer$/ }).click()
@@ -40,7 +48,7 @@ test('without JavaScript an app is allowed, found in the account, and removed', 
   await press(page, 'Remove access')
   expect(await read(page)).toContain('Photo Printer has no access any more.')
   expect(await read(page)).toContain('Its access ended on 1 device.')
-  expect(await listApps(theatre.stage.db, jamie.id)).toEqual([])
+  expect(await listApps(fixture.stage.db, jamie.id)).toEqual([])
 
   await page.getByRole('link', { name: 'Sign out' }).click()
   await press(page, 'Sign out')
@@ -49,23 +57,23 @@ test('without JavaScript an app is allowed, found in the account, and removed', 
 })
 
 test.each([true, false])('an answer by form_post arrives (JavaScript: %s)', async (javaScriptEnabled) => {
-  await using here = await visit(theatre, { javaScriptEnabled })
+  await using here = await visit(fixture, { javaScriptEnabled })
   const { page } = here
   await page.goto((await app.begin({ response_mode: 'form_post' })).url.href)
   await signIn(page, jamie)
   await press(page, 'Allow')
   if (!javaScriptEnabled) await press(page, 'Continue')
 
-  await page.waitForURL(`${theatre.site}/callback`)
+  await page.waitForURL(`${fixture.site}/callback`)
   expect(here.complaints).toEqual([])
 })
 
 test.each([true, false])(
   'signing out when nobody is signed in is no error (JavaScript: %s)',
   async (javaScriptEnabled) => {
-    await using here = await visit(theatre, { javaScriptEnabled })
+    await using here = await visit(fixture, { javaScriptEnabled })
     const { page } = here
-    await page.goto(`${theatre.stage.origin}/session/end`)
+    await page.goto(`${fixture.stage.origin}/session/end`)
     if (!javaScriptEnabled) await press(page, 'Continue')
 
     await page.waitForURL('**/session/end/success')
@@ -76,7 +84,7 @@ test.each([true, false])(
 
 describe('with the keyboard alone', () => {
   test('one signs in, allows, and removes', async () => {
-    await using here = await visit(theatre)
+    await using here = await visit(fixture)
     const { page } = here
     const { keyboard } = page
 
@@ -100,11 +108,11 @@ describe('with the keyboard alone', () => {
     await focusOn(page, 'Share your photos')
     await keyboard.press('Space')
     await focusOn(page, 'Allow')
-    await Promise.all([page.waitForURL(`${theatre.site}/**`), keyboard.press('Enter')])
-    const [allowed] = await listApps(theatre.stage.db, jamie.id)
+    await Promise.all([page.waitForURL(`${fixture.site}/**`), keyboard.press('Enter')])
+    const [allowed] = await listApps(fixture.stage.db, jamie.id)
     expect(allowed!.scopes).toEqual(['openid', 'photos.read'])
 
-    await page.goto(`${theatre.stage.origin}/account/apps`)
+    await page.goto(`${fixture.stage.origin}/account/apps`)
     expect(await order(page)).toEqual([
       'Skip to the content',
       'Valetkey',
@@ -127,9 +135,9 @@ describe('with the keyboard alone', () => {
   })
 
   test('the way to the content can be cut short', async () => {
-    await using here = await visit(theatre)
+    await using here = await visit(fixture)
     const { page } = here
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await signIn(page, jamie)
 
     expect(await tab(page)).toBe('Skip to the content')
@@ -140,9 +148,9 @@ describe('with the keyboard alone', () => {
   })
 
   test('one lands on what is wrong, and gets from there to the field', async () => {
-    await using here = await visit(theatre)
+    await using here = await visit(fixture)
     const { page } = here
-    await page.goto(`${theatre.stage.origin}/account`)
+    await page.goto(`${fixture.stage.origin}/account`)
     await signIn(page, jamie)
     await focusOn(page, 'Current password')
     await page.keyboard.type('wrong')

@@ -10,7 +10,7 @@ import { PATIENCE_MS } from '../support/patience.ts'
 import { freePort } from '../support/server.ts'
 
 /** The server, a browser, and a place where an app would be. */
-export interface Theatre {
+export interface BrowserFixture {
   stage: Stage
   browser: Browser
   /** `http://localhost:…`: the app's own pages. Every address answers with a page that says where one is. */
@@ -20,11 +20,11 @@ export interface Theatre {
   close(): Promise<void>
 }
 
-/** Opens the theatre. @param page what `site` answers under a path, where it is not its usual page. @param env of the server */
-export async function openTheatre(
+/** Starts them. @param page what `site` answers under a path, where it is not its usual page. @param env of the server */
+export async function startBrowserFixture(
   page: (url: URL) => Answer | undefined = () => undefined,
   env?: Record<string, string>,
-): Promise<Theatre> {
+): Promise<BrowserFixture> {
   const [stage, browser, site] = await Promise.all([startStage(env), openBrowser(), serveSite(page)])
   return {
     stage,
@@ -84,7 +84,10 @@ export interface Visit extends AsyncDisposable {
 }
 
 /** Opens a browser that has never been here. */
-export async function visit({ browser }: Theatre, options: BrowserContextOptions = {}): Promise<Visit> {
+export async function visit(
+  { browser }: BrowserFixture,
+  options: BrowserContextOptions = {},
+): Promise<Visit> {
   const context = await browser.newContext(options)
   context.setDefaultTimeout(PATIENCE_MS)
   const complaints: string[] = []
