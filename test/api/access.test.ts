@@ -9,7 +9,7 @@ import { deleteClient, suspendClient } from '../../src/core/clients/store.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { disableUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { administrator, everything } from '../pages/admin/office.ts'
+import { administrator, everything } from '../pages/admin/admin-fixture.ts'
 import type { App } from '../support/flow.ts'
 import { ALL, type Bureau, openBureau, operationsAt, tokenFor, tokenOf } from './bureau.ts'
 

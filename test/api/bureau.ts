@@ -5,7 +5,7 @@ import type { Operation } from '../../src/api/framework/operation.ts'
 import { problem } from '../../src/api/framework/schemas.ts'
 import { apiOperations } from '../../src/api/table.ts'
 import { API_SCOPES, type ApiScope } from '../../src/base/admin-api-scopes.ts'
-import { administrator } from '../pages/admin/office.ts'
+import { administrator } from '../pages/admin/admin-fixture.ts'
 import { type Api, type App, type Person, type Stage, startStage } from '../support/flow.ts'
 
 /** Every scope of the API. */

@@ -8,7 +8,7 @@ import { changeOwnApp, type OwnChange } from '../../src/core/ownership/developer
 import { keepDocument } from '../../src/core/registration/metadata-documents.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { startSmtpFixture } from '../core/mail/smtp-fixture.ts'
-import { administrator, everything } from '../pages/admin/office.ts'
+import { administrator, everything } from '../pages/admin/admin-fixture.ts'
 import { ownApp } from '../pages/developer/workshop.ts'
 
 import { PRINTER } from '../support/documents.ts'

@@ -11,14 +11,14 @@ import { createRegistrationToken } from '../../src/core/registration/initial-acc
 import { run, sql } from '../../src/db/pool.ts'
 import { ALL, tokenOf } from '../api/bureau.ts'
 import { inOneProcess, type Ran } from '../cli/run.ts'
-import { type Office, openOffice } from '../pages/admin/office.ts'
+import { type AdminFixture, startAdminFixture } from '../pages/admin/admin-fixture.ts'
 import { type DocumentHost, startDocumentHost } from '../support/documents.ts'
 import type { Page, Person } from '../support/flow.ts'
 import { type Asked, FOR_SERVICES, WEB } from '../support/registration.ts'
 
 /** A server with all of its doors open, and whoever stands at each of them. */
 export interface House {
-  office: Office
+  admin: AdminFixture
   dev: Person
   /** A token of the Admin API. */
   token: string
@@ -70,7 +70,7 @@ type More = Record<string, unknown>
 /** Opens them. */
 export async function openHouse(): Promise<House> {
   const host = await startDocumentHost()
-  const office = await openOffice(
+  const admin = await startAdminFixture(
     {
       LOG_LEVEL: 'error',
       DEVELOPER_REGISTRATION: 'open',
@@ -83,7 +83,7 @@ export async function openHouse(): Promise<House> {
     await host.stop()
     throw error
   })
-  const { stage, jamie } = office
+  const { stage, jamie } = admin
   await stage.api({ identifier: 'https://vault.example', name: 'Vault', scopes: [FOR_SERVICES] })
   const scopes = ['openid', 'email', 'photos.read', FOR_SERVICES.name]
   const terms = { scopes, client_credentials: true, maxUses: 1000, days: 1 }
@@ -91,7 +91,7 @@ export async function openHouse(): Promise<House> {
   const resident = inOneProcess(stage.databaseUrl)
   const folder = await mkdtemp(join(tmpdir(), 'valetkey-doors-'))
   return {
-    office,
+    admin,
     dev: jamie,
     token: await tokenOf(await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })),
     initial: (await createRegistrationToken(stage.db, terms, SYSTEM)).value,
@@ -109,8 +109,8 @@ export async function openHouse(): Promise<House> {
 }
 
 /** Forgets what was counted: a table asks more often than anybody may. */
-export async function forgive({ office, dev }: House): Promise<void> {
-  const { db } = office.stage
+export async function forgive({ admin, dev }: House): Promise<void> {
+  const { db } = admin.stage
   await run(
     db,
     sql`delete from rate_limits where key ~ '^(register|register-own|register-change|documents|changes|changes-burst):'`,
@@ -144,7 +144,7 @@ export const DOORS: Door[] = [
     name: 'console',
     ...onPages,
     registers: 'admin',
-    async ask({ office: { ada } }, asked, more = {}) {
+    async ask({ admin: { ada } }, asked, more = {}) {
       const form = await ada.open('/admin/clients/new')
       const page = await ada.press(form, 'Register', { ...fieldsOf(asked), ...fieldsOf(more) })
       return ofPage(page, 'admin')
@@ -165,7 +165,7 @@ export const DOORS: Door[] = [
   {
     name: 'Admin API',
     ...ofOperators,
-    ask: ({ office, token }, asked, more) => askApi(office, token, 'POST', '', { ...asked, ...more }),
+    ask: ({ admin, token }, asked, more) => askApi(admin, token, 'POST', '', { ...asked, ...more }),
   },
   {
     name: 'command line',
@@ -193,8 +193,8 @@ export const DOORS: Door[] = [
     name: 'dynamic registration',
     ...asItself,
     async ask(house, asked, more) {
-      const { office, initial } = house
-      const answer = await fetch(`${office.stage.origin}/register`, {
+      const { admin, initial } = house
+      const answer = await fetch(`${admin.stage.origin}/register`, {
         method: 'POST',
         headers: { Authorization: `Bearer ${initial}`, 'Content-Type': 'application/json' },
         body: JSON.stringify({ ...membersOf(asked), ...more }),
@@ -205,7 +205,7 @@ export const DOORS: Door[] = [
   {
     name: 'client ID metadata documents',
     ...asItself,
-    async ask({ office, host }, asked, more) {
+    async ask({ admin, host }, asked, more) {
       const { token_endpoint_auth_method: _, ...members } = membersOf(asked)
       const client_id = host.put(`/${files++}.json`, { ...members, ...more })
       const [uri] = asked.redirect_uris
@@ -218,7 +218,7 @@ export const DOORS: Door[] = [
         code_challenge: 'x'.repeat(43),
         code_challenge_method: 'S256',
       })
-      const answer = await fetch(`${office.stage.origin}/auth?${query}`, {
+      const answer = await fetch(`${admin.stage.origin}/auth?${query}`, {
         redirect: 'manual',
         headers: { Accept: 'application/json' },
       })
@@ -241,8 +241,8 @@ export const CHANGING_DOORS: ChangingDoor[] = [
     name: 'console',
     ...onPages,
     registers: 'admin',
-    make: ({ office }) => made(office),
-    async change({ office: { ada } }, id, change, more = {}) {
+    make: ({ admin }) => made(admin),
+    async change({ admin: { ada } }, id, change, more = {}) {
       const form = await ada.open(`/admin/clients/${id}/edit`)
       const page = await ada.press(form, 'Save', { ...fieldsOf(change), ...fieldsOf(more) })
       return ofPage(page, 'admin')
@@ -262,14 +262,14 @@ export const CHANGING_DOORS: ChangingDoor[] = [
   {
     name: 'Admin API',
     ...ofOperators,
-    make: ({ office }) => made(office),
-    change: ({ office, token }, id, change, more) =>
-      askApi(office, token, 'PATCH', `/${id}`, { ...change, ...more }),
+    make: ({ admin }) => made(admin),
+    change: ({ admin, token }, id, change, more) =>
+      askApi(admin, token, 'PATCH', `/${id}`, { ...change, ...more }),
   },
   {
     name: 'clients update',
     ...ofOperators,
-    make: ({ office }) => made(office),
+    make: ({ admin }) => made(admin),
     async change({ resident }, id, change, more) {
       // An option without a value takes away what there is.
       const { redirect_uris: uris } = change
@@ -280,7 +280,7 @@ export const CHANGING_DOORS: ChangingDoor[] = [
   {
     name: 'clients apply',
     ...ofOperators,
-    make: ({ office }) => made(office),
+    make: ({ admin }) => made(admin),
     change: (house, id, change, more) => apply(house, id, { ...change, ...more }),
   },
   {
@@ -288,8 +288,8 @@ export const CHANGING_DOORS: ChangingDoor[] = [
     ...asItself,
     make: (house) => askedFor(house, 'dynamic registration'),
     async change(house, id, change, more) {
-      const { office, access } = house
-      const answer = await fetch(`${office.stage.origin}/register/${id}`, {
+      const { admin, access } = house
+      const answer = await fetch(`${admin.stage.origin}/register/${id}`, {
         method: 'PUT',
         headers: { Authorization: `Bearer ${access.get(id)}`, 'Content-Type': 'application/json' },
         body: JSON.stringify({ ...membersOf({ ...WEB, ...change }), ...more, client_id: id }),
@@ -301,7 +301,7 @@ export const CHANGING_DOORS: ChangingDoor[] = [
 
 let files = 0
 
-async function made({ stage }: Office): Promise<string> {
+async function made({ stage }: AdminFixture): Promise<string> {
   return (await stage.app({ ...WEB, post_logout_redirect_uris: [] })).id
 }
 
@@ -344,7 +344,7 @@ function plain(html: string): string {
 }
 
 async function askApi(
-  { stage }: Office,
+  { stage }: AdminFixture,
   token: string,
   method: 'POST' | 'PATCH',
   path: string,

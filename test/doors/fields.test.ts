@@ -10,7 +10,7 @@ import {
   standardOf,
 } from '../../src/core/clients/fields.ts'
 import { many, sql } from '../../src/db/pool.ts'
-import { clientRow } from '../pages/admin/office.ts'
+import { clientRow } from '../pages/admin/admin-fixture.ts'
 import { WEB } from '../support/registration.ts'
 import {
   CHANGING_DOORS,
@@ -39,7 +39,7 @@ const POSTGRES = {
 
 test('each is a column of its shape', async () => {
   const columns = await many<{ name: string; type: string; is_nullable: string }>(
-    house.office.stage.db,
+    house.admin.stage.db,
     sql`select column_name as name, is_nullable,
                case data_type when 'ARRAY' then 'text[]' else data_type end as type
         from information_schema.columns where table_name = 'clients'`,
@@ -140,5 +140,5 @@ function another(name: FieldName): unknown {
 }
 
 async function stored(id: string | undefined, name: FieldName): Promise<unknown> {
-  return (await clientRow(house.office.stage, id ?? 'none'))[name]
+  return (await clientRow(house.admin.stage, id ?? 'none'))[name]
 }

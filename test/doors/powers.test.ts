@@ -16,7 +16,7 @@ import { endSessions } from '../../src/core/users/search.ts'
 import { disableUser, enableUser, setPassword } from '../../src/core/users/store.ts'
 import { type Db, many, one, run, sql } from '../../src/db/pool.ts'
 import { ALL, type Bureau, openBureau, operationsAt, tokenFor, tokenOf } from '../api/bureau.ts'
-import { administrator } from '../pages/admin/office.ts'
+import { administrator } from '../pages/admin/admin-fixture.ts'
 import type { App } from '../support/flow.ts'
 
 const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='

@@ -2,7 +2,7 @@
 // what one refuses, all refuse, naming the field, what is wrong and a right example, and nothing is stored.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { clientRow } from '../pages/admin/office.ts'
+import { clientRow } from '../pages/admin/admin-fixture.ts'
 import {
   type Asked,
   CHANGE_CASES,
@@ -119,7 +119,7 @@ describe.each(CHANGING_DOORS)('changing: $name', (door) => {
   test('a scope that administers this server, for an app that no administrator has registered', async () => {
     const id = await make(house)
     if (registers === 'admin') {
-      await run(house.office.stage.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
+      await run(house.admin.stage.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
     }
 
     await refused(id, { scopes: ADMINISTERS }, /clients:read/, 'scopes')
@@ -128,7 +128,7 @@ describe.each(CHANGING_DOORS)('changing: $name', (door) => {
   // In a file, the id is what says which app is meant.
   if (door.name === 'clients apply') return
   test('the id of another app', async () => {
-    const { id: theirs } = await house.office.stage.app({ name: 'Theirs' })
+    const { id: theirs } = await house.admin.stage.app({ name: 'Theirs' })
     const before = await standing(theirs)
     const id = await make(house)
 
@@ -151,12 +151,12 @@ function standard(registered_by: string, name: string): Record<string, unknown> 
 }
 
 function row(id: string | undefined): Promise<Record<string, unknown>> {
-  return clientRow(house.office.stage, id ?? 'none')
+  return clientRow(house.admin.stage, id ?? 'none')
 }
 
 async function count(): Promise<number> {
   const { n } = await one<{ n: number }>(
-    house.office.stage.db,
+    house.admin.stage.db,
     sql`select count(*)::int + (select count(*)::int from client_secrets) as n from clients`,
   )
   return n
@@ -165,7 +165,7 @@ async function count(): Promise<number> {
 /** All that is kept of an app, and how often anything was recorded of it. */
 async function standing(id: string): Promise<string> {
   const all = await one(
-    house.office.stage.db,
+    house.admin.stage.db,
     sql`select (select to_jsonb(c) from clients c where id = ${id}) as client,
                (select to_jsonb(r) from client_registrations r where client_id = ${id}) as registration,
                (select json_agg(s order by id) from client_secrets s where client_id = ${id}) as secrets,

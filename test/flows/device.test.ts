@@ -6,7 +6,7 @@ import { SYSTEM } from '../../src/base/audit-events.ts'
 import { digest } from '../../src/base/credentials.ts'
 import { updateClient } from '../../src/core/clients/update.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { administrator } from '../pages/admin/office.ts'
+import { administrator } from '../pages/admin/admin-fixture.ts'
 import { type App, PASSWORD, type Page, type Person, startStage } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 

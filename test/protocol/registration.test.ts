@@ -11,7 +11,7 @@ import {
   revokeRegistrationToken,
 } from '../../src/core/registration/initial-access-tokens.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { administrator } from '../pages/admin/office.ts'
+import { administrator } from '../pages/admin/admin-fixture.ts'
 import { App, type Stage, startStage } from '../support/flow.ts'
 import { untilPasses } from '../support/patience.ts'
 import { REDIRECT_CASES } from '../support/registration.ts'

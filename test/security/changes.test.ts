@@ -6,7 +6,7 @@ import { listSecrets } from '../../src/core/clients/secrets.ts'
 import { acceptInvitation, createInvitation } from '../../src/core/ownership/invitations.ts'
 import { addTestUser } from '../../src/core/ownership/test-users.ts'
 import { one, sql } from '../../src/db/pool.ts'
-import { csrfOf } from '../pages/admin/office.ts'
+import { csrfOf } from '../pages/admin/admin-fixture.ts'
 import { lastApp, openWorkshop, ownApp, WEB, type Workshop } from '../pages/developer/workshop.ts'
 
 import { PASSWORD, type Page, type Person, type Stage } from '../support/flow.ts'

@@ -5,22 +5,22 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import sharp from 'sharp'
 import { sweepLogos } from '../../../src/core/logos/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import { age, type Office, openOffice } from '../../pages/admin/office.ts'
+import { type AdminFixture, age, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
 import type { App, Page, Person } from '../../support/flow.ts'
 
-let office: Office
+let fixture: AdminFixture
 let app: App
 let form: string
 const MB = 1024 * 1024
 
 beforeAll(async () => {
-  office = await openOffice({ DEVELOPER_REGISTRATION: 'open' })
+  fixture = await startAdminFixture({ DEVELOPER_REGISTRATION: 'open' })
   app = await ours('Photo Printer')
   form = `/developer/apps/${app.id}/logo`
-  await office.jamie.account(form)
+  await fixture.jamie.account(form)
 })
-beforeEach(() => run(office.stage.db, sql`delete from rate_limits`))
-afterAll(() => office?.stage.stop())
+beforeEach(() => run(fixture.stage.db, sql`delete from rate_limits`))
+afterAll(() => fixture?.stage.stop())
 
 describe('a picture', () => {
   test.each(['png', 'jpeg', 'webp', 'gif'] as const)(
@@ -28,7 +28,7 @@ describe('a picture', () => {
     async (kind) => {
       const picture = await drawn(300, 100).toFormat(kind).toBuffer()
 
-      const page = await upload(office.jamie, form, picture)
+      const page = await upload(fixture.jamie, form, picture)
 
       expect(page.text).toContain('Photo Printer has a new logo.')
       const served = await logo(app)
@@ -47,7 +47,7 @@ describe('a picture', () => {
   )
 
   test('of noise with noise behind it fits, too', async () => {
-    const page = await upload(office.jamie, form, await drawn(256, 256, 4).png().toBuffer())
+    const page = await upload(fixture.jamie, form, await drawn(256, 256, 4).png().toBuffer())
 
     expect(page.text).toContain('has a new logo')
     expect((await logo(app)).length).toBeGreaterThan(256 * 256 * 4)
@@ -60,7 +60,7 @@ describe('a picture', () => {
       .toBuffer()
     expect((await sharp(moving, { animated: true }).metadata()).pages).toBe(2)
 
-    await upload(office.jamie, form, moving)
+    await upload(fixture.jamie, form, moving)
 
     const { data, info } = await sharp(await logo(app))
       .raw()
@@ -76,7 +76,7 @@ describe('a picture', () => {
       .toBuffer()
     expect((await sharp(picture).metadata()).orientation).toBe(6)
 
-    await upload(office.jamie, form, picture)
+    await upload(fixture.jamie, form, picture)
 
     const served = await logo(app)
     const { exif, icc, xmp, orientation } = await sharp(served).metadata()
@@ -92,7 +92,7 @@ describe('a picture', () => {
     const picture = await drawn(40, 40).png().toBuffer()
     const both = Buffer.concat([picture, Buffer.from('<script>alert(1)</script><?php evil(); ?>')])
 
-    await upload(office.jamie, form, both)
+    await upload(fixture.jamie, form, both)
 
     expect((await logo(app)).toString('latin1')).not.toMatch(/script|php/)
   })
@@ -100,15 +100,19 @@ describe('a picture', () => {
   test('of 1 MB exactly is taken', async () => {
     const picture = await drawn(40, 40).png().toBuffer()
 
-    const page = await upload(office.jamie, form, Buffer.concat([picture, Buffer.alloc(MB - picture.length)]))
+    const page = await upload(
+      fixture.jamie,
+      form,
+      Buffer.concat([picture, Buffer.alloc(MB - picture.length)]),
+    )
 
     expect(page.text).toContain('has a new logo')
   })
 
   test('is served so that it is kept for ever and can do nothing', async () => {
-    await upload(office.jamie, form, await drawn(60, 60).png().toBuffer())
+    await upload(fixture.jamie, form, await drawn(60, 60).png().toBuffer())
     const { logo_uri } = await row(app)
-    expect(logo_uri).toMatch(new RegExp(`^${office.stage.origin}/logos/[0-9a-f]{64}\\.png$`))
+    expect(logo_uri).toMatch(new RegExp(`^${fixture.stage.origin}/logos/[0-9a-f]{64}\\.png$`))
 
     const answer = await fetch(logo_uri!)
 
@@ -132,40 +136,40 @@ describe('a picture', () => {
       `${'A'.repeat(64)}.png`,
       '..%2f..%2fetc%2fpasswd',
     ]) {
-      expect((await fetch(`${office.stage.origin}/logos/${wrong}`)).status).toBe(404)
+      expect((await fetch(`${fixture.stage.origin}/logos/${wrong}`)).status).toBe(404)
     }
   })
 
   test('is on record as a change of the app, and can be removed', async () => {
-    await upload(office.jamie, form, await drawn(61, 61).png().toBuffer())
+    await upload(fixture.jamie, form, await drawn(61, 61).png().toBuffer())
     const { logo_uri } = await row(app)
 
-    expect((await office.jamie.open(form)).text).toContain('Remove the logo')
-    const removed = await send(office.jamie, form, { remove: 'yes' })
+    expect((await fixture.jamie.open(form)).text).toContain('Remove the logo')
+    const removed = await send(fixture.jamie, form, { remove: 'yes' })
 
     expect(removed.text).toContain('Photo Printer has no logo any more.')
     expect((await row(app)).logo_uri).toBeNull()
-    const [event] = await office.stage.events({ type: 'client.changed', client_id: app.id })
+    const [event] = await fixture.stage.events({ type: 'client.changed', client_id: app.id })
     expect(event!.data).toMatchObject({ changes: [{ field: 'logo_uri', from: logo_uri, to: null }] })
-    expect(event!.actor_id).toBe(office.jamie.id)
+    expect(event!.actor_id).toBe(fixture.jamie.id)
   })
 
   test('that many show is stored once, and swept when nobody shows it', async () => {
-    const { db } = office.stage
+    const { db } = fixture.stage
     const other = await ours('Postcards')
     const picture = await drawn(62, 62).png().toBuffer()
-    await upload(office.jamie, form, picture)
-    await upload(office.jamie, `/developer/apps/${other.id}/logo`, picture)
+    await upload(fixture.jamie, form, picture)
+    await upload(fixture.jamie, `/developer/apps/${other.id}/logo`, picture)
     const { logo_uri } = await row(app)
     expect((await row(other)).logo_uri).toBe(logo_uri)
-    await send(office.jamie, form, { remove: 'yes' })
+    await send(fixture.jamie, form, { remove: 'yes' })
     await run(db, sql`update logos set created_at = now() - interval '8 days'`)
 
     await sweepLogos(db)
     expect((await fetch(logo_uri!)).status).toBe(200)
     expect(await many(db, sql`select from logos`)).toHaveLength(1)
 
-    await send(office.jamie, `/developer/apps/${other.id}/logo`, { remove: 'yes' })
+    await send(fixture.jamie, `/developer/apps/${other.id}/logo`, { remove: 'yes' })
     await sweepLogos(db)
     expect((await fetch(logo_uri!)).status).toBe(200)
     await run(db, sql`update logos set created_at = now() - interval '8 days'`)
@@ -206,7 +210,7 @@ describe('refused, with a reason and nothing changed:', () => {
     const bytes = await picture()
     expect(bytes.length).toBeLessThanOrEqual(MB + 1)
 
-    const page = await upload(office.jamie, form, bytes)
+    const page = await upload(fixture.jamie, form, bytes)
 
     expect(page.status).toBe(422)
     expect(page.title).toMatch(/^Error: /)
@@ -216,7 +220,7 @@ describe('refused, with a reason and nothing changed:', () => {
   })
 
   test('far more than 1 MB', async () => {
-    const page = await upload(office.jamie, form, Buffer.alloc(2 * MB))
+    const page = await upload(fixture.jamie, form, Buffer.alloc(2 * MB))
 
     expect(page.status).toBe(413)
     expect(page.text).toContain('choose a smaller one')
@@ -225,23 +229,23 @@ describe('refused, with a reason and nothing changed:', () => {
   test('a form without its token, or with that of somebody else', async () => {
     const picture = await drawn(20, 20).png().toBuffer()
     const before = await row(app)
-    const robin = await office.stage.person('Robin')
+    const robin = await fixture.stage.person('Robin')
     await robin.account()
     const theirs = /name="csrf" value="([^"]*)"/.exec((await robin.open('/account')).html)![1]!
 
-    expect((await send(office.jamie, form, { logo: picture }, '')).status).toBe(403)
-    expect((await send(office.jamie, form, { logo: picture }, theirs)).status).toBe(403)
-    expect((await send(office.jamie, form, { remove: 'yes' }, '')).status).toBe(403)
+    expect((await send(fixture.jamie, form, { logo: picture }, '')).status).toBe(403)
+    expect((await send(fixture.jamie, form, { logo: picture }, theirs)).status).toBe(403)
+    expect((await send(fixture.jamie, form, { remove: 'yes' }, '')).status).toBe(403)
     expect(await row(app)).toEqual(before)
   })
 
   test('the app of another developer, an API, and nothing at all', async () => {
-    const robin = await office.stage.person('Robin')
+    const robin = await fixture.stage.person('Robin')
     await robin.account()
     const before = await row(app)
-    const api = office.stage.photos.id
+    const api = fixture.stage.photos.id
     await run(
-      office.stage.db,
+      fixture.stage.db,
       sql`insert into client_owners (client_id, user_id) values (${api}, ${robin.id})`,
     )
 
@@ -255,7 +259,7 @@ describe('refused, with a reason and nothing changed:', () => {
   })
 
   test('bodies that are no such form', async () => {
-    const { jamie } = office
+    const { jamie } = fixture
     const picture = await drawn(20, 20).png().toBuffer()
     const odd: [string, string | Buffer, number][] = [
       ['application/x-www-form-urlencoded', 'csrf=x', 415],
@@ -273,7 +277,7 @@ describe('refused, with a reason and nothing changed:', () => {
 })
 
 test('at most twenty pictures in ten minutes', async () => {
-  const casey = await office.stage.person('Casey')
+  const casey = await fixture.stage.person('Casey')
   const theirs = await ours('Calendars', casey)
   const path = `/developer/apps/${theirs.id}/logo`
   await casey.account(path)
@@ -287,7 +291,7 @@ test('at most twenty pictures in ten minutes', async () => {
 })
 
 test('many pictures at once are all answered, and the server goes on', async () => {
-  const people = await Promise.all(['Kim', 'Lee', 'Max', 'Noa'].map((name) => office.stage.person(name)))
+  const people = await Promise.all(['Kim', 'Lee', 'Max', 'Noa'].map((name) => fixture.stage.person(name)))
   const big = await plain(3000, 3000, 'red').jpeg().toBuffer()
   const apps = await Promise.all(people.map((person) => ours('Big', person)))
   await Promise.all(people.map((person, i) => person.account(`/developer/apps/${apps[i]!.id}/logo`)))
@@ -305,12 +309,12 @@ test('many pictures at once are all answered, and the server goes on', async () 
 })
 
 test('the new logo of an approved app waits for a decision, and is kept until then', async () => {
-  const { stage, ada } = office
+  const { stage, ada } = fixture
   const verified = await ours('Verified')
   await run(stage.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
   const path = `/developer/apps/${verified.id}/logo`
 
-  const page = await upload(office.jamie, path, await drawn(72, 72).png().toBuffer())
+  const page = await upload(fixture.jamie, path, await drawn(72, 72).png().toBuffer())
   expect(page.text).toContain('The change of the logo waits for approval.')
   expect((await row(verified)).logo_uri).toBeNull()
   await run(stage.db, sql`update logos set created_at = now() - interval '8 days'`)
@@ -324,38 +328,38 @@ test('the new logo of an approved app waits for a decision, and is kept until th
 describe('an administrator', () => {
   test('gives any app a logo, and takes it away', async () => {
     const path = `/admin/clients/${app.id}/logo`
-    const page = await upload(office.ada, path, await drawn(70, 70).png().toBuffer())
+    const page = await upload(fixture.ada, path, await drawn(70, 70).png().toBuffer())
 
     expect(page.url.pathname).toBe(`/admin/clients/${app.id}`)
     expect(page.text).toContain('Photo Printer has a new logo.')
     expect((await logo(app)).length).toBeGreaterThan(0)
-    expect((await send(office.ada, path, { remove: 'yes' })).text).toContain('has no logo any more')
+    expect((await send(fixture.ada, path, { remove: 'yes' })).text).toContain('has no logo any more')
   })
 
   test('needs a sign-in of the last 15 minutes', async () => {
     const path = `/admin/clients/${app.id}/logo`
     const before = await row(app)
-    const token = await tokenOf(office.ada, path)
-    await age(office.stage, office.ada, 20)
+    const token = await tokenOf(fixture.ada, path)
+    await age(fixture.stage, fixture.ada, 20)
 
-    const page = await send(office.ada, path, { logo: await drawn(71, 71).png().toBuffer() }, token)
+    const page = await send(fixture.ada, path, { logo: await drawn(71, 71).png().toBuffer() }, token)
 
     expect(page.title).toContain('Sign in')
     expect(await row(app)).toEqual(before)
   })
 })
 
-async function ours(name: string, person: Person = office.jamie): Promise<App> {
-  const made = await office.stage.app({ name })
+async function ours(name: string, person: Person = fixture.jamie): Promise<App> {
+  const made = await fixture.stage.app({ name })
   await run(
-    office.stage.db,
+    fixture.stage.db,
     sql`insert into client_owners (client_id, user_id) values (${made.id}, ${person.id})`,
   )
   return made
 }
 
 function row({ id }: App): Promise<{ logo_uri: string | null; version: number }> {
-  return one(office.stage.db, sql`select logo_uri, version from clients where id = ${id}`)
+  return one(fixture.stage.db, sql`select logo_uri, version from clients where id = ${id}`)
 }
 
 async function logo(of: App): Promise<Buffer> {

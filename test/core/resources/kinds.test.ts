@@ -5,20 +5,20 @@ import { findClient } from '../../../src/core/clients/store.ts'
 import { createRegistrationToken } from '../../../src/core/registration/initial-access-tokens.ts'
 import { changeScope } from '../../../src/core/resources/update.ts'
 import { against } from '../../cli/run.ts'
-import { type Office, openOffice } from '../../pages/admin/office.ts'
+import { type AdminFixture, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
 import type { Person, Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 beforeAll(async () => {
-  office = await openOffice({
+  fixture = await startAdminFixture({
     DYNAMIC_REGISTRATION: 'open',
     DYNAMIC_REGISTRATION_SCOPES: 'openid,bank.read,bank.pay',
   })
-  ;({ stage, ada } = office)
+  ;({ stage, ada } = fixture)
   await stage.api({
     identifier: 'https://bank.example',
     name: 'Bank',
@@ -110,14 +110,14 @@ describe('a registration with a scope that is not for its kind is refused', () =
 
 test('a scope that becomes stricter is not to be had any more: not at sign-in, not at the next refresh', async () => {
   const web = await stage.app({ type: 'web', scopes: ['openid', 'bank.read', 'bank.pay'] })
-  const tokens = await web.connect(office.jamie, { scope: 'openid bank.read bank.pay' })
+  const tokens = await web.connect(fixture.jamie, { scope: 'openid bank.read bank.pay' })
   expect(tokens.scope).toContain('bank.pay')
 
   const words = { sentence: 'Pay', detail: '', dangerous: false }
   await changeScope(stage.db, 'https://bank.example', 'bank.pay', { ...words, kinds: ['service'] }, SYSTEM)
   await heard(stage)
 
-  const asked = await office.jamie.open((await web.begin({ scope: 'openid bank.pay' })).url)
+  const asked = await fixture.jamie.open((await web.begin({ scope: 'openid bank.pay' })).url)
   expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')
   const refreshed = await web.refresh(tokens.refresh_token)
   expect(refreshed.status).toBe(200)

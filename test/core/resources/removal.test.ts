@@ -9,7 +9,7 @@ import { listResources } from '../../../src/core/resources/store.ts'
 import { addScope, removeScope } from '../../../src/core/resources/update.ts'
 import { findJob } from '../../../src/db/jobs.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import { type Office, openOffice } from '../../pages/admin/office.ts'
+import { type AdminFixture, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
 import type { Api, App, Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { until } from '../../support/patience.ts'
@@ -18,13 +18,13 @@ const BANK = 'https://bank.example'
 const PATH = `/admin/apis/${Buffer.from(BANK).toString('base64url')}`
 const PAY = { name: 'bank.pay', sentence: 'Pay' }
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let bank: Api
 let app: App
 beforeAll(async () => {
-  office = await openOffice()
-  ;({ stage } = office)
+  fixture = await startAdminFixture()
+  ;({ stage } = fixture)
   bank = await stage.api({
     identifier: BANK,
     name: 'Bank',
@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => stage.stop())
 
 test('it is gone at once, also while the job cannot get at the apps, and does not come back meanwhile', async () => {
-  const { jamie, ada } = office
+  const { jamie, ada } = fixture
   const tokens = await app.connect(jamie, { scope: 'openid bank.read bank.pay' })
   const code = await app.code(jamie, { scope: 'openid bank.read bank.pay' })
   const service = await stage.app({ type: 'service', scopes: ['bank.pay'] })
@@ -149,7 +149,7 @@ test('a job takes it from everything that names it, a window at a time, and reco
 })
 
 test('a decision that is being stored meanwhile does not bring it back either', async () => {
-  const { jamie } = office
+  const { jamie } = fixture
   await addScope(stage.db, BANK, { name: 'bank.move', sentence: 'Move' }, SYSTEM)
   const mover = await stage.app({ scopes: ['openid', 'bank.read', 'bank.move'] })
   await heard(stage)
@@ -235,7 +235,7 @@ describe('a job that has failed', () => {
   })
 
   test('says so on its page, on that of the API and on the first one, and the same button goes on with it', async () => {
-    const { ada } = office
+    const { ada } = fixture
     const job = await failing(app.id)
 
     const first = await ada.open('/admin')
@@ -300,7 +300,7 @@ async function crowd(count: number): Promise<void> {
     sql`insert into clients (id, name, type, scopes, registered_by)
         select 'crowd' || n, 'Crowd', 'spa', '{openid,bank.lend,bank.read}', 'itself' from generate_series(1, ${count}::int) n`,
   )
-  const { id: user_id } = office.jamie
+  const { id: user_id } = fixture.jamie
   await run(
     stage.db,
     sql`with token as (

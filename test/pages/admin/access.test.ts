@@ -7,18 +7,18 @@ import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createTestDatabase } from '../../support/database.ts'
 import type { App, Page, Person, Stage } from '../../support/flow.ts'
 import { until, untilPasses } from '../../support/patience.ts'
-import { type Office, openOffice } from './office.ts'
+import { type AdminFixture, startAdminFixture } from './admin-fixture.ts'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 let jamie: Person
 let app: App
 beforeAll(async () => {
-  office = await openOffice()
-  ;({ stage, ada } = office)
+  fixture = await startAdminFixture()
+  ;({ stage, ada } = fixture)
 })
-afterAll(() => office.stage.stop())
+afterAll(() => fixture.stage.stop())
 beforeEach(async () => {
   app = await stage.app()
   jamie = await stage.person('Jamie')
@@ -57,7 +57,7 @@ test('one is ended: on all devices, and it must be allowed again', async () => {
 
   expect(page.text).toContain(`Photo Printer has no access to ${jamie.email} any more.`)
   for (const { access_token, refresh_token } of [here, there]) {
-    expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
     expect((await app.refresh(refresh_token)).body.error).toBe('invalid_grant')
   }
   expect((await jamie.open((await app.begin()).url)).title).toContain('wants access')
@@ -82,9 +82,9 @@ describe('in bulk', () => {
     const page = await finished(begun)
     expect(page.text).toContain('1,301 of 1,301 done')
     expect(await living(app.id)).toBe(0)
-    expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
-    expect(await office.stage.photos.introspect(body.access_token)).toEqual({ active: false })
-    expect((await office.stage.photos.introspect(kept.access_token)).active).toBe(true)
+    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.stage.photos.introspect(body.access_token)).toEqual({ active: false })
+    expect((await fixture.stage.photos.introspect(kept.access_token)).active).toBe(true)
     const [started] = await stage.events({ type: 'job.started', client_id: app.id })
     expect(started).toMatchObject({ actor_type: 'user', actor_id: ada.id })
     const [ended] = await stage.events({ type: 'consent.revoked', client_id: app.id })
@@ -103,8 +103,8 @@ describe('in bulk', () => {
     expect(confirm.text).toContain(`End the access of Photo Printer to the account of ${jamie.email}?`)
     await finished(await ada.press(confirm, 'End all of it'))
 
-    expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
-    expect((await office.stage.photos.introspect(kept.access_token)).active).toBe(true)
+    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect((await fixture.stage.photos.introspect(kept.access_token)).active).toBe(true)
   })
 
   test('never everything: a form without its filter ends nothing', async () => {

@@ -5,16 +5,16 @@ import { listKeys, rotateKeysIfDue } from '../../../src/core/keys/store.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import type { Page, Person, Stage } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
-import { type Office, openOffice } from './office.ts'
+import { type AdminFixture, startAdminFixture } from './admin-fixture.ts'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 beforeAll(async () => {
-  office = await openOffice({ LOG_LEVEL: 'error' })
-  ;({ stage, ada } = office)
+  fixture = await startAdminFixture({ LOG_LEVEL: 'error' })
+  ;({ stage, ada } = fixture)
 })
-afterAll(() => office.stage.stop())
+afterAll(() => fixture.stage.stop())
 
 const MARKUP = '<img src=x onerror=alert(1)>'
 const base64url = (text: string) => Buffer.from(text).toString('base64url')
@@ -40,10 +40,10 @@ describe('an API', () => {
     expect(list.html).not.toContain(secret)
     // Known to the protocol without a restart.
     const app = await stage.app({ scopes: ['openid', 'notes.read'] })
-    const told = await office.jamie.account()
+    const told = await fixture.jamie.account()
     expect(told.status).toBe(200)
     const { url } = await app.begin({ scope: 'openid notes.read' })
-    expect((await office.jamie.open(url)).text).toContain('Read your notes')
+    expect((await fixture.jamie.open(url)).text).toContain('Read your notes')
   })
 
   test.each([
@@ -82,12 +82,12 @@ describe('an API', () => {
       fetch(`${stage.origin}/introspect`, {
         method: 'POST',
         headers: {
-          Authorization: `Basic ${Buffer.from(`${office.stage.photos.id}:${secret}`).toString('base64')}`,
+          Authorization: `Basic ${Buffer.from(`${fixture.stage.photos.id}:${secret}`).toString('base64')}`,
         },
         body: new URLSearchParams({ token: 'x' }),
       }).then(({ status }) => status)
     expect(await introspect(fresh)).toBe(200)
-    expect(await introspect(office.stage.photos.secret!)).toBe(200)
+    expect(await introspect(fixture.stage.photos.secret!)).toBe(200)
   })
 })
 
@@ -109,7 +109,7 @@ describe('the secrets of an API', () => {
     expect(page.text).toContain('The secret is revoked.')
     expect(page.text).not.toContain('server in Oslo')
     expect((await ada.open(revoke)).status).toBe(404)
-    expect(await office.stage.photos.introspect('x')).toEqual({ active: false })
+    expect(await fixture.stage.photos.introspect('x')).toEqual({ active: false })
   })
 
   test('want a name', async () => {
@@ -122,7 +122,7 @@ describe('the secrets of an API', () => {
   test('of another client are not ended here', async () => {
     const { id } = await one<{ id: string }>(
       stage.db,
-      sql`select id from client_secrets where client_id = ${office.app.id}`,
+      sql`select id from client_secrets where client_id = ${fixture.app.id}`,
     )
 
     expect((await ada.open(`${path}/secrets/${id}/revoke`)).status).toBe(404)
@@ -224,7 +224,7 @@ describe('a scope', () => {
       sentence: 'Tag photos',
     })
     const app = await stage.app({ scopes: ['openid', 'photos.read', 'photos.tag'] })
-    const tokens = await app.connect(office.jamie, { scope: 'openid photos.read photos.tag' })
+    const tokens = await app.connect(fixture.jamie, { scope: 'openid photos.read photos.tag' })
 
     const confirm = await ada.open(`${path}/scopes/${base64url('photos.tag')}/remove`)
     const page = await ada.press(confirm, 'Remove this scope')
@@ -236,7 +236,7 @@ describe('a scope', () => {
       sql`select scopes from clients where id = ${app.id}`,
     )
     expect(row.scopes).toEqual(['openid', 'photos.read'])
-    const asked = await office.jamie.open((await app.begin({ scope: 'openid photos.tag' })).url)
+    const asked = await fixture.jamie.open((await app.begin({ scope: 'openid photos.tag' })).url)
     expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')
     const refreshed = await app.refresh(tokens.refresh_token)
     expect(refreshed.status).toBe(200)
@@ -285,7 +285,7 @@ async function jobsDone(): Promise<void> {
 
 describe('signing keys', () => {
   test('are listed, and rotate now without anything ceasing to verify', async () => {
-    const { claims: before } = await office.app.connect(office.jamie)
+    const { claims: before } = await fixture.app.connect(fixture.jamie)
     expect(before()).toBeDefined()
     const old = (await listKeys(stage.db)).filter(({ state }) => state === 'current')
 
@@ -299,12 +299,12 @@ describe('signing keys', () => {
     expect(page.text).toContain('They are replaced every 90 days')
     const { keys } = (await (await fetch(`${stage.origin}/jwks`)).json()) as { keys: { kid: string }[] }
     for (const { kid } of old) expect(keys.map((key) => key.kid)).toContain(kid)
-    const { claims } = await (await stage.app()).connect(office.jamie)
-    expect(claims()!.sub).toBe(office.jamie.id)
+    const { claims } = await (await stage.app()).connect(fixture.jamie)
+    expect(claims()!.sub).toBe(fixture.jamie.id)
   })
 
   test('rotate by themselves when they have signed for long enough, once however many nodes look', async () => {
-    const { secrets } = office.stage
+    const { secrets } = fixture.stage
     expect(await rotateKeysIfDue(stage.db, secrets, 90)).toBe(false)
     await run(
       stage.db,
@@ -322,18 +322,18 @@ describe('signing keys', () => {
 
 describe('the audit log', () => {
   test('is filtered by what, who, whom and when', async () => {
-    await office.app.connect(office.jamie)
+    await fixture.app.connect(fixture.jamie)
     const seen = async (query: Record<string, string>): Promise<string> =>
       (await ada.open(`/admin/audit?${new URLSearchParams(query)}`)).text.split('Done by To')[1] ?? ''
 
-    expect(await seen({ type: 'consent.given' })).toContain(office.jamie.email)
+    expect(await seen({ type: 'consent.given' })).toContain(fixture.jamie.email)
     expect(await seen({ type: 'consent.given' })).not.toContain('key.created')
-    expect(await seen({ actor: office.jamie.email })).toContain('consent.given')
+    expect(await seen({ actor: fixture.jamie.email })).toContain('consent.given')
     expect(await seen({ actor: ada.email, type: 'consent.given' })).toBe('')
-    expect(await seen({ user: office.jamie.id })).not.toContain('key.rotated')
-    expect(await seen({ app: office.app.id })).toContain('client.created')
+    expect(await seen({ user: fixture.jamie.id })).not.toContain('key.rotated')
+    expect(await seen({ app: fixture.app.id })).toContain('client.created')
     const today = new Date().toISOString().slice(0, 10)
-    expect(await seen({ type: 'consent.given', since: today, until: today })).toContain(office.jamie.email)
+    expect(await seen({ type: 'consent.given', since: today, until: today })).toContain(fixture.jamie.email)
     expect(await seen({ type: 'consent.given', until: '2020-01-01' })).toBe('')
     const wrong = await ada.open('/admin/audit?since=yesterday&user=nobody@example.com')
     expect(wrong.status).toBe(422)

@@ -6,20 +6,20 @@ import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { App, Page, Person, Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { untilPasses } from '../../support/patience.ts'
-import { administrator, clientRow, type Office, openOffice, wait } from './office.ts'
+import { type AdminFixture, administrator, clientRow, startAdminFixture, wait } from './admin-fixture.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 let jamie: Person
 let app: App
 beforeAll(async () => {
-  office = await openOffice()
-  ;({ stage, ada, jamie } = office)
+  fixture = await startAdminFixture()
+  ;({ stage, ada, jamie } = fixture)
 })
-afterAll(() => office.stage.stop())
+afterAll(() => fixture.stage.stop())
 beforeEach(async () => {
   app = await stage.app()
 })
@@ -117,7 +117,7 @@ test('one app: what it is, whom it serves, its secrets without their values', as
   expect(page.text).toContain(`${app.secret!.slice(0, 12)}…`)
   expect(page.html).not.toContain(app.secret!)
   expect((await ada.open('/admin/clients/c_none')).status).toBe(404)
-  expect((await ada.open(`/admin/clients/${office.stage.photos.id}`)).status).toBe(404)
+  expect((await ada.open(`/admin/clients/${fixture.stage.photos.id}`)).status).toBe(404)
 })
 
 test('when an app and its secret were last used is noted, at most once a minute', async () => {
@@ -370,7 +370,7 @@ describe('deciding', () => {
 
     expect(page.text).toContain('Photo Printer is rejected.')
     expect(page.html).not.toContain('<script')
-    expect(await office.stage.photos.introspect(tokens.access_token)).toEqual({ active: false })
+    expect(await fixture.stage.photos.introspect(tokens.access_token)).toEqual({ active: false })
     expect((await app.refresh(tokens.refresh_token)).status).toBe(401)
     expect((await robin.open((await app.begin()).url)).status).toBe(400)
     const [event] = await stage.events({ type: 'client.rejected', client_id: app.id })
@@ -393,12 +393,12 @@ describe('deciding', () => {
     const { access_token } = await app.connect(jamie)
 
     await ada.press(await ada.open(`/admin/clients/${app.id}/suspend`), 'Suspend')
-    expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
     const again = await ada.press(await ada.open(`/admin/clients/${app.id}/suspend`), 'Suspend')
     expect(again.text).toContain('Nothing was changed')
     await ada.press(await ada.open(`/admin/clients/${app.id}/resume`), 'Resume')
 
-    expect((await office.stage.photos.introspect(access_token)).active).toBe(true)
+    expect((await fixture.stage.photos.introspect(access_token)).active).toBe(true)
   })
 
   test('deleting wants the name typed', async () => {
@@ -407,12 +407,12 @@ describe('deciding', () => {
 
     const refused = await ada.press(confirm, 'Delete for good', { confirm: 'Photo' })
     expect(refused.status).toBe(422)
-    expect((await office.stage.photos.introspect(access_token)).active).toBe(true)
+    expect((await fixture.stage.photos.introspect(access_token)).active).toBe(true)
     const page = await ada.press(refused, 'Delete for good', { confirm: 'Photo Printer' })
 
     expect(page.url.pathname).toBe('/admin/clients')
     expect(page.text).toContain('Photo Printer is deleted.')
-    expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
     expect((await ada.open(`/admin/clients/${app.id}`)).status).toBe(404)
   })
 })

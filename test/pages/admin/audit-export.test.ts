@@ -3,15 +3,15 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { run, sql } from '../../../src/db/pool.ts'
 import { settled } from '../../support/audit.ts'
 import type { Person, Stage } from '../../support/flow.ts'
-import { age, type Office, openOffice } from './office.ts'
+import { type AdminFixture, age, startAdminFixture } from './admin-fixture.ts'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 beforeAll(async () => {
-  office = await openOffice({ LOG_LEVEL: 'error' })
-  ;({ stage, ada } = office)
-  await office.app.connect(office.jamie)
+  fixture = await startAdminFixture({ LOG_LEVEL: 'error' })
+  ;({ stage, ada } = fixture)
+  await fixture.app.connect(fixture.jamie)
 })
 afterAll(() => stage.stop())
 
@@ -36,13 +36,13 @@ test('the list leads to the export of what it shows, as CSV', async () => {
   const lines = file.html.trimEnd().split('\r\n')
   expect(lines[0]).toBe('id,at,type,actor_type,actor_id,user_id,client_id,ip,user_agent,request_id,data')
   expect(lines).toHaveLength(2)
-  expect(lines[1]).toContain(office.jamie.id)
+  expect(lines[1]).toContain(fixture.jamie.id)
 })
 
 test('as JSON lines, by person and day', async () => {
   const today = new Date().toISOString().slice(0, 10)
 
-  const file = await download(`?user=${encodeURIComponent(office.jamie.email)}&since=${today}`, 'jsonl')
+  const file = await download(`?user=${encodeURIComponent(fixture.jamie.email)}&since=${today}`, 'jsonl')
 
   expect(file.headers.get('content-type')).toBe('application/x-ndjson; charset=utf-8')
   const rows = file.html
@@ -50,7 +50,7 @@ test('as JSON lines, by person and day', async () => {
     .split('\n')
     .map((line) => JSON.parse(line))
   expect(rows.length).toBeGreaterThan(2)
-  expect(new Set(rows.map(({ user_id }) => user_id))).toEqual(new Set([office.jamie.id]))
+  expect(new Set(rows.map(({ user_id }) => user_id))).toEqual(new Set([fixture.jamie.id]))
   expect(file.html).not.toMatch(/vk_(at|rt|cs|ac)_/)
 })
 

@@ -6,14 +6,14 @@ import { cleanUpApps } from '../../../src/core/registration/cleanup.ts'
 import { many, run, sql } from '../../../src/db/pool.ts'
 import type { Page, Person, Stage } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
-import { type Office, openOffice } from './office.ts'
+import { type AdminFixture, startAdminFixture } from './admin-fixture.ts'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 beforeAll(async () => {
-  office = await openOffice({ LOG_LEVEL: 'error', DYNAMIC_REGISTRATION: 'token' })
-  ;({ stage, ada } = office)
+  fixture = await startAdminFixture({ LOG_LEVEL: 'error', DYNAMIC_REGISTRATION: 'token' })
+  ;({ stage, ada } = fixture)
 })
 afterAll(() => stage.stop())
 
@@ -82,7 +82,7 @@ describe('a registration token', () => {
   })
 
   test('is linked from the apps only where apps may register themselves', async () => {
-    const off = await openOffice()
+    const off = await startAdminFixture()
     try {
       expect((await ada.open('/admin/clients')).html).toContain('/admin/registration-tokens')
       expect((await off.ada.open('/admin/clients')).html).not.toContain('/admin/registration-tokens')
@@ -157,7 +157,7 @@ describe('cleaning up', () => {
           where type = 'client.deleted' and actor_id = ${ada.id} and client_id like 's\\_old%'`,
     )
     expect(events).toHaveLength(230)
-    expect(await findClient(stage.db, office.app.id)).toBeDefined()
+    expect(await findClient(stage.db, fixture.app.id)).toBeDefined()
     expect((await ada.open('/admin/clients/clean-up?days=30')).text).toContain('There is nothing to clean up')
   })
 

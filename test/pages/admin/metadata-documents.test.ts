@@ -12,7 +12,7 @@ import { createTestDatabase } from '../../support/database.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../../support/documents.ts'
 import { App, type Person, type Stage, startStage } from '../../support/flow.ts'
 import { untilPasses } from '../../support/patience.ts'
-import { administrator } from './office.ts'
+import { administrator } from './admin-fixture.ts'
 
 const CALLBACK = PRINTER.redirect_uris[0]!
 const KEPT = {

@@ -7,13 +7,13 @@ import { createRegistrationToken } from '../../../src/core/registration/initial-
 import { one, run, sql } from '../../../src/db/pool.ts'
 import type { Page } from '../../support/flow.ts'
 import { ROWS } from '../../support/rows.ts'
-import { age, csrfOf, everything, type Office, openOffice } from './office.ts'
+import { type AdminFixture, age, csrfOf, everything, startAdminFixture } from './admin-fixture.ts'
 
-let office: Office
+let fixture: AdminFixture
 let places: Record<string, string>
 beforeAll(async () => {
-  office = await openOffice({ LOG_LEVEL: 'error' })
-  const { app, jamie, stage } = office
+  fixture = await startAdminFixture({ LOG_LEVEL: 'error' })
+  const { app, jamie, stage } = fixture
   await app.connect(jamie)
   const { id: consent_id } = await one<{ id: string }>(stage.db, sql`select id from consents`)
   const { id: secret_id } = await one<{ id: string }>(
@@ -60,7 +60,7 @@ beforeAll(async () => {
     scope: base64url('photos.read'),
   }
 })
-afterAll(() => office.stage.stop())
+afterAll(() => fixture.stage.stop())
 
 const ours = ROWS.filter(({ path }) => path.startsWith('/admin'))
 
@@ -77,7 +77,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
     path.replace(/:(\w+)/g, (_, name: string) => places[name] ?? `no place for ${name}`)
 
   test('does not exist for somebody who is no administrator', async () => {
-    const page = await ask(office.jamie, { csrf: csrfOf(await office.jamie.account()) })
+    const page = await ask(fixture.jamie, { csrf: csrfOf(await fixture.jamie.account()) })
 
     expect(page.status).toBe(404)
     expect(page.text).toContain('There is nothing')
@@ -85,7 +85,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
 
   if (method === 'GET') {
     test('opens for an administrator', async () => {
-      const page = await office.ada.open(address())
+      const page = await fixture.ada.open(address())
 
       // One of them is about a filter, and without one it shows the list.
       expect(page.status).toBe(200)
@@ -97,73 +97,73 @@ describe.each(ours)('$method $path', ({ method, path }) => {
       ['without its hidden field', () => ({}), {}],
       [
         'with the hidden field of somebody else',
-        async () => ({ csrf: csrfOf(await office.jamie.account()) }),
+        async () => ({ csrf: csrfOf(await fixture.jamie.account()) }),
         {},
       ],
       ['from another site', async () => ({ csrf: await ownCsrf() }), { 'Sec-Fetch-Site': 'cross-site' }],
     ] as const)('changes nothing %s', async (_, fields, headers) => {
-      const before = await everything(office.stage)
+      const before = await everything(fixture.stage)
 
-      const page = await office.ada.submit(address(), (await fields()) as Record<string, string>, headers)
+      const page = await fixture.ada.submit(address(), (await fields()) as Record<string, string>, headers)
 
       expect(page.status).toBe(403)
-      expect(await everything(office.stage)).toBe(before)
+      expect(await everything(fixture.stage)).toBe(before)
     })
 
     test('changes nothing when the sign-in is old, asks to sign in again, and comes back', async () => {
       const csrf = await ownCsrf()
-      await age(office.stage, office.ada, 16)
-      const before = await everything(office.stage)
+      await age(fixture.stage, fixture.ada, 16)
+      const before = await everything(fixture.stage)
 
-      const asked = await office.ada.submit(address(), { csrf })
+      const asked = await fixture.ada.submit(address(), { csrf })
       expect(asked.title).toBe('Sign in · Valetkey')
-      expect(asked.html).toContain(`value="${office.ada.email}"`)
-      const page = await office.ada.signIn(asked)
+      expect(asked.html).toContain(`value="${fixture.ada.email}"`)
+      const page = await fixture.ada.signIn(asked)
 
       expect(page.status).toBe(200)
       expect(page.text).toContain('Nothing has been changed yet.')
-      expect(await everything(office.stage)).toBe(before)
+      expect(await everything(fixture.stage)).toBe(before)
     })
   }
 
-  function ask(person: Office['ada'], fields: Record<string, string>): Promise<Page> {
+  function ask(person: AdminFixture['ada'], fields: Record<string, string>): Promise<Page> {
     return method === 'GET' ? person.open(address()) : person.submit(address(), fields)
   }
 })
 
 async function ownCsrf(): Promise<string> {
-  return csrfOf(await office.ada.open('/account'))
+  return csrfOf(await fixture.ada.open('/account'))
 }
 
 test('the account of an administrator leads to the console, and nobody else’s does', async () => {
-  expect((await office.ada.account()).html).toContain('href="/admin"')
-  expect((await office.jamie.account()).html).not.toContain('href="/admin"')
+  expect((await fixture.ada.account()).html).toContain('href="/admin"')
+  expect((await fixture.jamie.account()).html).not.toContain('href="/admin"')
 })
 
 test('an old sign-in still reads; the page of a form asks for a new one and then is there', async () => {
-  await age(office.stage, office.ada, 16)
+  await age(fixture.stage, fixture.ada, 16)
 
-  expect((await office.ada.open('/admin/clients?state=active')).title).toBe('Apps · Valetkey')
-  const asked = await office.ada.open(`/admin/clients/${office.app.id}/suspend`)
+  expect((await fixture.ada.open('/admin/clients?state=active')).title).toBe('Apps · Valetkey')
+  const asked = await fixture.ada.open(`/admin/clients/${fixture.app.id}/suspend`)
   expect(asked.title).toBe('Sign in · Valetkey')
-  const page = await office.ada.signIn(asked)
+  const page = await fixture.ada.signIn(asked)
 
   expect(page.text).toContain('Suspend Photo Printer?')
   expect(page.text).not.toContain('Nothing has been changed yet')
 })
 
 test('a sign-in of 14 minutes will do', async () => {
-  const keys = await listKeys(office.stage.db)
-  await age(office.stage, office.ada, 14)
+  const keys = await listKeys(fixture.stage.db)
+  await age(fixture.stage, fixture.ada, 14)
 
-  const page = await office.ada.press(await office.ada.open('/admin/keys/rotate'), 'Rotate now')
+  const page = await fixture.ada.press(await fixture.ada.open('/admin/keys/rotate'), 'Rotate now')
 
   expect(page.text).toContain('The next keys sign from now on.')
-  expect(await listKeys(office.stage.db)).toHaveLength(keys.length + 2)
+  expect(await listKeys(fixture.stage.db)).toHaveLength(keys.length + 2)
 })
 
 test('a stranger comes back to the very list, with its filter', async () => {
-  const ada = office.ada.elsewhere()
+  const ada = fixture.ada.elsewhere()
 
   const page = await ada.signIn(await ada.open('/admin/clients?q=photo%20printer&state=active'))
 
@@ -177,13 +177,13 @@ test.each([
   '/administrator',
   '/admin\\evil',
 ])('nobody is sent on to %s', async (state) => {
-  const page = await office.jamie.open(`/account/signed-in?${new URLSearchParams({ state })}`)
+  const page = await fixture.jamie.open(`/account/signed-in?${new URLSearchParams({ state })}`)
 
   expect(page.url.pathname).toBe('/account')
 })
 
 test('other administrators’ forms do not fit: the hidden field belongs to one session', async () => {
-  const elsewhere = office.ada.elsewhere()
+  const elsewhere = fixture.ada.elsewhere()
   await elsewhere.account('/admin')
 
   const page = await elsewhere.post('/admin/keys/rotate', { csrf: await ownCsrf() })

@@ -5,17 +5,17 @@ import { LastAdministrator, setRole } from '../../../src/core/users/roles.ts'
 import { disableUser } from '../../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { Person, Stage } from '../../support/flow.ts'
-import { administrator, type Office, openOffice } from './office.ts'
+import { type AdminFixture, administrator, startAdminFixture } from './admin-fixture.ts'
 
-let office: Office
+let fixture: AdminFixture
 let stage: Stage
 let ada: Person
 let robin: Person
 beforeAll(async () => {
-  office = await openOffice()
-  ;({ stage, ada } = office)
+  fixture = await startAdminFixture()
+  ;({ stage, ada } = fixture)
 })
-afterAll(() => office.stage.stop())
+afterAll(() => fixture.stage.stop())
 beforeEach(async () => {
   robin = await stage.person('Robin')
 })
@@ -35,8 +35,8 @@ test('are found by part of their name or address, by role and by state', async (
 })
 
 test('one account: what it uses, on which devices, where it is signed in', async () => {
-  await office.app.connect(robin)
-  await office.app.connect(robin.elsewhere())
+  await fixture.app.connect(robin)
+  await fixture.app.connect(robin.elsewhere())
 
   const page = await ada.open(`/admin/users/${robin.id}`)
 
@@ -50,15 +50,15 @@ test('one account: what it uses, on which devices, where it is signed in', async
 })
 
 test('disabling kills tokens and sessions at once; enabling does not bring them back', async () => {
-  const { access_token } = await office.app.connect(robin)
+  const { access_token } = await fixture.app.connect(robin)
 
   const page = await ada.press(await ada.open(`/admin/users/${robin.id}/disable`), 'Disable')
 
   expect(page.text).toContain('Robin is disabled.')
-  expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
+  expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
   expect((await robin.open('/account')).title).toBe('Sign in · Valetkey')
   await ada.press(await ada.open(`/admin/users/${robin.id}/enable`), 'Enable')
-  expect(await office.stage.photos.introspect(access_token)).toEqual({ active: false })
+  expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
   expect((await robin.account()).title).toBe('Profile · Valetkey')
   expect(await stage.events({ type: 'user.disabled', user_id: robin.id })).toMatchObject([
     { actor_id: ada.id },
@@ -66,14 +66,14 @@ test('disabling kills tokens and sessions at once; enabling does not bring them 
 })
 
 test('signing somebody out everywhere ends sign-ins, and no access; they can sign in anew', async () => {
-  const { access_token } = await office.app.connect(robin)
+  const { access_token } = await fixture.app.connect(robin)
   await robin.elsewhere().account()
 
   const page = await ada.press(await ada.open(`/admin/users/${robin.id}/end-sessions`), 'Sign out everywhere')
 
   expect(page.text).toContain('2 sign-ins have ended.')
   expect((await robin.open('/account')).title).toBe('Sign in · Valetkey')
-  expect((await office.stage.photos.introspect(access_token)).active).toBe(true)
+  expect((await fixture.stage.photos.introspect(access_token)).active).toBe(true)
   expect((await robin.account()).title).toBe('Profile · Valetkey')
 })
 

@@ -5,7 +5,7 @@ import { one, run, sql } from '../../../src/db/pool.ts'
 import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
-import { age, clientRow, csrfOf } from '../admin/office.ts'
+import { age, clientRow, csrfOf } from '../admin/admin-fixture.ts'
 import { forgetChanges, lastApp, openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'

@@ -7,7 +7,7 @@ import { one, run, sql } from '../../../src/db/pool.ts'
 import { against, failure } from '../../cli/run.ts'
 import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
-import { clientRow } from '../admin/office.ts'
+import { clientRow } from '../admin/admin-fixture.ts'
 import { openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
 
 let shop: Workshop

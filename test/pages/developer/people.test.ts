@@ -9,7 +9,7 @@ import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { App, Person, Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { startServer } from '../../support/server.ts'
-import { csrfOf } from '../admin/office.ts'
+import { csrfOf } from '../admin/admin-fixture.ts'
 import { forgetChanges, linkOn, openWorkshop, ownApp, portalRows, type Workshop } from './workshop.ts'
 
 let shop: Workshop

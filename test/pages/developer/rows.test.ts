@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import { App, type Page, type Person } from '../../support/flow.ts'
 import { ROWS } from '../../support/rows.ts'
-import { clientRow, csrfOf } from '../admin/office.ts'
+import { clientRow, csrfOf } from '../admin/admin-fixture.ts'
 import { lastApp, linkOn, openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
 
 let shop: Workshop

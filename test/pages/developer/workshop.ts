@@ -4,7 +4,7 @@ import { approveClient } from '../../../src/core/clients/review.ts'
 import { createOwnApp, type OwnInput } from '../../../src/core/ownership/developer-clients.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { type Api, App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
-import { administrator } from '../admin/office.ts'
+import { administrator } from '../admin/admin-fixture.ts'
 
 /** A server with two developers, somebody who uses apps, and an administrator. */
 export interface Workshop {

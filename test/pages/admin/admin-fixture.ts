@@ -6,7 +6,7 @@ import { type Api, type App, type Page, type Person, type Stage, startStage } fr
 import { heard } from '../../support/heard.ts'
 
 /** A server with an administrator, a person and an app. */
-export interface Office {
+export interface AdminFixture {
   stage: Stage & { photos: Api }
   /** Signed in just now. */
   ada: Person
@@ -14,11 +14,11 @@ export interface Office {
   app: App
 }
 
-/** Opens the office. */
-export async function openOffice(
+/** Starts them. */
+export async function startAdminFixture(
   env?: Record<string, string>,
   parts?: Parameters<typeof startStage>[1],
-): Promise<Office> {
+): Promise<AdminFixture> {
   const stage = await startStage(env, parts)
   const ada = await administrator(stage, 'Ada')
   const jamie = await stage.person('Jamie')
