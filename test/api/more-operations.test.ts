@@ -9,7 +9,7 @@ import { keepDocument } from '../../src/core/registration/metadata-documents.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { startSmtpFixture } from '../core/mail/smtp-fixture.ts'
 import { administrator, everything } from '../pages/admin/admin-fixture.ts'
-import { ownApp } from '../pages/developer/workshop.ts'
+import { ownApp } from '../pages/developer/developer-fixture.ts'
 
 import { PRINTER } from '../support/documents.ts'
 import type { App, Person } from '../support/flow.ts'

@@ -10,7 +10,7 @@ import { createInvitation } from '../../src/core/ownership/invitations.ts'
 import { addTestUser } from '../../src/core/ownership/test-users.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { ownApp } from '../pages/developer/workshop.ts'
+import { ownApp } from '../pages/developer/developer-fixture.ts'
 import { axe, contentWidth, screenshot } from '../support/browser.ts'
 import type { App, Person } from '../support/flow.ts'
 import {

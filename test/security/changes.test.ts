@@ -7,7 +7,13 @@ import { acceptInvitation, createInvitation } from '../../src/core/ownership/inv
 import { addTestUser } from '../../src/core/ownership/test-users.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import { csrfOf } from '../pages/admin/admin-fixture.ts'
-import { lastApp, openWorkshop, ownApp, WEB, type Workshop } from '../pages/developer/workshop.ts'
+import {
+  type DeveloperFixture,
+  lastApp,
+  ownApp,
+  startDeveloperFixture,
+  WEB,
+} from '../pages/developer/developer-fixture.ts'
 
 import { PASSWORD, type Page, type Person, type Stage } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
@@ -15,18 +21,18 @@ import { freePort, startApp, type TestApp } from '../support/server.ts'
 
 const TOLD = /You have changed a lot in a short time\. Try again in (\d+) seconds\./
 
-let shop: Workshop
+let fixture: DeveloperFixture
 let stage: Stage
 /** Another node. */
 let two: TestApp
 beforeAll(async () => {
-  shop = await openWorkshop()
-  ;({ stage } = shop)
+  fixture = await startDeveloperFixture()
+  ;({ stage } = fixture)
   two = await startApp({ db: stage.db, env: { ISSUER_URL: stage.origin, PORT: String(await freePort()) } })
 })
 afterAll(async () => {
   await two?.stop()
-  await shop?.stage.stop()
+  await fixture?.stage.stop()
 })
 
 const somebody = async (name: string): Promise<Person> => {
@@ -74,7 +80,7 @@ test('an account renames itself sixty times in a row, then it is told how long t
 
 test('the limit is one for all nodes, and for everything a person changes', async () => {
   const dev = await somebody('Dev')
-  const app = await ownApp(shop, dev, { approval: true })
+  const app = await ownApp(fixture, dev, { approval: true })
   const base = `/developer/apps/${app.id}`
   const csrf = csrfOf(await dev.open('/account'))
 
@@ -108,9 +114,9 @@ describe('somebody who has nothing left', () => {
     await first.connect(pat.elsewhere())
     await second.connect(pat)
     await third.connect(pat)
-    const app = await ownApp(shop, pat)
+    const app = await ownApp(fixture, pat)
     const by = { ...SYSTEM, type: 'user' as const, id: pat.id }
-    const waiting = await ownApp(shop, pat, { approval: true })
+    const waiting = await ownApp(fixture, pat, { approval: true })
     await addTestUser(stage.db, waiting.id, friend.email, by)
     const invitation = await createInvitation(stage.db, app.id, friend.email, { mailed: false }, by)
     await acceptInvitation(stage.db, invitation!.secret!, { ...by, id: friend.id })
@@ -209,7 +215,7 @@ test('administrators are not told to wait before they may put things right', asy
       ['suspend', 'Suspend'],
       ['resume', 'Resume'],
     ] as const) {
-      const page = await shop.ada.press(await shop.ada.open(`/admin/clients/${app.id}/${path}`), button)
+      const page = await fixture.ada.press(await fixture.ada.open(`/admin/clients/${app.id}/${path}`), button)
       expect(page.status).toBe(200)
     }
   }
@@ -221,8 +227,8 @@ test('what developers have registered is theirs to delete, however much of it th
   const dev = await somebody('Busy')
   await refused(dev, () => rename(dev, 'Nothing is left'))
   for (let i = 0; i < 5; i++) {
-    const app = await ownApp(shop, dev)
-    expect(await lastApp(shop)).toBe(app.id)
+    const app = await ownApp(fixture, dev)
+    expect(await lastApp(fixture)).toBe(app.id)
     const page = await dev.press(await dev.open(`/developer/apps/${app.id}/delete`), 'Delete for good', {
       confirm: 'Calendar',
     })

@@ -8,23 +8,30 @@ import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { startSmtpFixture } from '../core/mail/smtp-fixture.ts'
 import { clientRow, csrfOf } from '../pages/admin/admin-fixture.ts'
-import { lastApp, linkOn, openWorkshop, ownApp, WEB, type Workshop } from '../pages/developer/workshop.ts'
+import {
+  type DeveloperFixture,
+  lastApp,
+  linkOn,
+  ownApp,
+  startDeveloperFixture,
+  WEB,
+} from '../pages/developer/developer-fixture.ts'
 import { type App, PASSWORD, Person, type Stage } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { startApp } from '../support/server.ts'
 
-let shop: Workshop
+let fixture: DeveloperFixture
 let stage: Stage
 let dev: Person
 let other: Person
 let sam: Person
 let ada: Person
 beforeAll(async () => {
-  shop = await openWorkshop()
-  ;({ stage, dev, other, sam, ada } = shop)
+  fixture = await startDeveloperFixture()
+  ;({ stage, dev, other, sam, ada } = fixture)
 })
-afterAll(() => shop?.stage.stop())
+afterAll(() => fixture?.stage.stop())
 // Nobody may look after more than 25.
 beforeEach(async () => {
   await run(stage.db, sql`update clients set deleted_at = now() where registered_by = 'developer'`)
@@ -85,7 +92,7 @@ describe('what an administrator looks at is what is decided about', () => {
     ['approve', 'Approve'],
     ['verify', 'Mark as verified'],
   ])('%s: not an app that its owner changes while the page is open', async (step, button) => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const looking = await ada.open(`/admin/clients/${app.id}/${step}`)
     await dev.press(await dev.open(`/developer/apps/${app.id}/edit`), 'Save', {
       name: 'Bank of Example',
@@ -105,7 +112,7 @@ describe('what an administrator looks at is what is decided about', () => {
   })
 
   test('nor one whose form does not say what was seen', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const path = `/admin/clients/${app.id}/approve`
 
     const page = await ada.post(path, { csrf: csrfOf(await ada.open(path)) })
@@ -115,7 +122,7 @@ describe('what an administrator looks at is what is decided about', () => {
   })
 
   test('what somebody vouches for stays as it was vouched for, whatever else is undecided', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     await verifyClient(stage.db, app.id, SYSTEM)
 
     await dev.press(await dev.open(`/developer/apps/${app.id}/edit`), 'Save', {
@@ -129,7 +136,7 @@ describe('what an administrator looks at is what is decided about', () => {
 
 describe('an invitation', () => {
   test('of an owner who was removed is over', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     await other.open(await invite(app, dev, other))
     await other.press(await other.open('/developer/invitation'), 'Accept')
     const link = await invite(app, other, sam)
@@ -143,7 +150,7 @@ describe('an invitation', () => {
   })
 
   test('of an owner whose account is disabled is not accepted', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const thief = await stage.person('Thief')
     await thief.account()
     await thief.open(await invite(app, dev, thief))
@@ -163,7 +170,7 @@ describe('an invitation', () => {
 })
 
 test('who was taken off a rejected app does not come back with the next try for approval', async () => {
-  const app = await ownApp(shop, dev, { approval: true })
+  const app = await ownApp(fixture, dev, { approval: true })
   await dev.press(await dev.open(`/developer/apps/${app.id}/test-users`), 'Add', { email: sam.email })
   const { access_token } = await app.connect(sam, { scope: 'openid' })
   await rejectClient(stage.db, app.id, 'No', SYSTEM)
@@ -221,7 +228,7 @@ describe('a link for a new password ends', () => {
 })
 
 test('replacing a secret again and again does not heap up secrets that all still work', async () => {
-  const app = await ownApp(shop, dev)
+  const app = await ownApp(fixture, dev)
   const path = `/developer/apps/${app.id}/secrets/rotate`
   const form = await dev.open(path)
   let last = form
@@ -236,7 +243,7 @@ test('replacing a secret again and again does not heap up secrets that all still
 })
 
 test('what was tried out with a rejected app stays ended, whoever asks again', async () => {
-  const app = await ownApp(shop, dev, { approval: true })
+  const app = await ownApp(fixture, dev, { approval: true })
   const { access_token, refresh_token } = await app.connect(dev, { scope: 'openid offline_access' })
   await rejectClient(stage.db, app.id, 'No', SYSTEM)
   await heard(stage)
@@ -256,7 +263,7 @@ describe('a character that no text can hold', () => {
     ['secrets/rotate', 'overlap'],
     ['delete', 'confirm'],
   ])('is refused at %s as a mistake, and is none of ours', async (path, field) => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const csrf = csrfOf(await dev.open(`/developer/apps/${app.id}/edit`))
 
     const page = await dev.post(`/developer/apps/${app.id}/${path}`, { csrf, [field]: 'a\0b' })
@@ -265,7 +272,7 @@ describe('a character that no text can hold', () => {
   })
 
   test.each(['reject', 'secrets/new'])('nor at the administrators’ %s', async (path) => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const csrf = csrfOf(await ada.open(`/admin/clients/${app.id}/${path}`))
 
     const page = await ada.post(`/admin/clients/${app.id}/${path}`, { csrf, reason: 'a\0b', name: 'a\0b' })
@@ -294,14 +301,14 @@ describe('a form with a file', () => {
   }
 
   test('is not read of somebody who is not signed in', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
 
     expect(await endless(`/developer/apps/${app.id}/logo`)).toBe(303)
     expect(await endless(`/admin/clients/${app.id}/logo`)).toBe(303)
   })
 
   test('nor of somebody whom the page is not for', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const Cookie = ['_session', '_session.sig'].map((name) => `${name}=${sam.cookie(name)}`).join('; ')
 
     expect(await endless(`/admin/clients/${app.id}/logo`, { Cookie })).toBe(404)
@@ -309,7 +316,7 @@ describe('a form with a file', () => {
 })
 
 test('an app that nobody checked does not go by the host of somebody else', async () => {
-  const app = await ownApp(shop, dev, { homepage_uri: 'https://bank.example/' })
+  const app = await ownApp(fixture, dev, { homepage_uri: 'https://bank.example/' })
   await app.connect(sam)
 
   const page = await sam.open('/account/apps')
@@ -331,14 +338,14 @@ test('twenty-one ticks are as good as twenty', async () => {
   })
 
   expect(page.text).toContain('Ticker is registered')
-  expect((await clientRow(stage, await lastApp(shop))).scopes).toHaveLength(26)
+  expect((await clientRow(stage, await lastApp(fixture))).scopes).toHaveLength(26)
 })
 
 test('nobody’s mailbox is filled with invitations', async () => {
   const smtp = await startSmtpFixture()
   const mailing = await startApp({ db: stage.db, env: smtp.env })
   try {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const me = new Person(mailing.origin, dev.id, dev.email)
     await me.account()
     const form = await me.open(`/developer/apps/${app.id}/owners/invite`)

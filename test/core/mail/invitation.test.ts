@@ -3,31 +3,35 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { findOwners } from '../../../src/core/clients/owners.ts'
 import { createInvitation } from '../../../src/core/ownership/invitations.ts'
 import { many, one, openPool, run, sql } from '../../../src/db/pool.ts'
-import { openWorkshop, ownApp, type Workshop } from '../../pages/developer/workshop.ts'
+import {
+  type DeveloperFixture,
+  ownApp,
+  startDeveloperFixture,
+} from '../../pages/developer/developer-fixture.ts'
 import type { App, Page, Person } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { dueNow, type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 let smtp: SmtpFixture
-let shop: Workshop
+let fixture: DeveloperFixture
 let app: App
 beforeAll(async () => {
   smtp = await startSmtpFixture()
-  shop = await openWorkshop(smtp.env)
-  app = await ownApp(shop, shop.dev)
+  fixture = await startDeveloperFixture(smtp.env)
+  app = await ownApp(fixture, fixture.dev)
 })
 afterAll(async () => {
-  await shop?.stage.stop()
+  await fixture?.stage.stop()
   await smtp?.stop()
 })
 
 const invite = async (email: string): Promise<Page> =>
-  shop.dev.press(await shop.dev.open(`/developer/apps/${app.id}/owners/invite`), 'Invite', { email })
+  fixture.dev.press(await fixture.dev.open(`/developer/apps/${app.id}/owners/invite`), 'Invite', { email })
 const linkTo = async (email: string, count = 1): Promise<string> =>
   /\/developer\/invitations\/[\w-]+/.exec((await smtp.mail(email, count)).text)![0]
 
 test('who is invited gets a mail, accepts, and looks after the app; the page shows no link', async () => {
-  const { sam, dev } = shop
+  const { sam, dev } = fixture
 
   const page = await invite(sam.email)
   const link = await linkTo(sam.email)
@@ -39,18 +43,18 @@ test('who is invited gets a mail, accepts, and looks after the app; the page sho
   expect(mail.text).toContain('Who invites you:\n    Dev (dev[.]')
   const accepted = await sam.press(await sam.open(link), 'Accept')
   expect(accepted.url.pathname).toBe(`/developer/apps/${app.id}`)
-  const owners = await findOwners(shop.stage.db, app.id)
+  const owners = await findOwners(fixture.stage.db, app.id)
   expect(owners.map(({ id }) => id)).toEqual([dev.id, sam.id])
 })
 
 test('a mail that is sent again has another link, and the first one is dead', async () => {
-  const { other } = shop
+  const { other } = fixture
   await invite(other.email)
   const first = await linkTo(other.email)
   // As if the process had died between sending the mail and noting it.
   await until(async () => (await stateOf(other.email)) === 'sent')
   const { id } = await one<{ id: string }>(
-    shop.stage.db,
+    fixture.stage.db,
     sql`select id from client_invitations where email = ${other.email}`,
   )
   const params = JSON.stringify({
@@ -60,10 +64,10 @@ test('a mail that is sent again has another link, and the first one is dead', as
     inviter_name: 'Dev',
   })
   await run(
-    shop.stage.db,
+    fixture.stage.db,
     sql`update mails set state = 'waiting', finished_at = null, params = ${params} where recipient = ${other.email}`,
   )
-  await dueNow(shop.stage.db)
+  await dueNow(fixture.stage.db)
   const second = await linkTo(other.email, 2)
 
   expect(second).not.toBe(first)
@@ -75,22 +79,23 @@ test('a mail that is sent again has another link, and the first one is dead', as
 describe('at most five within a day reach one mailbox, whoever they are from:', () => {
   let mine: App
   beforeAll(async () => {
-    mine = await ownApp(shop, shop.dev)
+    mine = await ownApp(fixture, fixture.dev)
   })
   const countOf = async (mailbox: string) => {
     const { mails } = await one<{ mails: number }>(
-      shop.stage.db,
+      fixture.stage.db,
       sql`select count(*)::int as mails from mails where mailbox = ${mailbox}`,
     )
     return mails
   }
-  const invited = () => many(shop.stage.db, sql`select id, withdrawn_at from client_invitations order by id`)
+  const invited = () =>
+    many(fixture.stage.db, sql`select id, withdrawn_at from client_invitations order by id`)
   const inviteBy = async (dev: Person, of: App, email: string): Promise<Page> =>
     dev.press(await dev.open(`/developer/apps/${of.id}/owners/invite`), 'Invite', { email })
 
   test('the sixth says so, and nothing is stored', async () => {
-    const { dev, other } = shop
-    const theirs = await ownApp(shop, other)
+    const { dev, other } = fixture
+    const theirs = await ownApp(fixture, other)
     for (const tag of ['', '+a', '+b']) await inviteBy(dev, mine, `pat${tag}@example.org`)
     for (const tag of ['+c', '+D']) await inviteBy(other, theirs, `Pat${tag}@example.org`)
     const before = await invited()
@@ -106,17 +111,17 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
   })
 
   test('a day later there may be more', async () => {
-    await run(shop.stage.db, sql`update mails set created_at = now() - interval '24 hours'`)
+    await run(fixture.stage.db, sql`update mails set created_at = now() - interval '24 hours'`)
 
-    const page = await inviteBy(shop.dev, mine, 'pat@example.org')
+    const page = await inviteBy(fixture.dev, mine, 'pat@example.org')
 
     expect(page.text).toContain('gets a mail with the invitation')
   })
 
   test('many apps at once on two nodes', async () => {
-    const { stage, dev } = shop
+    const { stage, dev } = fixture
     const second = openPool(stage.databaseUrl)
-    const apps = await Promise.all(Array.from({ length: 10 }, () => ownApp(shop, dev)))
+    const apps = await Promise.all(Array.from({ length: 10 }, () => ownApp(fixture, dev)))
     const by = { type: 'user' as const, id: dev.id }
 
     const answers = await Promise.allSettled(
@@ -138,14 +143,14 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
       'l.o.u.k+x@gmail.com',
       'lo.uk@gmail.com',
     ])
-      await inviteBy(shop.dev, mine, email)
+      await inviteBy(fixture.dev, mine, email)
 
-    expect((await inviteBy(shop.dev, mine, 'l.o.uk@gmail.com')).status).toBe(429)
+    expect((await inviteBy(fixture.dev, mine, 'l.o.uk@gmail.com')).status).toBe(429)
   })
 })
 
 test('one that is withdrawn before its mail is sent sends none', async () => {
-  const { stage, dev } = shop
+  const { stage, dev } = fixture
   await run(stage.db, sql`update mails set next_try_at = now() + interval '1 day' where state = 'waiting'`)
   await smtp.stop()
   await invite('late@example.org')
@@ -161,7 +166,7 @@ test('one that is withdrawn before its mail is sent sends none', async () => {
 
 async function stateOf(recipient: string): Promise<string> {
   const { state } = await one<{ state: string }>(
-    shop.stage.db,
+    fixture.stage.db,
     sql`select state from mails where recipient = ${recipient}`,
   )
   return state

@@ -10,7 +10,7 @@ import { endSessions } from '../../../src/core/users/search.ts'
 import { createUser, disableUser, enableUser, setPassword } from '../../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { administrator } from '../../pages/admin/admin-fixture.ts'
-import { ownApp } from '../../pages/developer/workshop.ts'
+import { ownApp } from '../../pages/developer/developer-fixture.ts'
 import { type App, PASSWORD, type Person, type Stage, startStage } from '../../support/flow.ts'
 import { type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 

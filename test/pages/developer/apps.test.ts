@@ -6,20 +6,28 @@ import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
 import { age, clientRow, csrfOf } from '../admin/admin-fixture.ts'
-import { forgetChanges, lastApp, openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
+import {
+  type DeveloperFixture,
+  forgetChanges,
+  lastApp,
+  ownApp,
+  portalRows,
+  startDeveloperFixture,
+  WEB,
+} from './developer-fixture.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'
 
-let shop: Workshop
+let fixture: DeveloperFixture
 let stage: Stage
 let dev: Person
 let other: Person
 beforeAll(async () => {
-  shop = await openWorkshop()
-  ;({ stage, dev, other } = shop)
+  fixture = await startDeveloperFixture()
+  ;({ stage, dev, other } = fixture)
 })
-beforeEach(() => forgetChanges(shop))
-afterAll(() => shop.stage.stop())
+beforeEach(() => forgetChanges(fixture))
+afterAll(() => fixture.stage.stop())
 
 const register = async (person: Person, fields: Record<string, string | string[]>): Promise<Page> =>
   person.press(await person.open('/developer/apps/new'), 'Register', fields)
@@ -37,7 +45,7 @@ test('the account pages lead there, and say how it begins', async () => {
 describe('registering', () => {
   test('gives an app that waits, owned by who registered it, and shows its secret once', async () => {
     const page = await register(dev, WEB)
-    const id = await lastApp(shop)
+    const id = await lastApp(fixture)
     const secret = /vk_cs_[\w-]+/.exec(page.html)![0]
 
     expect(page.status).toBe(200)
@@ -64,7 +72,7 @@ describe('registering', () => {
 
   test.each(['spa', 'native'])('a %s app gets no secret and no page of secrets', async (type) => {
     const page = await register(dev, { ...WEB, type })
-    const id = await lastApp(shop)
+    const id = await lastApp(fixture)
 
     expect(page.url.pathname).toBe(`/developer/apps/${id}`)
     expect(page.text).toContain('is registered. It waits for approval.')
@@ -74,7 +82,7 @@ describe('registering', () => {
 
   test('a service signs nobody in', async () => {
     await register(dev, { ...WEB, type: 'service', redirect_uris: '', scope: ['photos.read'] })
-    const page = await dev.open(`/developer/apps/${await lastApp(shop)}`)
+    const page = await dev.open(`/developer/apps/${await lastApp(fixture)}`)
 
     expect(page.text).toContain('It gets no tokens until an administrator has approved it.')
   })
@@ -123,7 +131,7 @@ describe('registering', () => {
     ['the kind of an API', { type: 'resource_server' }, /Choose what it runs as/, 'type'],
     ['no redirect URI', { redirect_uris: '' }, /Redirect URIs: is empty, e\.g\./, 'redirect_uris'],
   ])('refuses %s, at its field, and keeps what was typed', async (_, wrong, text, field) => {
-    const before = await portalRows(shop)
+    const before = await portalRows(fixture)
 
     const page = await register(dev, { ...WEB, description: 'kept as typed', ...wrong })
 
@@ -131,7 +139,7 @@ describe('registering', () => {
     expect(page.text).toMatch(text)
     expect(page.html).toContain(`href="#${field}"`)
     expect(page.html).toContain('kept as typed')
-    expect(await portalRows(shop)).toBe(before)
+    expect(await portalRows(fixture)).toBe(before)
   })
 
   test('takes nothing but what a developer may say', async () => {
@@ -154,7 +162,7 @@ describe('registering', () => {
     })
 
     expect(sent.status).toBe(200)
-    expect(await clientRow(stage, await lastApp(shop))).toMatchObject({
+    expect(await clientRow(stage, await lastApp(fixture))).toMatchObject({
       name: 'Mass',
       first_party: false,
       pkce_required: true,
@@ -168,7 +176,7 @@ describe('registering', () => {
 
   test('shows markup as text', async () => {
     await register(dev, { ...WEB, name: MARKUP, description: MARKUP })
-    const id = await lastApp(shop)
+    const id = await lastApp(fixture)
 
     for (const path of ['', '/edit', '/owners', '/test-users', '/secrets', '/delete']) {
       const page = await dev.open(`/developer/apps/${id}${path}`)
@@ -183,9 +191,9 @@ describe('registering', () => {
     const many = await stage.person('Many')
     await many.account()
     const made = []
-    for (let i = 1; i < MOST_APPS; i++) made.push(await ownApp(shop, many))
+    for (let i = 1; i < MOST_APPS; i++) made.push(await ownApp(fixture, many))
 
-    const both = await Promise.allSettled([ownApp(shop, many), ownApp(shop, many)])
+    const both = await Promise.allSettled([ownApp(fixture, many), ownApp(fixture, many)])
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
 
     const list = await many.open('/developer')
@@ -203,7 +211,7 @@ describe('registering', () => {
     const form = await eager.open('/developer/apps/new')
     for (let i = 0; i < 20; i++) {
       expect((await eager.press(form, 'Register', WEB)).status).toBe(200)
-      await run(stage.db, sql`update clients set deleted_at = now() where id = ${await lastApp(shop)}`)
+      await run(stage.db, sql`update clients set deleted_at = now() where id = ${await lastApp(fixture)}`)
     }
 
     const page = await eager.press(form, 'Register', WEB)
@@ -215,7 +223,7 @@ describe('registering', () => {
 
 describe('editing an app that waits', () => {
   test('holds at once', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
 
     const page = await dev.press(await dev.open(`/developer/apps/${app.id}/edit`), 'Save', {
       name: 'Almanac',
@@ -233,7 +241,7 @@ describe('editing an app that waits', () => {
   })
 
   test('of two who edit at once, the second reads what differs, and loses nothing', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const [first, second] = [
       await dev.open(`/developer/apps/${app.id}/edit`),
       await dev.open(`/developer/apps/${app.id}/edit`),
@@ -251,7 +259,7 @@ describe('editing an app that waits', () => {
   })
 
   test('changes nothing that a developer has no say in', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const page = await dev.open(`/developer/apps/${app.id}/edit`)
 
     await dev.press(page, 'Save', {
@@ -281,9 +289,9 @@ describe('editing an app that waits', () => {
 })
 
 test('a rejected app says why, can be changed, and asks again', async () => {
-  const app = await ownApp(shop, dev, { approval: true })
+  const app = await ownApp(fixture, dev, { approval: true })
   const reason = 'Say who you are on your page.'
-  await shop.ada.press(await shop.ada.open(`/admin/clients/${app.id}/reject`), 'Reject', { reason })
+  await fixture.ada.press(await fixture.ada.open(`/admin/clients/${app.id}/reject`), 'Reject', { reason })
   const page = await dev.open(`/developer/apps/${app.id}`)
   expect(page.text).toContain('An administrator rejected this app')
   expect(page.text).toContain(reason)
@@ -299,7 +307,7 @@ test('a rejected app says why, can be changed, and asks again', async () => {
 })
 
 test('a suspended app says so', async () => {
-  const app = await ownApp(shop, dev)
+  const app = await ownApp(fixture, dev)
   await run(stage.db, sql`update clients set suspended_at = now() where id = ${app.id}`)
 
   expect((await dev.open(`/developer/apps/${app.id}`)).text).toContain('An administrator suspended this app')
@@ -307,7 +315,7 @@ test('a suspended app says so', async () => {
 })
 
 describe('secrets', () => {
-  const service = () => ownApp(shop, dev, { type: 'service', scopes: ['photos.read'] })
+  const service = () => ownApp(fixture, dev, { type: 'service', scopes: ['photos.read'] })
   const works = async (app: App): Promise<boolean> => {
     await heard(stage)
     const answer = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
@@ -386,7 +394,7 @@ describe('secrets', () => {
     expect(await works(app)).toBe(false)
     expect(await works(new App(stage.origin, app.id, shownOn(shown), ''))).toBe(true)
     expect((await dev.open(hrefs[1]!)).status).toBe(404)
-    const foreign = await ownApp(shop, other, { type: 'service', scopes: [] })
+    const foreign = await ownApp(fixture, other, { type: 'service', scopes: [] })
     const swapped = hrefs[0]!.replace(app.id, foreign.id)
     expect((await dev.open(swapped)).status).toBe(404)
   })
@@ -394,7 +402,7 @@ describe('secrets', () => {
 
 describe('deleting', () => {
   test('wants the name typed, and ends everything of it', async () => {
-    const app = await ownApp(shop, dev, { type: 'service', scopes: ['photos.read'], name: 'Cron' })
+    const app = await ownApp(fixture, dev, { type: 'service', scopes: ['photos.read'], name: 'Cron' })
     const page = await dev.open(`/developer/apps/${app.id}/delete`)
 
     const back = await dev.press(page, 'Delete for good', { confirm: 'Cro' })
@@ -411,11 +419,11 @@ describe('deleting', () => {
 })
 
 test('what wants a recent sign-in asks for it, and comes back', async () => {
-  const app = await ownApp(shop, dev)
+  const app = await ownApp(fixture, dev)
   const path = `/developer/apps/${app.id}`
   const csrf = csrfOf(await dev.open(`${path}/edit`))
   await age(stage, dev, 16)
-  const before = await portalRows(shop)
+  const before = await portalRows(fixture)
 
   for (const step of ['delete', 'secrets/new', 'secrets/rotate', 'owners/invite']) {
     expect((await dev.open(`${path}/${step}`)).title).toBe('Sign in · Valetkey')
@@ -424,11 +432,11 @@ test('what wants a recent sign-in asks for it, and comes back', async () => {
   }
   // Looking and editing does not.
   expect((await dev.open(`${path}/edit`)).status).toBe(200)
-  expect(await portalRows(shop)).toBe(before)
+  expect(await portalRows(fixture)).toBe(before)
 
   const asked = await dev.post(`${path}/delete`, { csrf, confirm: 'Calendar' })
   const page = await dev.signIn(asked)
   expect(page.url.pathname).toBe(`${path}/delete`)
   expect(page.text).toContain('Nothing has been changed yet.')
-  expect(await portalRows(shop)).toBe(before)
+  expect(await portalRows(fixture)).toBe(before)
 })

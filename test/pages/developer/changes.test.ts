@@ -8,22 +8,22 @@ import { against, failure } from '../../cli/run.ts'
 import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { clientRow } from '../admin/admin-fixture.ts'
-import { openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
+import { type DeveloperFixture, ownApp, portalRows, startDeveloperFixture, WEB } from './developer-fixture.ts'
 
-let shop: Workshop
+let fixture: DeveloperFixture
 let stage: Stage
 let dev: Person
 let ada: Person
 let app: App
 beforeAll(async () => {
-  shop = await openWorkshop()
-  ;({ stage, dev, ada } = shop)
+  fixture = await startDeveloperFixture()
+  ;({ stage, dev, ada } = fixture)
 })
-afterAll(() => shop.stage.stop())
+afterAll(() => fixture.stage.stop())
 // Nobody may look after more than 25.
 beforeEach(async () => {
   await run(stage.db, sql`update clients set deleted_at = now() where registered_by = 'developer'`)
-  app = await ownApp(shop, dev)
+  app = await ownApp(fixture, dev)
 })
 
 const edit = async (fields: Record<string, string | string[]>, person = dev): Promise<Page> =>
@@ -90,7 +90,7 @@ describe('what waits', () => {
   })
 
   test('a loopback port does not either', async () => {
-    app = await ownApp(shop, dev, { type: 'native', redirect_uris: ['http://127.0.0.1:8080/cb'] })
+    app = await ownApp(fixture, dev, { type: 'native', redirect_uris: ['http://127.0.0.1:8080/cb'] })
     await edit({ redirect_uris: 'http://127.0.0.1:9090/cb' })
     expect(await fieldsWaiting()).toEqual([])
     await edit({ redirect_uris: 'com.example.app:/cb' })
@@ -98,7 +98,7 @@ describe('what waits', () => {
   })
 
   test('a scope of an app that asks nobody does', async () => {
-    app = await ownApp(shop, dev, { type: 'service', scopes: [] })
+    app = await ownApp(fixture, dev, { type: 'service', scopes: [] })
     await edit({ scope: ['photos.read'] })
     expect(await fieldsWaiting()).toEqual(['scopes'])
   })
@@ -139,9 +139,9 @@ test('the old values serve at the sign-in until the change is approved, and the 
   await edit({ name: 'Almanac', redirect_uris: 'https://almanac.example/callback', description: 'At once' })
   await heard(stage)
   expect(await clientRow(stage, app.id)).toMatchObject({ description: 'At once', name: 'Calendar' })
-  expect(await app.connect(shop.sam)).toHaveProperty('access_token')
+  expect(await app.connect(fixture.sam)).toHaveProperty('access_token')
   const renamed = new App(stage.origin, app.id, app.secret, 'https://almanac.example/callback')
-  expect((await shop.other.open((await renamed.begin()).url)).status).toBe(400)
+  expect((await fixture.other.open((await renamed.begin()).url)).status).toBe(400)
 
   const page = await ada.open(`/admin/clients/${app.id}`)
   expect(page.text).toContain('A change waits for your decision')
@@ -155,8 +155,8 @@ test('the old values serve at the sign-in until the change is approved, and the 
   expect(done.text).toContain('The change of Almanac holds now.')
   await heard(stage)
 
-  expect((await shop.other.open((await app.begin()).url)).status).toBe(400)
-  const consent = await shop.other.open((await renamed.begin()).url)
+  expect((await fixture.other.open((await app.begin()).url)).status).toBe(400)
+  const consent = await fixture.other.open((await renamed.begin()).url)
   expect(consent.title).toContain('Almanac wants access')
   expect(await fieldsWaiting()).toEqual([])
   const [approved] = await stage.events({ type: 'client.change_approved', client_id: app.id })
@@ -175,7 +175,7 @@ test('administrators are told: count, overview, list', async () => {
   expect(overview.html).toMatch(/chip pending">\d+/)
   const list = await ada.open('/admin/clients?state=changed')
   expect(list.html).toContain(`/admin/clients/${app.id}`)
-  const untouched = await ownApp(shop, dev, { name: 'Untouched' })
+  const untouched = await ownApp(fixture, dev, { name: 'Untouched' })
   expect((await ada.open('/admin/clients?state=changed')).html).not.toContain(untouched.id)
 })
 
@@ -346,11 +346,11 @@ test('a waiting change of an app that is deleted is no work for anybody', async 
 
 test('only its owners withdraw it', async () => {
   await edit({ name: 'Almanac' })
-  const csrf = /name="csrf" value="([^"]*)"/.exec((await shop.other.open('/account')).html)![1]!
-  const before = await portalRows(shop)
+  const csrf = /name="csrf" value="([^"]*)"/.exec((await fixture.other.open('/account')).html)![1]!
+  const before = await portalRows(fixture)
 
-  const page = await shop.other.post(`/developer/apps/${app.id}/change/withdraw`, { csrf })
+  const page = await fixture.other.post(`/developer/apps/${app.id}/change/withdraw`, { csrf })
 
   expect(page.status).toBe(404)
-  expect(await portalRows(shop)).toBe(before)
+  expect(await portalRows(fixture)).toBe(before)
 })

@@ -10,19 +10,26 @@ import type { App, Person, Stage } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { startServer } from '../../support/server.ts'
 import { csrfOf } from '../admin/admin-fixture.ts'
-import { forgetChanges, linkOn, openWorkshop, ownApp, portalRows, type Workshop } from './workshop.ts'
+import {
+  type DeveloperFixture,
+  forgetChanges,
+  linkOn,
+  ownApp,
+  portalRows,
+  startDeveloperFixture,
+} from './developer-fixture.ts'
 
-let shop: Workshop
+let fixture: DeveloperFixture
 let stage: Stage
 let dev: Person
 let other: Person
 let sam: Person
 beforeAll(async () => {
-  shop = await openWorkshop()
-  ;({ stage, dev, other, sam } = shop)
+  fixture = await startDeveloperFixture()
+  ;({ stage, dev, other, sam } = fixture)
 })
-beforeEach(() => forgetChanges(shop))
-afterAll(() => shop.stage.stop())
+beforeEach(() => forgetChanges(fixture))
+afterAll(() => fixture.stage.stop())
 
 const name = async (app: App, email: string) =>
   dev.press(await dev.open(`/developer/apps/${app.id}/test-users`), 'Add', { email })
@@ -39,7 +46,7 @@ const asUser = (person: Person) => ({ ...SYSTEM, type: 'user' as const, id: pers
 
 describe('an app that waits', () => {
   test('serves its owner and those it names; everybody else reads that it waits', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     await name(app, `  ${sam.email.toUpperCase()} `)
 
     expect(await app.connect(dev)).toHaveProperty('access_token')
@@ -52,15 +59,15 @@ describe('an app that waits', () => {
   })
 
   test('serves everybody once it is approved', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
-    await shop.ada.press(await shop.ada.open(`/admin/clients/${app.id}/approve`), 'Approve')
+    const app = await ownApp(fixture, dev, { approval: true })
+    await fixture.ada.press(await fixture.ada.open(`/admin/clients/${app.id}/approve`), 'Approve')
     await heard(stage)
 
     expect(await app.connect(other)).toHaveProperty('access_token')
   })
 
   test('does not serve somebody whose address nobody has confirmed', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const claims = await stage.person('Claims')
     await run(stage.db, sql`update users set email_verified = false where id = ${claims.id}`)
     await name(app, claims.email)
@@ -72,7 +79,7 @@ describe('an app that waits', () => {
   })
 
   test('takes back what it gave to somebody who is named no longer', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     await name(app, sam.email)
     const tokens = await app.connect(sam)
     const list = await dev.open(`/developer/apps/${app.id}/test-users`)
@@ -88,7 +95,7 @@ describe('an app that waits', () => {
   })
 
   test('says the same of an address with an account and one without', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const words = (text: string, email: string) => text.replaceAll(email, '…')
 
     const known = words((await name(app, other.email)).text, other.email)
@@ -101,7 +108,7 @@ describe('an app that waits', () => {
   test.each(['', 'sam', 'sam@', 'a b@example.com', '<b>@example.com', `${'a'.repeat(400)}@example.com`])(
     'does not name %j',
     async (email) => {
-      const app = await ownApp(shop, dev, { approval: true })
+      const app = await ownApp(fixture, dev, { approval: true })
 
       const page = await name(app, email)
 
@@ -112,7 +119,7 @@ describe('an app that waits', () => {
   )
 
   test('names 20 people at most, each once', async () => {
-    const app = await ownApp(shop, dev, { approval: true })
+    const app = await ownApp(fixture, dev, { approval: true })
     const form = await dev.open(`/developer/apps/${app.id}/test-users`)
     for (let i = 0; i < MOST_TEST_USERS; i++) await dev.press(form, 'Add', { email: `p${i}@example.org` })
 
@@ -132,7 +139,7 @@ describe('an app that waits', () => {
 
 describe('an invitation', () => {
   test('is a link, shown once, that makes whoever it is for an owner', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const shown = await invite(app, other.email)
     const link = linkOn(shown)
     const secret = link.split('/').at(-1)!
@@ -156,7 +163,7 @@ describe('an invitation', () => {
   })
 
   test('leads there through signing in, and its secret stands in no row', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const late = await stage.person('Late')
     const link = linkOn(await invite(app, late.email))
 
@@ -179,7 +186,7 @@ describe('an invitation', () => {
     const url = new URL(process.env.TEST_DATABASE_URL!)
     url.pathname = `/${database}`
     const server = await startServer({ databaseUrl: url.href, env: { LOG_LEVEL: 'debug' } })
-    const secret = linkOn(await invite(await ownApp(shop, dev), 'logged@example.org'))
+    const secret = linkOn(await invite(await ownApp(fixture, dev), 'logged@example.org'))
       .split('/')
       .at(-1)!
 
@@ -194,9 +201,9 @@ describe('an invitation', () => {
   })
 
   test('serves nobody else, and says nothing about the app to them', async () => {
-    const app = await ownApp(shop, dev, { name: 'Secret plans' })
+    const app = await ownApp(fixture, dev, { name: 'Secret plans' })
     const link = linkOn(await invite(app, 'who.else@example.org'))
-    const before = await portalRows(shop)
+    const before = await portalRows(fixture)
 
     const page = await other.open(link)
     const sent = await other.post('/developer/invitation', { csrf: csrfOf(await other.open('/account')) })
@@ -207,11 +214,11 @@ describe('an invitation', () => {
       expect(refused.text).not.toContain('Secret plans')
       expect(refused.text).not.toContain('who.else@example.org')
     }
-    expect(await portalRows(shop)).toBe(before)
+    expect(await portalRows(fixture)).toBe(before)
   })
 
   test('does not serve an account with that address while it is not confirmed', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const claims = await stage.person('Claims')
     await run(stage.db, sql`update users set email_verified = false where id = ${claims.id}`)
     await claims.account()
@@ -226,7 +233,7 @@ describe('an invitation', () => {
   })
 
   test('is accepted once, of two at the same time over two connections', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const link = linkOn(await invite(app, other.email))
     const here = await other.open(link)
     const there = other.elsewhere()
@@ -246,7 +253,7 @@ describe('an invitation', () => {
     ['is over', sql`update client_invitations set expires_at = now()`],
     ['is of an app that is gone', sql`update clients set deleted_at = now() where name = 'Gone soon'`],
   ])('serves nobody when it %s', async (_, change) => {
-    const app = await ownApp(shop, dev, { name: 'Gone soon' })
+    const app = await ownApp(fixture, dev, { name: 'Gone soon' })
     const link = linkOn(await invite(app, other.email))
     await run(stage.db, change)
 
@@ -258,7 +265,7 @@ describe('an invitation', () => {
   })
 
   test('is withdrawn on the page, and replaced by a newer one of the same address', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const first = linkOn(await invite(app, other.email))
     const second = linkOn(await invite(app, other.email))
     expect((await other.open(first)).status).toBe(404)
@@ -272,7 +279,7 @@ describe('an invitation', () => {
   })
 
   test('is refused for an owner, for no address, and after 20 open ones', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
 
     expect((await invite(app, dev.email)).text).toContain('looks after this app already')
     expect((await invite(app, 'nobody')).text).toContain('is not an e-mail address, e.g. sam@example.com')
@@ -286,8 +293,8 @@ describe('an invitation', () => {
   test('is not accepted by somebody who looks after 25 apps, and is still open then', async () => {
     const busy = await stage.person('Busy')
     await busy.account()
-    for (let i = 0; i < MOST_APPS; i++) await ownApp(shop, busy)
-    const app = await ownApp(shop, dev)
+    for (let i = 0; i < MOST_APPS; i++) await ownApp(fixture, busy)
+    const app = await ownApp(fixture, dev)
     const link = linkOn(await invite(app, busy.email))
 
     const page = await busy.press(await busy.open(link), 'Accept')
@@ -301,7 +308,7 @@ describe('an invitation', () => {
 
 describe('owners', () => {
   const withTwo = async (): Promise<App> => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     await other.press(await other.open(linkOn(await invite(app, other.email))), 'Accept')
     return app
   }
@@ -322,7 +329,7 @@ describe('owners', () => {
   })
 
   test('never leave it to nobody, nor to somebody who cannot sign in', async () => {
-    const app = await ownApp(shop, dev)
+    const app = await ownApp(fixture, dev)
     const path = `/developer/apps/${app.id}/owners`
     expect((await dev.open(path)).html).not.toContain('>Leave<')
 
@@ -352,11 +359,11 @@ describe('owners', () => {
     const app = await withTwo()
     const edit = await other.open(`/developer/apps/${app.id}/edit`)
     await dev.press(await dev.open(`/developer/apps/${app.id}/owners/${other.id}/remove`), 'Remove')
-    const before = await portalRows(shop)
+    const before = await portalRows(fixture)
 
     const sent = await other.press(edit, 'Save', { description: 'Mine still' })
 
     expect(sent.status).toBe(404)
-    expect(await portalRows(shop)).toBe(before)
+    expect(await portalRows(fixture)).toBe(before)
   })
 })

@@ -5,15 +5,23 @@ import { one, run, sql } from '../../../src/db/pool.ts'
 import { App, type Page, type Person } from '../../support/flow.ts'
 import { ROWS } from '../../support/rows.ts'
 import { clientRow, csrfOf } from '../admin/admin-fixture.ts'
-import { lastApp, linkOn, openWorkshop, ownApp, portalRows, WEB, type Workshop } from './workshop.ts'
+import {
+  type DeveloperFixture,
+  lastApp,
+  linkOn,
+  ownApp,
+  portalRows,
+  startDeveloperFixture,
+  WEB,
+} from './developer-fixture.ts'
 
-let shop: Workshop
+let fixture: DeveloperFixture
 let places: Record<string, string>
 let app: App
 beforeAll(async () => {
-  shop = await openWorkshop()
-  const { dev, stage } = shop
-  app = await ownApp(shop, dev, { approval: true })
+  fixture = await startDeveloperFixture()
+  const { dev, stage } = fixture
+  app = await ownApp(fixture, dev, { approval: true })
   const page = await dev.press(await dev.open(`/developer/apps/${app.id}/owners/invite`), 'Make the link', {
     email: 'invited@example.org',
   })
@@ -35,7 +43,7 @@ beforeAll(async () => {
     secret: linkOn(page).split('/').at(-1)!,
   }
 })
-afterAll(() => shop.stage.stop())
+afterAll(() => fixture.stage.stop())
 
 const rows = ROWS.filter(({ path }) => path.startsWith('/developer'))
 const ofApps = rows.filter(({ path }) => path.includes(':client_id'))
@@ -53,20 +61,20 @@ test('the table has these rows', () => {
 test.each(ofApps)(
   '$method $path does not exist for another developer, nor for an administrator',
   async (row) => {
-    const before = await portalRows(shop)
+    const before = await portalRows(fixture)
 
-    for (const person of [shop.other, shop.ada]) {
+    for (const person of [fixture.other, fixture.ada]) {
       const page = await ask(person, row, csrfOf(await person.open('/developer/apps/new')))
       expect(page.status).toBe(404)
       expect(page.text).not.toContain('Calendar')
     }
 
-    expect(await portalRows(shop)).toBe(before)
+    expect(await portalRows(fixture)).toBe(before)
   },
 )
 
 test.each(ofApps.filter(({ method }) => method === 'GET'))('GET $path opens for its owner', async (row) => {
-  const page = await ask(shop.dev, row)
+  const page = await ask(fixture.dev, row)
 
   expect(page.status).toBe(200)
   expect(page.headers.get('cache-control')).toBe('no-store')
@@ -78,33 +86,33 @@ describe.each(posts)('POST $path', ({ path }) => {
     ['without its hidden field', async (): Promise<string> => '', {}],
     [
       'with the hidden field of somebody else',
-      async (): Promise<string> => csrfOf(await shop.other.open('/account')),
+      async (): Promise<string> => csrfOf(await fixture.other.open('/account')),
       {},
     ],
     [
       'from another site',
-      async (): Promise<string> => csrfOf(await shop.dev.open('/account')),
+      async (): Promise<string> => csrfOf(await fixture.dev.open('/account')),
       { 'Sec-Fetch-Site': 'cross-site' },
     ],
   ] as const)('changes nothing %s', async (_, csrf, headers) => {
-    const before = await portalRows(shop)
+    const before = await portalRows(fixture)
 
-    const page = await shop.dev.submit(address(path), { csrf: await csrf() }, headers)
+    const page = await fixture.dev.submit(address(path), { csrf: await csrf() }, headers)
 
     expect(page.status).toBe(403)
-    expect(await portalRows(shop)).toBe(before)
+    expect(await portalRows(fixture)).toBe(before)
   })
 })
 
 test.each(['c_none', 'x%27--', '%F0%9F%98%80', 'a'.repeat(500)])('there is no app %s', async (id) => {
-  expect((await shop.dev.open(`/developer/apps/${id}`)).status).toBe(404)
-  expect((await shop.dev.open(`/developer/apps/${shop.stage.photos.id}`)).status).toBe(404)
+  expect((await fixture.dev.open(`/developer/apps/${id}`)).status).toBe(404)
+  expect((await fixture.dev.open(`/developer/apps/${fixture.stage.photos.id}`)).status).toBe(404)
 })
 
 describe('an operator who is open', () => {
-  let open: Workshop
+  let open: DeveloperFixture
   beforeAll(async () => {
-    open = await openWorkshop({ DEVELOPER_REGISTRATION: 'open' })
+    open = await startDeveloperFixture({ DEVELOPER_REGISTRATION: 'open' })
   })
   afterAll(() => open.stage.stop())
 
@@ -164,9 +172,9 @@ describe('an operator who is open', () => {
 })
 
 describe('an operator who receives no developers', () => {
-  let closed: Workshop
+  let closed: DeveloperFixture
   beforeAll(async () => {
-    closed = await openWorkshop({ DEVELOPER_REGISTRATION: 'off' })
+    closed = await startDeveloperFixture({ DEVELOPER_REGISTRATION: 'off' })
   })
   afterAll(() => closed.stage.stop())
 

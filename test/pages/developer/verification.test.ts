@@ -10,24 +10,24 @@ import { disableUser, enableUser } from '../../../src/core/users/store.ts'
 import { one, sql } from '../../../src/db/pool.ts'
 import { tokenFor } from '../../api/bureau.ts'
 import type { App, Person } from '../../support/flow.ts'
-import { openWorkshop, ownApp, type Workshop } from './workshop.ts'
+import { type DeveloperFixture, ownApp, startDeveloperFixture } from './developer-fixture.ts'
 
-let shop: Workshop
-let stage: Workshop['stage']
+let fixture: DeveloperFixture
+let stage: DeveloperFixture['stage']
 let app: App
 let first: Person
 let second: Person
 let third: Person
 beforeAll(async () => {
-  shop = await openWorkshop({ DEVELOPER_REGISTRATION: 'open' })
-  ;({ stage } = shop)
+  fixture = await startDeveloperFixture({ DEVELOPER_REGISTRATION: 'open' })
+  ;({ stage } = fixture)
 })
-afterAll(() => shop.stage.stop())
+afterAll(() => fixture.stage.stop())
 beforeEach(async () => {
   first = await stage.person('First')
   second = await stage.person('Second')
   third = await stage.person('Third')
-  app = await ownApp(shop, first)
+  app = await ownApp(fixture, first)
 })
 
 const asUser = ({ id }: Person) => ({ type: 'user' as const, id })
@@ -56,7 +56,7 @@ test('owners replaced one by one take it with them, and everybody sees why', asy
   const [event] = await stage.events({ type: 'client.unverified', client_id: app.id })
   expect(event).toMatchObject({ actor_id: first.id, data: { reason: 'owners_left' } })
   expect((await second.open(`/developer/apps/${app.id}`)).text).toContain('It is no longer verified')
-  const seen = await shop.ada.open(`/admin/clients/${app.id}`)
+  const seen = await fixture.ada.open(`/admin/clients/${app.id}`)
   expect(seen.text).toContain('The last owner that an administrator vouched for left')
   const consent = await third.signIn(await third.open((await app.begin()).url))
   expect(consent.text).toContain('Not verified')
@@ -141,7 +141,7 @@ test('the Admin API says so', async () => {
   await joins(second)
   await leaves(first)
   const office = await stage.app({ name: 'Office', scopes: ['openid', 'clients:read'] })
-  const token = await tokenFor(office, shop.ada.elsewhere(), ['clients:read'])
+  const token = await tokenFor(office, fixture.ada.elsewhere(), ['clients:read'])
 
   const answer = await fetch(`${stage.origin}/api/v1/clients/${app.id}`, {
     headers: { Authorization: `Bearer ${token}` },
@@ -163,7 +163,7 @@ describe('whoever decides', () => {
       },
     ],
   ])('looks again when an owner %s meanwhile', async (_, change) => {
-    app = await ownApp(shop, first, { approval: true })
+    app = await ownApp(fixture, first, { approval: true })
     const before = (await standing()).version
     const seen = (await change()) ?? before
 
@@ -173,18 +173,18 @@ describe('whoever decides', () => {
   })
 
   test('in the console, is shown the app as it stands now', async () => {
-    app = await ownApp(shop, first, { approval: true })
-    const form = await shop.ada.open(`/admin/clients/${app.id}/approve`)
+    app = await ownApp(fixture, first, { approval: true })
+    const form = await fixture.ada.open(`/admin/clients/${app.id}/approve`)
     await joins(second)
     await updateClient(stage.db, app.id, { homepage_uri: 'https://calendar.example/' }, SYSTEM)
 
-    const refused = await shop.ada.press(form, 'Approve')
+    const refused = await fixture.ada.press(form, 'Approve')
 
     expect(refused.status).toBe(409)
     expect(refused.text).toContain('It was changed since you looked at it: Web page, Owners.')
     expect(refused.text).toContain(second.email)
     expect((await standing()).state).toBe('pending')
-    expect((await shop.ada.press(refused, 'Approve')).text).toContain('is approved')
+    expect((await fixture.ada.press(refused, 'Approve')).text).toContain('is approved')
   })
 })
 
@@ -192,7 +192,7 @@ test('coming and being disabled at once: verification stays with nobody new alon
   for (let round = 0; round < 10; round++) {
     first = await stage.person('First')
     second = await stage.person('Second')
-    app = await ownApp(shop, first)
+    app = await ownApp(fixture, first)
     await verify()
     const secret = await invitation(first, second)
 

@@ -7,7 +7,7 @@ import { type Api, App, type Page, type Person, type Stage, startStage } from '.
 import { administrator } from '../admin/admin-fixture.ts'
 
 /** A server with two developers, somebody who uses apps, and an administrator. */
-export interface Workshop {
+export interface DeveloperFixture {
   stage: Stage & { photos: Api }
   dev: Person
   other: Person
@@ -24,8 +24,8 @@ export const WEB = {
   scope: ['openid', 'profile', 'email', 'photos.read'],
 }
 
-/** Opens the workshop; everybody is signed in. */
-export async function openWorkshop(env?: Record<string, string>): Promise<Workshop> {
+/** Starts them. Everybody is signed in. */
+export async function startDeveloperFixture(env?: Record<string, string>): Promise<DeveloperFixture> {
   const stage = await startStage(env)
   const [dev, other, sam] = [
     await stage.person('Dev'),
