@@ -11,22 +11,22 @@ import { disableUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { administrator, everything } from '../pages/admin/admin-fixture.ts'
 import type { App } from '../support/flow.ts'
-import { ALL, type Bureau, openBureau, operationsAt, tokenFor, tokenOf } from './bureau.ts'
+import { ALL, type ApiFixture, operationsAt, startApiFixture, tokenFor, tokenOf } from './api-fixture.ts'
 
 const operations = operationsAt()
 
-let bureau: Bureau
+let fixture: ApiFixture
 let office: App
 /** Tokens that are no good, or not for everything. */
 const tokens: Record<string, string> = {}
 let places: Record<string, string>
 beforeAll(async () => {
   // An operator who names a scope of the API for strangers gives it to nobody all the same.
-  bureau = await openBureau({
+  fixture = await startApiFixture({
     DYNAMIC_REGISTRATION: 'open',
     DYNAMIC_REGISTRATION_SCOPES: 'openid,clients:read',
   })
-  const { stage } = bureau
+  const { stage } = fixture
   const { db } = stage
   const service = (name: string, scopes: string[] = ALL) => stage.app({ type: 'service', name, scopes })
   office = await stage.app({ name: 'Office', scopes: ['openid', 'photos.read', ...ALL] })
@@ -56,16 +56,16 @@ beforeAll(async () => {
   const removed = await administrator(stage, 'Removed')
   tokens['an app whose access was removed'] = await tokenFor(office, removed)
   await run(db, sql`update grants set revoked_at = now() where user_id = ${removed.id}`)
-  tokens['a mistyped token'] = `${bureau.token.slice(0, -1)}${bureau.token.endsWith('a') ? 'b' : 'a'}`
-  tokens['a client secret'] = bureau.service.secret!
-  tokens['a refresh token'] = (await office.connect(bureau.ada, { scope: 'openid' })).refresh_token!
+  tokens['a mistyped token'] = `${fixture.token.slice(0, -1)}${fixture.token.endsWith('a') ? 'b' : 'a'}`
+  tokens['a client secret'] = fixture.service.secret!
+  tokens['a refresh token'] = (await office.connect(fixture.ada, { scope: 'openid' })).refresh_token!
   for (const scope of ALL) {
     const others = ALL.filter((each) => each !== scope)
     tokens[`all but ${scope}`] = await tokenOf(await service(`All but ${scope}`, others), others)
   }
   places = {
     client_id: office.id,
-    user_id: bureau.ada.id,
+    user_id: fixture.ada.id,
     resource_id: Buffer.from('https://photos.example').toString('base64url'),
     scope_id: Buffer.from('photos.read').toString('base64url'),
     secret_id: randomUUID(),
@@ -75,7 +75,7 @@ beforeAll(async () => {
     change_id: randomUUID(),
   }
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 const UNAUTHORIZED = [
   'a token for another API',
@@ -95,18 +95,18 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
   '$method $path',
   ({ method, path, scope }) => {
     const ask = (token: string | undefined, headers: Record<string, string> = {}) =>
-      bureau.call(
+      fixture.call(
         method,
         path.replace(/\{(\w+)\}/g, (_, name: string) => places[name]!),
         { token, headers },
       )
 
     test('wants a token, and says which; a cookie is none', async () => {
-      const before = await everything(bureau.stage)
-      await bureau.ada.account('/admin')
-      const cookie = `_session=${bureau.ada.cookie('_session')}`
+      const before = await everything(fixture.stage)
+      await fixture.ada.account('/admin')
+      const cookie = `_session=${fixture.ada.cookie('_session')}`
 
-      const asked: Record<string, string>[] = [{}, { Cookie: cookie }, { Origin: bureau.stage.origin }]
+      const asked: Record<string, string>[] = [{}, { Cookie: cookie }, { Origin: fixture.stage.origin }]
       for (const headers of asked) {
         const { status, headers: told } = await ask(undefined, headers)
         expect(status).toBe(401)
@@ -116,11 +116,11 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
         expect(told.get('access-control-allow-origin')).toBeNull()
       }
       expect((await ask(undefined, { Authorization: 'Basic YTpi' })).status).toBe(401)
-      expect(await everything(bureau.stage)).toBe(before)
+      expect(await everything(fixture.stage)).toBe(before)
     })
 
     test('refuses whoever may not', async () => {
-      const before = await everything(bureau.stage)
+      const before = await everything(fixture.stage)
 
       for (const who of UNAUTHORIZED) {
         const { status, body, headers } = await ask(tokens[who])
@@ -135,24 +135,24 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
       expect([status, body.code]).toEqual([403, 'insufficient_scope'])
       expect(headers.get('www-authenticate')).toContain(`error="insufficient_scope"`)
       expect(headers.get('www-authenticate')).toContain(`scope="${scope}"`)
-      expect(await everything(bureau.stage)).toBe(before)
+      expect(await everything(fixture.stage)).toBe(before)
     })
   },
 )
 
 test('an administrator’s token works, and acts as the administrator', async () => {
-  const token = await tokenFor(office, bureau.ada)
+  const token = await tokenFor(office, fixture.ada)
 
-  expect((await bureau.call('GET', '/users', { token })).status).toBe(200)
-  const app = await bureau.stage.app()
-  await bureau.call('PUT', `/clients/${app.id}/verification`, { token, headers: { 'If-Match': '"1"' } })
+  expect((await fixture.call('GET', '/users', { token })).status).toBe(200)
+  const app = await fixture.stage.app()
+  await fixture.call('PUT', `/clients/${app.id}/verification`, { token, headers: { 'If-Match': '"1"' } })
 
-  const [event] = await bureau.stage.events({ type: 'client.verified', client_id: app.id })
-  expect(event).toMatchObject({ actor_type: 'user', actor_id: bureau.ada.id })
+  const [event] = await fixture.stage.events({ type: 'client.verified', client_id: app.id })
+  expect(event).toMatchObject({ actor_type: 'user', actor_id: fixture.ada.id })
 })
 
 test('the consent page says what it is about, and ticks nothing in advance', async () => {
-  const other = await administrator(bureau.stage, 'Other')
+  const other = await administrator(fixture.stage, 'Other')
   const pending = await office.begin({ scope: 'openid users:write' })
   const page = await other.signIn(await other.open(pending.url))
 
@@ -164,58 +164,58 @@ describe('a token hands out no power that it does not hold', () => {
   let lesser: string
   beforeAll(async () => {
     const scopes = ['clients:read', 'clients:write', 'users:write']
-    const service = await bureau.stage.app({ type: 'service', name: 'Lesser', scopes })
+    const service = await fixture.stage.app({ type: 'service', name: 'Lesser', scopes })
     lesser = await tokenOf(service, scopes)
   })
 
   test('not to a new app', async () => {
     const body = { name: 'Trojan', type: 'service', scopes: ['keys:write'] }
-    const refused = await bureau.call('POST', '/clients', { token: lesser, body })
+    const refused = await fixture.call('POST', '/clients', { token: lesser, body })
 
     expect([refused.status, refused.body.code]).toEqual([403, 'insufficient_scope'])
     expect(refused.headers.get('www-authenticate')).toContain('scope="keys:write"')
     const own = { ...body, scopes: ['users:write'] }
-    expect((await bureau.call('POST', '/clients', { token: lesser, body: own })).status).toBe(201)
+    expect((await fixture.call('POST', '/clients', { token: lesser, body: own })).status).toBe(201)
   })
 
   test('not to an app that is there, nor by taking a stronger one over', async () => {
-    const weak = await bureau.stage.app({ type: 'service', name: 'Weak', scopes: [] })
-    const before = await everything(bureau.stage)
+    const weak = await fixture.stage.app({ type: 'service', name: 'Weak', scopes: [] })
+    const before = await everything(fixture.stage)
     const path = `/clients/${office.id}`
     const tried = [
-      await bureau.call('PATCH', `/clients/${weak.id}`, {
+      await fixture.call('PATCH', `/clients/${weak.id}`, {
         token: lesser,
         body: { scopes: ['audit:read'] },
         headers: { 'If-Match': '*' },
       }),
-      await bureau.call('PATCH', path, {
+      await fixture.call('PATCH', path, {
         token: lesser,
         body: { redirect_uris: ['https://evil.example/callback'] },
         headers: { 'If-Match': '*' },
       }),
-      await bureau.call('POST', `${path}/secrets`, { token: lesser, body: { name: 'mine' } }),
-      await bureau.call('POST', `${path}/secret-rotation`, { token: lesser, body: {} }),
+      await fixture.call('POST', `${path}/secrets`, { token: lesser, body: { name: 'mine' } }),
+      await fixture.call('POST', `${path}/secret-rotation`, { token: lesser, body: {} }),
     ]
 
     expect(tried.map(({ status }) => status)).toEqual([403, 403, 403, 403])
-    expect(await everything(bureau.stage)).toBe(before)
+    expect(await everything(fixture.stage)).toBe(before)
   })
 
   test('not by making an administrator', async () => {
-    const mallory = await bureau.stage.person('Mallory')
-    const refused = await bureau.call('PUT', `/users/${mallory.id}/role`, {
+    const mallory = await fixture.stage.person('Mallory')
+    const refused = await fixture.call('PUT', `/users/${mallory.id}/role`, {
       token: lesser,
       body: { role: 'admin' },
     })
 
     expect(refused.status).toBe(403)
-    expect((await bureau.call('GET', `/users/${mallory.id}`)).body.role).toBe('user')
+    expect((await fixture.call('GET', `/users/${mallory.id}`)).body.role).toBe('user')
   })
 })
 
 describe('the scopes of the API are for apps that administrators register', () => {
   test('a registration token cannot carry them', async () => {
-    const { status, body } = await bureau.call('POST', '/registration-tokens', {
+    const { status, body } = await fixture.call('POST', '/registration-tokens', {
       body: { scopes: ['openid', 'users:read'] },
     })
 
@@ -224,7 +224,7 @@ describe('the scopes of the API are for apps that administrators register', () =
   })
 
   test('an app that registers itself does not get them', async () => {
-    const answer = await fetch(`${bureau.stage.origin}/register`, {
+    const answer = await fetch(`${fixture.stage.origin}/register`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({
@@ -239,9 +239,9 @@ describe('the scopes of the API are for apps that administrators register', () =
 
   test('an app that a developer registered, or that registered itself, cannot be given them', async () => {
     for (const door of ['developer', 'itself']) {
-      const app = await bureau.stage.app()
-      await run(bureau.stage.db, sql`update clients set registered_by = ${door} where id = ${app.id}`)
-      const { status, body } = await bureau.call('PATCH', `/clients/${app.id}`, {
+      const app = await fixture.stage.app()
+      await run(fixture.stage.db, sql`update clients set registered_by = ${door} where id = ${app.id}`)
+      const { status, body } = await fixture.call('PATCH', `/clients/${app.id}`, {
         body: { scopes: ['openid', 'clients:read'] },
         headers: { 'If-Match': '*' },
       })
@@ -252,8 +252,8 @@ describe('the scopes of the API are for apps that administrators register', () =
   })
 
   test('whatever its row says, such an app gets no token for the API', async () => {
-    const app = await bureau.stage.app({ type: 'service', scopes: ['users:read'] })
-    await run(bureau.stage.db, sql`update clients set registered_by = 'developer' where id = ${app.id}`)
+    const app = await fixture.stage.app({ type: 'service', scopes: ['users:read'] })
+    await run(fixture.stage.db, sql`update clients set registered_by = 'developer' where id = ${app.id}`)
     const form = { grant_type: 'client_credentials', scope: 'users:read' }
     let answer = await app.post('/token', form)
     // The announcement of the change may be under way.
@@ -266,7 +266,7 @@ describe('the scopes of the API are for apps that administrators register', () =
     for (const { name } of API_SCOPES) {
       await expect(
         run(
-          bureau.stage.db,
+          fixture.stage.db,
           sql`insert into resource_scopes (name, resource, sentence)
               values (${name}, 'https://photos.example', 'Anything')`,
         ),
@@ -282,7 +282,7 @@ describe('a token that is bound to a key (RFC 9449)', () => {
   const proof = async (claims: object, { publicKey, privateKey }: Keys = mine, path = '/users') =>
     new SignJWT({
       htm: 'GET',
-      htu: `${bureau.stage.origin}/api/v1${path}`,
+      htu: `${fixture.stage.origin}/api/v1${path}`,
       jti: randomUUID(),
       iat: Math.floor(Date.now() / 1000),
       ath: digest(bound).toString('base64url'),
@@ -291,16 +291,16 @@ describe('a token that is bound to a key (RFC 9449)', () => {
       .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await exportJWK(publicKey) })
       .sign(privateKey)
   const ask = (scheme: string, token: string, DPoP?: string) =>
-    bureau.call('GET', '/users', {
+    fixture.call('GET', '/users', {
       token: undefined,
       headers: { Authorization: `${scheme} ${token}`, ...(DPoP && { DPoP }) },
     })
   beforeAll(async () => {
     mine = await generateKeyPair('ES256', { extractable: true })
     bound = 'of the token endpoint'
-    const claims = { htm: 'POST', htu: `${bureau.stage.origin}/token`, ath: undefined }
+    const claims = { htm: 'POST', htu: `${fixture.stage.origin}/token`, ath: undefined }
     const form = { grant_type: 'client_credentials', scope: 'users:read' }
-    const { body } = await bureau.service.post('/token', form, { DPoP: await proof(claims) })
+    const { body } = await fixture.service.post('/token', form, { DPoP: await proof(claims) })
     expect(body.token_type).toBe('DPoP')
     bound = body.access_token
   })
@@ -338,7 +338,7 @@ describe('a token that is bound to a key (RFC 9449)', () => {
 
   test('a bearer token is none either', async () => {
     expect(
-      (await ask('DPoP', bureau.token, await proof({ ath: digest(bureau.token).toString('base64url') })))
+      (await ask('DPoP', fixture.token, await proof({ ath: digest(fixture.token).toString('base64url') })))
         .status,
     ).toBe(401)
   })

@@ -6,26 +6,26 @@ import { createUser } from '../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { tally } from '../support/attack.ts'
 import { freePort, startApp, type TestApp } from '../support/server.ts'
-import { type Bureau, openBureau, tokenFor, tokenOf } from './bureau.ts'
+import { type ApiFixture, startApiFixture, tokenFor, tokenOf } from './api-fixture.ts'
 
-let bureau: Bureau
-let call: Bureau['call']
+let fixture: ApiFixture
+let call: ApiFixture['call']
 /** Another node over the same database, behind the same name. */
 let other: TestApp
 let elsewhere: string
 beforeAll(async () => {
-  bureau = await openBureau({ API_REQUESTS_PER_MINUTE: '100000' })
-  call = bureau.call
+  fixture = await startApiFixture({ API_REQUESTS_PER_MINUTE: '100000' })
+  call = fixture.call
   const port = await freePort()
   elsewhere = `http://localhost:${port}`
   other = await startApp({
-    db: bureau.stage.db,
-    env: { ISSUER_URL: bureau.stage.origin, PORT: `${port}`, API_REQUESTS_PER_MINUTE: '100000' },
+    db: fixture.stage.db,
+    env: { ISSUER_URL: fixture.stage.origin, PORT: `${port}`, API_REQUESTS_PER_MINUTE: '100000' },
   })
 })
 afterAll(async () => {
   await other.stop()
-  await bureau.stop()
+  await fixture.stop()
 })
 
 const SERVICE = { name: 'Nightly', type: 'service' }
@@ -33,7 +33,7 @@ const WEB = { name: 'Printer', type: 'web', redirect_uris: ['https://printer.exa
 
 describe('pages', () => {
   test('a walk through 250 apps meets each once, whatever comes and goes meanwhile', async () => {
-    const { db } = bureau.stage
+    const { db } = fixture.stage
     await run(
       db,
       sql`insert into clients (id, name, type) select 'walk-' || n, 'Walking ' || n, 'service' from generate_series(1, 250) n`,
@@ -45,7 +45,7 @@ describe('pages', () => {
       seen.push(...body.items.map(({ id }: { id: string }) => id))
       const link = /^<([^>]+)>; rel="next"$/.exec(headers.get('link') ?? '')?.[1] ?? null
       expect(link).toBe(body.next)
-      path = body.next?.slice(`${bureau.stage.origin}/api/v1`.length)
+      path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
       // A newer one, and the end of the one where the next page begins.
       if (i === 1) {
         await call('POST', '/clients', { body: { ...SERVICE, name: 'Walking late' } })
@@ -59,7 +59,7 @@ describe('pages', () => {
 
   test('so does a walk through accounts and events', async () => {
     for (let i = 0; i < 12; i++) {
-      await createUser(bureau.stage.db, { email: `walk${i}@example.com`, name: `Walker ${i}` }, SYSTEM)
+      await createUser(fixture.stage.db, { email: `walk${i}@example.com`, name: `Walker ${i}` }, SYSTEM)
     }
     for (const [start, count] of [
       ['/users?q=Walker&limit=5', 12],
@@ -69,11 +69,11 @@ describe('pages', () => {
       for (let path: string | undefined = start; path; ) {
         const { body }: Awaited<ReturnType<typeof call>> = await call('GET', path)
         seen.push(...body.items.map(({ id }: { id: string }) => id))
-        path = body.next?.slice(`${bureau.stage.origin}/api/v1`.length)
+        path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
       }
       expect(new Set(seen).size).toBe(seen.length)
       const { total } = await one<{ total: number }>(
-        bureau.stage.db,
+        fixture.stage.db,
         sql`select count(*)::int as total from audit_events where type = 'user.created'`,
       )
       expect(seen).toHaveLength(count ?? total)
@@ -90,7 +90,7 @@ describe('If-Match', () => {
         call('PATCH', `/clients/${body.id}`, {
           body: { name: `Printer ${i}` },
           headers: sent,
-          origin: i % 2 ? elsewhere : bureau.stage.origin,
+          origin: i % 2 ? elsewhere : fixture.stage.origin,
         }),
       ),
     )
@@ -122,7 +122,7 @@ describe('If-Match', () => {
 
 describe('Idempotency-Key', () => {
   const count = async (name: string) =>
-    (await many(bureau.stage.db, sql`select id from clients where name = ${name}`)).length
+    (await many(fixture.stage.db, sql`select id from clients where name = ${name}`)).length
 
   test('of 20 requests with one key at once, on two nodes, one makes something, and all are told the same', async () => {
     const body = { ...SERVICE, name: 'Only once' }
@@ -131,7 +131,7 @@ describe('Idempotency-Key', () => {
         call('POST', '/clients', {
           body,
           headers: { 'Idempotency-Key': 'k-1' },
-          origin: i % 2 ? elsewhere : bureau.stage.origin,
+          origin: i % 2 ? elsewhere : fixture.stage.origin,
         }),
       ),
     )
@@ -154,12 +154,12 @@ describe('Idempotency-Key', () => {
     const made = [
       await call('POST', '/clients', { body: SERVICE, headers }),
       await call('POST', '/registration-tokens', { body: { scopes: ['openid'] }, headers }),
-      await call('POST', `/clients/${bureau.service.id}/secrets`, { body: { name: 'two' }, headers }),
+      await call('POST', `/clients/${fixture.service.id}/secrets`, { body: { name: 'two' }, headers }),
     ]
     const secrets = made.map(({ body }) => body.client_secret ?? body.token)
     expect(secrets.every((secret) => /^vk_(cs|ri)_/.test(secret))).toBe(true)
 
-    const kept = JSON.stringify(await many(bureau.stage.db, sql`select answer::text from api_answers`))
+    const kept = JSON.stringify(await many(fixture.stage.db, sql`select answer::text from api_answers`))
     const again = await call('POST', '/registration-tokens', { body: { scopes: ['openid'] }, headers })
     expect(again.body).toMatchObject({ id: made[1]!.body.id, token: null })
     for (const secret of secrets) expect(kept).not.toContain(secret.slice(12))
@@ -195,9 +195,13 @@ describe('Idempotency-Key', () => {
     const headers = { 'Idempotency-Key': 'k-4' }
     const body = { ...SERVICE, name: 'Shared key' }
     const scopes = ['clients:read', 'clients:write']
-    const office = await bureau.stage.app({ name: 'Office', scopes: ['openid', ...scopes] })
-    const service = await bureau.stage.app({ type: 'service', name: 'Another', scopes })
-    const tokens = [bureau.token, await tokenOf(service, scopes), await tokenFor(office, bureau.ada, scopes)]
+    const office = await fixture.stage.app({ name: 'Office', scopes: ['openid', ...scopes] })
+    const service = await fixture.stage.app({ type: 'service', name: 'Another', scopes })
+    const tokens = [
+      fixture.token,
+      await tokenOf(service, scopes),
+      await tokenFor(office, fixture.ada, scopes),
+    ]
 
     for (const token of tokens) await call('POST', '/clients', { token, body, headers })
 
@@ -205,7 +209,7 @@ describe('Idempotency-Key', () => {
   })
 
   test('it is kept for a day, and swept', async () => {
-    const { db } = bureau.stage
+    const { db } = fixture.stage
     const headers = { 'Idempotency-Key': 'k-5' }
     const body = { ...SERVICE, name: 'Daily' }
     await call('POST', '/clients', { body, headers })
@@ -255,7 +259,7 @@ describe('what is refused', () => {
 
     const proto = '{"name":"X","type":"service","__proto__":{"first_party":true}}'
     expect((await call('POST', '/clients', { body: proto })).status).toBe(400)
-    const patched = await call('PATCH', `/clients/${bureau.service.id}`, {
+    const patched = await call('PATCH', `/clients/${fixture.service.id}`, {
       body: { type: 'web', version: 9 },
       headers: { 'If-Match': '*' },
     })
@@ -267,7 +271,7 @@ describe('what is refused', () => {
     ])
   })
 
-  test.each<[string, string, Parameters<Bureau['call']>[2], number, string]>([
+  test.each<[string, string, Parameters<ApiFixture['call']>[2], number, string]>([
     ['no JSON', '/clients', { body: '{' }, 400, 'malformed'],
     ['no object', '/clients', { body: '[]' }, 422, 'invalid'],
     ['nothing', '/clients', { headers: { 'Content-Type': 'application/json' } }, 422, 'invalid'],
@@ -323,8 +327,8 @@ describe('what is refused', () => {
     '/resources/bm9ib2R5',
     '/registration-tokens/0',
   ])('an id that names nothing: %s', async (path) => {
-    const { status } = await fetch(`${bureau.stage.origin}/api/v1${path}`, {
-      headers: { Authorization: `Bearer ${bureau.token}` },
+    const { status } = await fetch(`${fixture.stage.origin}/api/v1${path}`, {
+      headers: { Authorization: `Bearer ${fixture.token}` },
     })
 
     expect([200, 404]).toContain(status)
@@ -333,7 +337,7 @@ describe('what is refused', () => {
 
   test('credentials of an API are no app', async () => {
     const row = await one<{ id: string }>(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`select id from clients where type = 'resource_server'`,
     )
 
@@ -390,7 +394,7 @@ test('no list and no answer but the first holds a secret', async () => {
 })
 
 test('who may do nothing here uses up nothing of what their client may do for an administrator', async () => {
-  const few = await openBureau({ API_REQUESTS_PER_MINUTE: '5' })
+  const few = await startApiFixture({ API_REQUESTS_PER_MINUTE: '5' })
   try {
     const office = await few.stage.app({ name: 'Office', scopes: ['openid', 'audit:read'] })
     const tokens = [await few.stage.person('Jamie'), few.ada].map((who) =>
@@ -408,7 +412,7 @@ test('who may do nothing here uses up nothing of what their client may do for an
 })
 
 test('each client has its own limit, and is told what is left of it', async () => {
-  const few = await openBureau({ API_REQUESTS_PER_MINUTE: '5' })
+  const few = await startApiFixture({ API_REQUESTS_PER_MINUTE: '5' })
   try {
     const answers = []
     for (let i = 0; i < 6; i++) answers.push(await few.call('GET', '/overview'))

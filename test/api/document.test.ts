@@ -2,15 +2,15 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { BaseResolver, createConfig, lintDocument, makeDocumentFromString } from '@redocly/openapi-core'
 import { send } from '../support/attack.ts'
-import { type Bureau, openBureau } from './bureau.ts'
+import { type ApiFixture, startApiFixture } from './api-fixture.ts'
 
-let bureau: Bureau
+let fixture: ApiFixture
 let text: string
 beforeAll(async () => {
-  bureau = await openBureau({ BRAND_NAME: 'Example <b>ID</b>' })
-  text = await (await fetch(`${bureau.stage.origin}/api/v1/openapi.json`)).text()
+  fixture = await startApiFixture({ BRAND_NAME: 'Example <b>ID</b>' })
+  text = await (await fetch(`${fixture.stage.origin}/api/v1/openapi.json`)).text()
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 test('it passes the recommended rules of a linter', async () => {
   const config = await createConfig({ extends: ['recommended'] })
@@ -31,22 +31,22 @@ test('it passes the recommended rules of a linter', async () => {
 })
 
 test('it names every operation with its scope, and is served to everybody, to be kept for a while', async () => {
-  const answer = await fetch(`${bureau.stage.origin}/api/v1/openapi.json`)
+  const answer = await fetch(`${fixture.stage.origin}/api/v1/openapi.json`)
   const document = JSON.parse(text)
 
   expect(document.openapi).toMatch(/^3\.1\./)
   expect(answer.headers.get('cache-control')).toBe('public, max-age=300')
   // Not with fetch, which asks for a fresh answer whenever it is told to compare.
-  const again = await send('GET', bureau.stage.origin, '/api/v1/openapi.json', {
+  const again = await send('GET', fixture.stage.origin, '/api/v1/openapi.json', {
     headers: { 'if-none-match': answer.headers.get('etag')! },
   })
   expect(again.status).toBe(304)
-  for (const { method, path, id, scope } of bureau.operations) {
+  for (const { method, path, id, scope } of fixture.operations) {
     const operation = document.paths[path][method.toLowerCase()]
     expect(operation).toMatchObject({ operationId: id, security: [{ oauth: [scope] }] })
   }
   expect(Object.values(document.paths).flatMap((path) => Object.keys(path as object))).toHaveLength(
-    bureau.operations.length,
+    fixture.operations.length,
   )
 })
 
@@ -62,14 +62,14 @@ test('it says what the server does: defaults, limits and members come from the s
 })
 
 test('the page shows all of it, without a script, under the policy of every page', async () => {
-  const answer = await fetch(`${bureau.stage.origin}/api/docs`, { headers: { Accept: 'text/html' } })
+  const answer = await fetch(`${fixture.stage.origin}/api/docs`, { headers: { Accept: 'text/html' } })
   const html = await answer.text()
 
   expect(answer.status).toBe(200)
   expect(answer.headers.get('content-security-policy')).toContain("default-src 'none'")
   expect(html).not.toContain('<script')
   expect(html).not.toContain('<b>ID</b>')
-  for (const { id, summary } of bureau.operations) {
+  for (const { id, summary } of fixture.operations) {
     expect(html).toContain(`id="${id}"`)
     expect(html).toContain(summary.replaceAll("'", '&#39;'))
   }

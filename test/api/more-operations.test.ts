@@ -14,36 +14,36 @@ import { ownApp } from '../pages/developer/developer-fixture.ts'
 import { PRINTER } from '../support/documents.ts'
 import type { App, Person } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
-import { type Bureau, openBureau, TOLD_APART, tokenOf, uncalled } from './bureau.ts'
+import { type ApiFixture, startApiFixture, TOLD_APART, tokenOf, uncalled } from './api-fixture.ts'
 
-let bureau: Bureau
+let fixture: ApiFixture
 let dev: Person
 const done = new Set<string>()
-const call: Bureau['call'] = (method, path, sent) => {
+const call: ApiFixture['call'] = (method, path, sent) => {
   done.add(`${method} ${path.split('?')[0]}`)
-  return bureau.call(method, path, sent)
+  return fixture.call(method, path, sent)
 }
 beforeAll(async () => {
-  bureau = await openBureau({ DYNAMIC_REGISTRATION: 'open', DEVELOPER_REGISTRATION: 'approval' })
-  dev = await bureau.stage.person('Dev')
+  fixture = await startApiFixture({ DYNAMIC_REGISTRATION: 'open', DEVELOPER_REGISTRATION: 'approval' })
+  dev = await fixture.stage.person('Dev')
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 /** A service that holds only these scopes. */
 async function lesser(...scopes: string[]): Promise<string> {
-  return tokenOf(await bureau.stage.app({ type: 'service', name: 'Lesser', scopes }), scopes)
+  return tokenOf(await fixture.stage.app({ type: 'service', name: 'Lesser', scopes }), scopes)
 }
 
 describe('changes of approved apps', () => {
   async function asked(change: OwnChange): Promise<{ app: App; path: string; id: string }> {
-    const app = await ownApp(bureau, dev)
+    const app = await ownApp(fixture, dev)
     const id = await askedAgain(app, change)
     return { app, path: `/clients/${app.id}`, id }
   }
   async function askedAgain(app: App, change: OwnChange): Promise<string> {
     const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
-    const { version } = (await findClient(bureau.stage.db, app.id))!
-    await changeOwnApp(bureau.stage.db, app.id, change, version, { approval: true }, by)
+    const { version } = (await findClient(fixture.stage.db, app.id))!
+    await changeOwnApp(fixture.stage.db, app.id, change, version, { approval: true }, by)
     return (await call('GET', `/clients/${app.id}`)).body.waiting_change_id
   }
 
@@ -65,8 +65,8 @@ describe('changes of approved apps', () => {
     const approved = await call('PUT', `${path}/changes/${id}/approval`)
     expect(approved.body).toMatchObject({ name: 'Almanac', waiting_change_id: null })
 
-    const [event] = await bureau.stage.events({ type: 'client.change_approved', client_id: app.id })
-    expect(event).toMatchObject({ actor_type: 'client', actor_id: bureau.service.id })
+    const [event] = await fixture.stage.events({ type: 'client.change_approved', client_id: app.id })
+    expect(event).toMatchObject({ actor_type: 'client', actor_id: fixture.service.id })
     expect((await call('PUT', `${path}/changes/${id}/approval`)).status).toBe(404)
     expect((await call('GET', `${path}/changes/${id}`)).status).toBe(404)
   })
@@ -81,7 +81,7 @@ describe('changes of approved apps', () => {
 
     expect(rejected.body).toMatchObject({ name: 'Calendar', waiting_change_id: null, state: 'active' })
     const row = await one<{ reason: string }>(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`select reason from client_changes where client_id = ${app.id}`,
     )
     expect(row.reason).toBe('You are no bank.')
@@ -100,7 +100,7 @@ describe('changes of approved apps', () => {
       expect((await call('PUT', `${path}/changes/${id}/${way}`, { body })).status).toBe(404)
     }
     // Nor by the address of another app.
-    const other = await ownApp(bureau, dev)
+    const other = await ownApp(fixture, dev)
     expect((await call('PUT', `/clients/${other.id}/changes/${next}/approval`)).status).toBe(404)
     expect((await call('GET', path)).body).toMatchObject({ name: 'Calendar', waiting_change_id: next })
   })
@@ -117,7 +117,7 @@ describe('changes of approved apps', () => {
   })
 
   test('the list goes on where it was, although what was seen is decided about', async () => {
-    await run(bureau.stage.db, sql`delete from client_changes`)
+    await run(fixture.stage.db, sql`delete from client_changes`)
     const all: string[] = []
     for (let i = 0; i < 5; i++) all.push((await asked({ name: `Almanac ${i}` })).id)
 
@@ -129,7 +129,7 @@ describe('changes of approved apps', () => {
         seen.push(id)
         await call('PUT', `/clients/${client_id}/changes/${id}/approval`)
       }
-      path = body.next?.slice(`${bureau.stage.origin}/api/v1`.length)
+      path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
     }
 
     expect(seen).toEqual(all)
@@ -141,7 +141,7 @@ describe('changes of approved apps', () => {
     const { app, path, id } = await asked({ name: 'Almanac' })
     const change = [{ field: 'scopes', from: [], to: ['users:write'] }]
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`update client_changes set changes = ${JSON.stringify(change)} where client_id = ${app.id}`,
     )
     const token = await lesser('clients:read', 'clients:write')
@@ -149,7 +149,7 @@ describe('changes of approved apps', () => {
     expect((await call('PUT', `${path}/changes/${id}/approval`, { token })).status).toBe(403)
     // Nor one that could: no developer's app may have them.
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`update client_changes set changes = jsonb_set(changes::jsonb, '{0,from}',
             (select to_jsonb(scopes) from clients where id = ${app.id})) where client_id = ${app.id}`,
     )
@@ -168,7 +168,7 @@ describe('apps whose id is an address', () => {
   async function kept(name: string): Promise<string> {
     const id = `https://printer.example/apps/${name}/client.json?v=1&x=%2F`
     const input = { name, type: 'spa' as const, redirect_uris: PRINTER.redirect_uris }
-    await keepDocument(bureau.stage.db, id, { ...KEPT, input }, { scopes: [], approval: false }, SYSTEM)
+    await keepDocument(fixture.stage.db, id, { ...KEPT, input }, { scopes: [], approval: false }, SYSTEM)
     return id
   }
 
@@ -189,8 +189,8 @@ describe('apps whose id is an address', () => {
     expect((await call('DELETE', way)).status).toBe(204)
     expect((await call('DELETE', way)).status).toBe(404)
     expect((await call('GET', '/blocked-clients')).body.items).toEqual([])
-    const [event] = await bureau.stage.events({ type: 'client.unblocked', client_id: id })
-    expect(event).toMatchObject({ actor_id: bureau.service.id })
+    const [event] = await fixture.stage.events({ type: 'client.unblocked', client_id: id })
+    expect(event).toMatchObject({ actor_id: fixture.service.id })
   })
 
   test('those that stay away are listed page by page, although some are unblocked meanwhile', async () => {
@@ -208,14 +208,14 @@ describe('apps whose id is an address', () => {
         seen.push(id)
         await call('DELETE', `/blocked-clients/${encodeURIComponent(id)}`)
       }
-      path = body.next?.slice(`${bureau.stage.origin}/api/v1`.length)
+      path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
     }
 
     expect(seen).toEqual(ids)
   })
 
   test('an app that was deleted for another reason cannot be unblocked', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     await call('DELETE', `/clients/${app.id}`)
 
     expect((await call('DELETE', `/blocked-clients/${app.id}`)).status).toBe(404)
@@ -226,7 +226,7 @@ describe('a clean-up', () => {
   test('is looked at first, and deletes in the background what nobody uses', async () => {
     const members = { client_name: 'Passing by', redirect_uris: PRINTER.redirect_uris }
     const registered = async (): Promise<string> => {
-      const answer = await fetch(`${bureau.stage.origin}/register`, {
+      const answer = await fetch(`${fixture.stage.origin}/register`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(members),
@@ -234,9 +234,9 @@ describe('a clean-up', () => {
       return ((await answer.json()) as { client_id: string }).client_id
     }
     const [old, young] = [await registered(), await registered()]
-    const ours = await bureau.stage.app()
+    const ours = await fixture.stage.app()
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`update clients set created_at = now() - interval '50 days' where id in (${old}, ${ours.id})`,
     )
 
@@ -251,8 +251,8 @@ describe('a clean-up', () => {
       },
     ])
     const begun = await call('DELETE', '/unused-clients?days=40')
-    expect(begun.headers.get('location')).toBe(`${bureau.stage.origin}/api/v1/jobs/${begun.body.id}`)
-    await until(async () => (await bureau.call('GET', `/jobs/${begun.body.id}`)).body.state === 'done')
+    expect(begun.headers.get('location')).toBe(`${fixture.stage.origin}/api/v1/jobs/${begun.body.id}`)
+    await until(async () => (await fixture.call('GET', `/jobs/${begun.body.id}`)).body.state === 'done')
 
     expect((await call('GET', `/clients/${old}`)).status).toBe(404)
     for (const id of [young, ours.id]) expect((await call('GET', `/clients/${id}`)).status).toBe(200)
@@ -261,13 +261,13 @@ describe('a clean-up', () => {
   test.each(['', '?days=0', '?days=-1', '?days=3651', '?days=1.5', '?days=all', '?day=30'])(
     'needs days that mean something: %s',
     async (query) => {
-      const before = await everything(bureau.stage)
+      const before = await everything(fixture.stage)
 
       for (const method of ['GET', 'DELETE']) {
         const { status, body } = await call(method, `/unused-clients${query}`)
         expect([status, Object.keys(body.errors)]).toEqual([400, expect.arrayContaining(['days'])])
       }
-      expect(await everything(bureau.stage)).toBe(before)
+      expect(await everything(fixture.stage)).toBe(before)
     },
   )
 })
@@ -281,11 +281,11 @@ describe('a logo', () => {
     call('PUT', `${path}/logo`, { body: picture, headers: { 'Content-Type': type, ...more } })
 
   test('comes in as a picture, is served as one of ours, and is taken away', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const path = `/clients/${app.id}`
 
     const given = await put(path, await drawn('jpeg'), 'image/jpeg', { 'If-Match': '"1"' })
-    expect(given.body.logo_uri).toMatch(new RegExp(`^${bureau.stage.origin}/logos/[0-9a-f]{64}\\.png$`))
+    expect(given.body.logo_uri).toMatch(new RegExp(`^${fixture.stage.origin}/logos/[0-9a-f]{64}\\.png$`))
     expect(given.headers.get('etag')).toBe('"2"')
     const served = await (await fetch(given.body.logo_uri)).arrayBuffer()
     const { format, width, height } = await sharp(Buffer.from(served)).metadata()
@@ -296,10 +296,10 @@ describe('a logo', () => {
   })
 
   test('is refused when it is none, too large, or of somebody stronger', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const path = `/clients/${app.id}`
     const token = await lesser('clients:read', 'clients:write')
-    const before = await everything(bureau.stage)
+    const before = await everything(fixture.stage)
 
     const svg = await put(path, '<svg xmlns="http://www.w3.org/2000/svg"/>', 'image/png')
     expect([svg.status, svg.body.errors.logo]).toEqual([422, expect.stringContaining('SVG is not taken')])
@@ -308,23 +308,23 @@ describe('a logo', () => {
     expect((await put(path, new Uint8Array(1024 * 1024 + 1), 'image/png')).status).toBe(413)
     expect((await put('/clients/c_nobody', await drawn('png'), 'image/png')).status).toBe(404)
     const picture = await drawn('png')
-    const stronger = await call('PUT', `/clients/${bureau.service.id}/logo`, {
+    const stronger = await call('PUT', `/clients/${fixture.service.id}/logo`, {
       token,
       body: picture,
       headers: { 'Content-Type': 'image/png' },
     })
     expect(stronger.status).toBe(403)
 
-    expect(await everything(bureau.stage)).toBe(before)
+    expect(await everything(fixture.stage)).toBe(before)
   })
 })
 
 describe('what became of requests', () => {
   test('the use of an app is counted day by day', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     await app.connect(dev)
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`insert into client_usage_days (client_id, day, tokens, refused)
           values (${app.id}, (now() at time zone 'utc')::date - 3, 7, 2)`,
     )
@@ -339,12 +339,12 @@ describe('what became of requests', () => {
   })
 
   test('refused requests say what was expected, what came, and how to mend it, without a secret', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const sent = await app.begin({ redirect_uri: `${app.redirectUri}/` })
     await fetch(sent.url, { redirect: 'manual' })
     await app.post('/token', { grant_type: 'refresh_token', refresh_token: 'vk_rt_madeup' })
     const path = `/clients/${app.id}/refused-requests`
-    await until(async () => (await bureau.call('GET', path)).body.items.length === 2)
+    await until(async () => (await fixture.call('GET', path)).body.items.length === 2)
 
     const { body, text } = await call('GET', path)
 
@@ -364,14 +364,14 @@ describe('what became of requests', () => {
   })
 
   test.each(['usage', 'refused-requests'])('not of what is no app: %s', async (name) => {
-    expect((await call('GET', `/clients/${bureau.stage.photos.id}/${name}`)).status).toBe(404)
+    expect((await call('GET', `/clients/${fixture.stage.photos.id}/${name}`)).status).toBe(404)
     expect((await call('GET', `/clients/c_nobody/${name}`)).status).toBe(404)
   })
 })
 
 describe('a new password', () => {
   test('without mail the link is in the answer, once, and works', async () => {
-    const kim = await bureau.stage.person('Kim')
+    const kim = await fixture.stage.person('Kim')
     const path = `/users/${kim.id}/password-reset`
     const headers = { 'Idempotency-Key': 'reset-kim' }
 
@@ -382,34 +382,34 @@ describe('a new password', () => {
     const again = await call('POST', path, { headers })
     expect(again.body).toEqual({ mailed: false, link: null })
     const kept = await many(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`select answer::text as text from api_answers union all select data::text from audit_events`,
     )
     expect(JSON.stringify(kept)).not.toContain(secret)
 
-    expect(made.body.link.startsWith(bureau.stage.origin)).toBe(true)
+    expect(made.body.link.startsWith(fixture.stage.origin)).toBe(true)
     expect((await kim.open(new URL(made.body.link).pathname)).title).toMatch(/^Choose a new password/)
-    const [event] = await bureau.stage.events({ type: 'user.reset_sent', user_id: kim.id })
-    expect(event).toMatchObject({ actor_id: bureau.service.id, data: { how: 'hand' } })
+    const [event] = await fixture.stage.events({ type: 'user.reset_sent', user_id: kim.id })
+    expect(event).toMatchObject({ actor_id: fixture.service.id, data: { how: 'hand' } })
   })
 
   test('a lesser token gets no link to an administrator’s account, and ends none', async () => {
-    const boss = await administrator(bureau.stage, 'Boss')
-    const kim = await bureau.stage.person('Kim')
+    const boss = await administrator(fixture.stage, 'Boss')
+    const kim = await fixture.stage.person('Kim')
     const token = await lesser('users:read', 'users:write')
-    const links = () => many(bureau.stage.db, sql`select from user_links where user_id = ${boss.id}`)
+    const links = () => many(fixture.stage.db, sql`select from user_links where user_id = ${boss.id}`)
 
     const refused = await call('POST', `/users/${boss.id}/password-reset`, { token })
     expect([refused.status, refused.body.code]).toEqual([403, 'insufficient_scope'])
     expect(await links()).toHaveLength(0)
-    expect(await bureau.stage.events({ type: 'user.reset_sent', user_id: boss.id })).toEqual([])
+    expect(await fixture.stage.events({ type: 'user.reset_sent', user_id: boss.id })).toEqual([])
     expect((await call('POST', `/users/${kim.id}/password-reset`, { token })).status).toBe(201)
     expect((await call('POST', `/users/${boss.id}/password-reset`)).status).toBe(201)
     expect(await links()).toHaveLength(1)
   })
 
   test('one that was made by mistake is withdrawn, once', async () => {
-    const kim = await bureau.stage.person('Kim')
+    const kim = await fixture.stage.person('Kim')
     const path = `/users/${kim.id}/password-reset`
     const { link } = (await call('POST', path)).body
 
@@ -417,13 +417,13 @@ describe('a new password', () => {
     expect((await call('DELETE', path)).status).toBe(404)
 
     expect((await kim.open(new URL(link).pathname)).status).toBe(404)
-    expect(await bureau.stage.events({ type: 'user.reset_withdrawn', user_id: kim.id })).toMatchObject([
-      { actor_id: bureau.service.id },
+    expect(await fixture.stage.events({ type: 'user.reset_withdrawn', user_id: kim.id })).toMatchObject([
+      { actor_id: fixture.service.id },
     ])
   })
 
   test('not for an account that is disabled, or is none', async () => {
-    const kim = await bureau.stage.person('Kim')
+    const kim = await fixture.stage.person('Kim')
     await call('PUT', `/users/${kim.id}/disablement`)
 
     const refused = await call('POST', `/users/${kim.id}/password-reset`)
@@ -434,7 +434,7 @@ describe('a new password', () => {
 
   test('with mail it is mailed, and the answer does not have it', async () => {
     const smtp = await startSmtpFixture()
-    const mailing = await openBureau(smtp.env)
+    const mailing = await startApiFixture(smtp.env)
     try {
       const kim = await mailing.stage.person('Kim')
       const sent = await mailing.call('POST', `/users/${kim.id}/password-reset`)
@@ -475,7 +475,7 @@ describe('APIs', () => {
     expect(again.body.client_secret).toBeNull()
     const ask = async () => {
       const basic = Buffer.from(`${added.body.client_id}:${added.body.client_secret}`).toString('base64')
-      const answer = await fetch(`${bureau.stage.origin}/introspect`, {
+      const answer = await fetch(`${fixture.stage.origin}/introspect`, {
         method: 'POST',
         headers: { Authorization: `Basic ${basic}` },
         body: new URLSearchParams({ token: 'x' }),
@@ -496,7 +496,7 @@ describe('APIs', () => {
   })
 
   test('the Admin API itself has no credentials', async () => {
-    const own = Buffer.from(`${bureau.stage.origin}/api/v1`).toString('base64url')
+    const own = Buffer.from(`${fixture.stage.origin}/api/v1`).toString('base64url')
 
     expect((await call('POST', `/resources/${own}/secrets`, { body: { name: 'mine' } })).status).toBe(404)
   })
@@ -564,7 +564,7 @@ describe('APIs', () => {
 })
 
 test('every operation that stands apart was called here', () => {
-  const apart = bureau.operations.filter(({ id }) => TOLD_APART.includes(id))
+  const apart = fixture.operations.filter(({ id }) => TOLD_APART.includes(id))
 
   expect(uncalled(apart, done)).toEqual([])
   expect(apart).toHaveLength(TOLD_APART.length)

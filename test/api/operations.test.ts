@@ -1,24 +1,24 @@
-// Each operation of the Admin API does what the console does; every answer is held against its schema (bureau.ts).
+// Each operation of the Admin API does what the console does; every answer is held against its schema (api-fixture.ts).
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { many, run, sql } from '../../src/db/pool.ts'
 
 import { settled } from '../support/audit.ts'
 import type { Person } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
-import { type Bureau, openBureau, TOLD_APART, uncalled } from './bureau.ts'
+import { type ApiFixture, startApiFixture, TOLD_APART, uncalled } from './api-fixture.ts'
 
-let bureau: Bureau
+let fixture: ApiFixture
 let jamie: Person
 const done = new Set<string>()
-const call: Bureau['call'] = (method, path, sent) => {
+const call: ApiFixture['call'] = (method, path, sent) => {
   done.add(`${method} ${path.split('?')[0]}`)
-  return bureau.call(method, path, sent)
+  return fixture.call(method, path, sent)
 }
 beforeAll(async () => {
-  bureau = await openBureau()
-  jamie = await bureau.stage.person('Jamie')
+  fixture = await startApiFixture()
+  jamie = await fixture.stage.person('Jamie')
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 const WEB = { name: 'Photo Printer', type: 'web', redirect_uris: ['https://printer.example/callback'] }
 
@@ -35,7 +35,7 @@ describe('apps', () => {
     })
     expect(made.body.client_secret).toMatch(/^vk_cs_/)
     const path = `/clients/${made.body.id}`
-    expect(made.headers.get('location')).toBe(`${bureau.stage.origin}/api/v1${path}`)
+    expect(made.headers.get('location')).toBe(`${fixture.stage.origin}/api/v1${path}`)
     const etag = made.headers.get('etag')!
     expect(etag).toBe('"1"')
 
@@ -70,8 +70,8 @@ describe('apps', () => {
 
     expect((await call('DELETE', path, { headers: { 'If-Match': '"3"' } })).status).toBe(204)
     expect((await call('GET', path)).status).toBe(404)
-    const [event] = await bureau.stage.events({ type: 'client.deleted', client_id: made.body.id })
-    expect(event).toMatchObject({ actor_type: 'client', actor_id: bureau.service.id })
+    const [event] = await fixture.stage.events({ type: 'client.deleted', client_id: made.body.id })
+    expect(event).toMatchObject({ actor_type: 'client', actor_id: fixture.service.id })
   })
 
   test('the rules of every other door hold: the member that is wrong is named, with an example', async () => {
@@ -85,9 +85,9 @@ describe('apps', () => {
   })
 
   test('an app is approved, rejected, verified, suspended and resumed', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const path = `/clients/${app.id}`
-    await bureau.stage.db.query(sql`update clients set state = 'pending' where id = ${app.id}`)
+    await fixture.stage.db.query(sql`update clients set state = 'pending' where id = ${app.id}`)
 
     const rejected = await call('PUT', `${path}/rejection`, { body: { reason: 'Who are you?' } })
     expect(rejected.body).toMatchObject({ state: 'rejected', state_reason: 'Who are you?' })
@@ -101,11 +101,11 @@ describe('apps', () => {
     const again = await call('PUT', `${path}/suspension`)
     expect(again.status).toBe(200)
     expect((await call('DELETE', `${path}/suspension`)).body.suspended_at).toBeNull()
-    expect(await bureau.stage.events({ type: 'client.suspended', client_id: app.id })).toHaveLength(1)
+    expect(await fixture.stage.events({ type: 'client.suspended', client_id: app.id })).toHaveLength(1)
   })
 
   test('secrets are added, rotated, listed without their values, and revoked', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const path = `/clients/${app.id}/secrets`
 
     const added = await call('POST', path, { body: { name: 'web server 2' } })
@@ -148,7 +148,7 @@ describe('people', () => {
   })
 
   test('the last administrator stays one', async () => {
-    const path = `/users/${bureau.ada.id}`
+    const path = `/users/${fixture.ada.id}`
 
     for (const [method, address, body] of [
       ['PUT', `${path}/role`, { role: 'user' }],
@@ -162,7 +162,7 @@ describe('people', () => {
   })
 
   test('sign-ins are listed and ended; an account is disabled and enabled', async () => {
-    const kim = await bureau.stage.person('Kim')
+    const kim = await fixture.stage.person('Kim')
     await kim.account()
     const path = `/users/${kim.id}`
 
@@ -176,7 +176,7 @@ describe('people', () => {
 
 describe('consents and grants', () => {
   test('what people allowed is listed, read and ended, one by one', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const tokens = await app.connect(jamie)
     const listed = await call('GET', `/consents?user_id=${jamie.id}&client_id=${app.id}`)
     expect(listed.body.items).toHaveLength(1)
@@ -193,7 +193,7 @@ describe('consents and grants', () => {
   })
 
   test('one device is listed, read and ended, by the ids of the audit log; the others and the consent stay', async () => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const ended = await app.connect(jamie)
     const left = await app.connect(jamie.elsewhere())
     const filter = `user_id=${jamie.id}&client_id=${app.id}`
@@ -213,7 +213,7 @@ describe('consents and grants', () => {
     expect((await call('GET', `/consents?${filter}`)).body.items).toMatchObject([
       { id: items[0].consent_id, devices: 1 },
     ])
-    const events = await bureau.stage.events({ type: 'grant.revoked', client_id: app.id })
+    const events = await fixture.stage.events({ type: 'grant.revoked', client_id: app.id })
     expect(events[0]!.data).toMatchObject({ grant_id: items[0].id, reason: 'revoked_by_admin' })
   })
 
@@ -222,12 +222,12 @@ describe('consents and grants', () => {
     ['an account', (_: string, user: string) => `/users/${user}/consents`],
     ['both', (app: string, user: string) => `/consents?client_id=${app}&user_id=${user}`],
   ])('all access of %s is ended by a job', async (_, path) => {
-    const app = await bureau.stage.app()
+    const app = await fixture.stage.app()
     const tokens = await app.connect(jamie)
 
     const { status, body, headers } = await call('DELETE', path(app.id, jamie.id))
     expect(status).toBe(202)
-    expect(headers.get('location')).toBe(`${bureau.stage.origin}/api/v1/jobs/${body.id}`)
+    expect(headers.get('location')).toBe(`${fixture.stage.origin}/api/v1/jobs/${body.id}`)
     await until(async () => (await call('GET', `/jobs/${body.id}`)).body.state === 'done')
 
     expect((await app.introspect(tokens.access_token)).active).toBe(false)
@@ -281,7 +281,7 @@ describe('APIs', () => {
 
     // The job that takes it away ends at an error.
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`with job as (
             insert into jobs (kind, params, actor, state, finished_at) values ('take_scope', '{}', '{}', 'failed', now()) returning id)
           update resource_scopes set removal_job_id = (select id from job) where name = 'maps.draw'`,
@@ -306,7 +306,7 @@ describe('APIs', () => {
   test('the Admin API stands among them, and cannot be changed or imitated', async () => {
     const { body } = await call('GET', '/resources')
     const own = body.items.find(({ built_in }: { built_in: boolean }) => built_in)
-    expect(own.identifier).toBe(`${bureau.stage.origin}/api/v1`)
+    expect(own.identifier).toBe(`${fixture.stage.origin}/api/v1`)
 
     const renamed = await call('PATCH', `/resources/${own.id}`, {
       body: { name: 'x' },
@@ -347,10 +347,10 @@ test('what happened is listed, filtered and exported', async () => {
   expect(listed.body.next).toContain('after=')
   const since = encodeURIComponent('2020-01-01T00:00:00+01:00')
 
-  await settled(bureau.stage.db)
+  await settled(fixture.stage.db)
   const lines = await call('GET', `/audit-events/export?since=${since}`)
   expect(lines.headers.get('content-type')).toBe('application/jsonl; charset=utf-8')
-  const count = (await many(bureau.stage.db, sql`select id from audit_events`)).length
+  const count = (await many(fixture.stage.db, sql`select id from audit_events`)).length
   expect(
     lines.text
       .trim()
@@ -365,7 +365,7 @@ test('what happened is listed, filtered and exported', async () => {
 })
 
 test('an export goes on after the last event of the one before', async () => {
-  await settled(bureau.stage.db)
+  await settled(fixture.stage.db)
   const ids = async (after: string) =>
     (await call('GET', `/audit-events/export?after=${after}`)).text
       .split('\n')
@@ -393,7 +393,7 @@ test('the overview counts', async () => {
 })
 
 test('every operation of the table was called here, or is by more-operations.test.ts', () => {
-  const ours = bureau.operations.filter(({ id }) => !TOLD_APART.includes(id))
+  const ours = fixture.operations.filter(({ id }) => !TOLD_APART.includes(id))
 
   expect(uncalled(ours, done)).toEqual([])
 })

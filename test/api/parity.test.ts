@@ -1,7 +1,7 @@
 // Whatever the console can do, the Admin API can do: each row of the URL table below /admin beside its operation.
 import { expect, test } from '@jest/globals'
 import { ROWS } from '../support/rows.ts'
-import { operationsAt } from './bureau.ts'
+import { operationsAt } from './api-fixture.ts'
 
 // Page or form → operations that show or do the same.
 const COUNTERPARTS: Record<string, string[]> = {

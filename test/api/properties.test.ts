@@ -4,17 +4,17 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { z } from 'zod'
 import type { Operation } from '../../src/api/framework/operation.ts'
-import { type Bureau, openBureau, operationsAt } from './bureau.ts'
+import { type ApiFixture, operationsAt, startApiFixture } from './api-fixture.ts'
 
 const operations = operationsAt()
 
-let bureau: Bureau
+let fixture: ApiFixture
 let document: { paths: Record<string, Record<string, { responses: object }>> }
 beforeAll(async () => {
-  bureau = await openBureau({ API_REQUESTS_PER_MINUTE: '1000000', ACCESS_TOKEN_TTL_SECONDS: '3600' })
-  document = (await (await fetch(`${bureau.stage.origin}/api/v1/openapi.json`)).json()) as typeof document
+  fixture = await startApiFixture({ API_REQUESTS_PER_MINUTE: '1000000', ACCESS_TOKEN_TTL_SECONDS: '3600' })
+  document = (await (await fetch(`${fixture.stage.origin}/api/v1/openapi.json`)).json()) as typeof document
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 interface JsonSchema {
   type?: string
@@ -120,7 +120,7 @@ test.each(operations.map((operation) => [`${operation.method} ${operation.path}`
           ...(ifMatch && { 'If-Match': ifMatch }),
           ...(key && { 'Idempotency-Key': key }),
         }
-        const answer = await bureau.call(operation.method, address, { body, headers })
+        const answer = await fixture.call(operation.method, address, { body, headers })
 
         expect(told).toContain(String(answer.status))
         if (answer.status === 201 && typeof (body as { description?: unknown })?.description === 'string') {

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { one, sql } from '../../src/db/pool.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { pythonPrograms } from '../support/python.ts'
-import { type Bureau, openBureau } from './bureau.ts'
+import { type ApiFixture, startApiFixture } from './api-fixture.ts'
 
 const run = promisify(execFile)
 const CHECKS = [
@@ -24,11 +24,11 @@ const CHECKS = [
   'ignored_auth',
 ]
 
-let bureau: Bureau
+let fixture: ApiFixture
 let programs: string | undefined
 let folder: string
 beforeAll(async () => {
-  bureau = await openBureau({ API_REQUESTS_PER_MINUTE: '1000000', ACCESS_TOKEN_TTL_SECONDS: '3600' })
+  fixture = await startApiFixture({ API_REQUESTS_PER_MINUTE: '1000000', ACCESS_TOKEN_TTL_SECONDS: '3600' })
   folder = await mkdtemp(join(tmpdir(), 'valetkey-schemathesis-'))
   await writeFile(join(folder, 'schemathesis.toml'), await settings())
   try {
@@ -39,7 +39,7 @@ beforeAll(async () => {
   }
 })
 afterAll(async () => {
-  await bureau.stop()
+  await fixture.stop()
   await rm(folder, { recursive: true, force: true })
 })
 
@@ -52,9 +52,9 @@ test('whatever it sends, the answer is one that the document tells of', async ()
     '-m',
     'schemathesis.cli',
     'run',
-    `${bureau.stage.origin}/api/v1/openapi.json`,
+    `${fixture.stage.origin}/api/v1/openapi.json`,
     '--header',
-    `Authorization: Bearer ${bureau.token}`,
+    `Authorization: Bearer ${fixture.token}`,
     '--checks',
     CHECKS.join(','),
     '--phases',
@@ -86,12 +86,12 @@ test('whatever it sends, the answer is one that the document tells of', async ()
   )
 
   expect([code, code === 0 ? '' : output.slice(0, 20_000)]).toEqual([0, ''])
-  expect(output).toMatch(new RegExp(`Tested: +${bureau.operations.length}\\b`))
+  expect(output).toMatch(new RegExp(`Tested: +${fixture.operations.length}\\b`))
 }, 900_000)
 
 // Things that are there, so that most requests come as far as the stores. What is deleted is another app, or all would end there.
 async function settings(): Promise<string> {
-  const { stage, call } = bureau
+  const { stage, call } = fixture
   const [app, jamie] = [await stage.app(), await stage.person('Jamie')]
   await app.connect(jamie)
   const grants = await call('GET', '/consents')

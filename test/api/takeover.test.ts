@@ -7,35 +7,35 @@ import { one, run, sql } from '../../src/db/pool.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
 import { type App, PASSWORD, Person } from '../support/flow.ts'
 import { freePort, startServer, type TestServer } from '../support/server.ts'
-import { type Bureau, openBureau, tokenOf } from './bureau.ts'
+import { type ApiFixture, startApiFixture, tokenOf } from './api-fixture.ts'
 
 const NEXT = 'seven dry umbrellas'
 
-let bureau: Bureau
+let fixture: ApiFixture
 let other: TestServer
 let origin: string
 let lesser: string
 let app: App
 let mighty: Person
 beforeAll(async () => {
-  bureau = await openBureau()
+  fixture = await startApiFixture()
   const port = await freePort()
   origin = `http://127.0.0.1:${port}`
   other = await startServer({
-    databaseUrl: bureau.stage.databaseUrl,
+    databaseUrl: fixture.stage.databaseUrl,
     port,
-    env: { ISSUER_URL: bureau.stage.origin, PORT: `${port}`, LOG_LEVEL: 'error' },
+    env: { ISSUER_URL: fixture.stage.origin, PORT: `${port}`, LOG_LEVEL: 'error' },
   })
   const scopes = ['users:read', 'users:write']
-  lesser = await tokenOf(await bureau.stage.app({ type: 'service', name: 'Lesser', scopes }), scopes)
-  app = await bureau.stage.app()
+  lesser = await tokenOf(await fixture.stage.app({ type: 'service', name: 'Lesser', scopes }), scopes)
+  app = await fixture.stage.app()
 })
 afterAll(async () => {
   await other?.stop()
-  await bureau?.stop()
+  await fixture?.stop()
 })
 beforeEach(async () => {
-  mighty = await administrator(bureau.stage, 'Mighty')
+  mighty = await administrator(fixture.stage, 'Mighty')
 })
 
 type Step = [method: string, path: string, body?: unknown]
@@ -49,17 +49,17 @@ const STEPS: Record<string, Step> = {
 describe.each(Object.keys(STEPS))('a token that can write users %s', (name) => {
   const [method, path, body] = STEPS[name]!
   const step = (token: string, node: string) =>
-    bureau.call(method, `/users/${mighty.id}${path}`, { token, body, origin: node })
+    fixture.call(method, `/users/${mighty.id}${path}`, { token, body, origin: node })
 
   test('not while they administer, at whichever node', async () => {
-    for (const node of [bureau.stage.origin, origin]) {
+    for (const node of [fixture.stage.origin, origin]) {
       expect(await step(lesser, node)).toMatchObject({ status: 403, body: { code: 'insufficient_scope' } })
     }
     expect(await standing()).toEqual({ role: 'admin', disabled: false, links: 0 })
   })
 
   test('nor on the day on which they ceased to, by somebody else', async () => {
-    await setRole(bureau.stage.db, mighty.id, 'user', SYSTEM)
+    await setRole(fixture.stage.db, mighty.id, 'user', SYSTEM)
 
     expect((await step(lesser, origin)).status).toBe(403)
     expect(await standing()).toEqual({ role: 'user', disabled: false, links: 0 })
@@ -67,10 +67,10 @@ describe.each(Object.keys(STEPS))('a token that can write users %s', (name) => {
 
   test('nor at the moment at which they cease to', async () => {
     for (let round = 0; round < 5; round++) {
-      mighty = await administrator(bureau.stage, 'Mighty')
+      mighty = await administrator(fixture.stage, 'Mighty')
 
       const [taken, tried] = await Promise.all([
-        bureau.call('PUT', `/users/${mighty.id}/role`, { body: { role: 'user' } }),
+        fixture.call('PUT', `/users/${mighty.id}/role`, { body: { role: 'user' } }),
         step(lesser, origin),
       ])
 
@@ -82,15 +82,15 @@ describe.each(Object.keys(STEPS))('a token that can write users %s', (name) => {
 describe('what was made while somebody was no administrator', () => {
   const path = () => `/users/${mighty.id}`
   const linkBy = async (token: string): Promise<string> => {
-    const { status, body } = await bureau.call('POST', `${path()}/password-reset`, { token })
+    const { status, body } = await fixture.call('POST', `${path()}/password-reset`, { token })
     expect(status).toBe(201)
     return body.link
   }
   /** As when the role was taken a while ago. */
   const demoted = async (days: number) => {
-    await setRole(bureau.stage.db, mighty.id, 'user', SYSTEM)
+    await setRole(fixture.stage.db, mighty.id, 'user', SYSTEM)
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`update users set administered_until = now() - make_interval(days => ${days}) where id = ${mighty.id}`,
     )
   }
@@ -100,40 +100,40 @@ describe('what was made while somebody was no administrator', () => {
     await demoted(2)
     // Their own, from before.
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`update sessions set created_at = now() - interval '3 days' where user_id = ${mighty.id}`,
     )
     const first = await linkBy(lesser)
-    await redeemResetLink(bureau.stage.db, first.split('/').at(-1)!, NEXT, { type: 'user' })
-    const thief = new Person(bureau.stage.origin, mighty.id, mighty.email)
+    await redeemResetLink(fixture.stage.db, first.split('/').at(-1)!, NEXT, { type: 'user' })
+    const thief = new Person(fixture.stage.origin, mighty.id, mighty.email)
     await thief.signIn(await thief.open('/account'), NEXT)
     const { refresh_token } = await app.connect(thief, { scope: 'openid offline_access' })
     expect((await thief.open('/account')).text).toContain(mighty.email)
     const second = await linkBy(lesser)
 
-    expect((await bureau.call('PUT', `${path()}/role`, { body: { role: 'admin' } })).status).toBe(200)
+    expect((await fixture.call('PUT', `${path()}/role`, { body: { role: 'admin' } })).status).toBe(200)
 
     expect((await thief.open(second)).status).toBe(404)
     expect((await thief.open('/account')).title).toMatch(/^Sign in/)
     expect((await app.refresh(refresh_token)).status).toBe(400)
     expect((await thief.signIn(await thief.open('/account'), NEXT)).text).toContain('do not fit')
-    const own = await linkBy(bureau.token)
-    await redeemResetLink(bureau.stage.db, own.split('/').at(-1)!, PASSWORD, { type: 'user' })
+    const own = await linkBy(fixture.token)
+    await redeemResetLink(fixture.stage.db, own.split('/').at(-1)!, PASSWORD, { type: 'user' })
     expect((await mighty.signIn(await mighty.open('/account'))).text).toContain(mighty.email)
   })
 
   test('a mail with a link that still waits ends, too', async () => {
     await demoted(2)
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`insert into mails (recipient, kind, params)
           values (${mighty.email}, 'password_reset', ${JSON.stringify({ name: 'Mighty', user_id: mighty.id })})`,
     )
 
-    await bureau.call('PUT', `${path()}/role`, { body: { role: 'admin' } })
+    await fixture.call('PUT', `${path()}/role`, { body: { role: 'admin' } })
 
     const { waiting } = await one<{ waiting: number }>(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`select count(*)::int as waiting from mails
           where kind = 'password_reset' and state = 'waiting' and recipient = ${mighty.email}`,
     )
@@ -142,21 +142,21 @@ describe('what was made while somebody was no administrator', () => {
 
   test('a sign-in from before stays, and so does a password', async () => {
     await mighty.account()
-    await setRole(bureau.stage.db, mighty.id, 'user', SYSTEM)
+    await setRole(fixture.stage.db, mighty.id, 'user', SYSTEM)
 
-    await bureau.call('PUT', `${path()}/role`, { body: { role: 'admin' } })
+    await fixture.call('PUT', `${path()}/role`, { body: { role: 'admin' } })
 
     expect((await mighty.open('/account')).text).toContain(mighty.email)
     expect((await mighty.elsewhere().account()).text).toContain(mighty.email)
   })
 
   test('signing somebody out everywhere ends the links of theirs', async () => {
-    const { id, email } = await bureau.stage.person('Plain')
-    const { body } = await bureau.call('POST', `/users/${id}/password-reset`, { token: lesser })
+    const { id, email } = await fixture.stage.person('Plain')
+    const { body } = await fixture.call('POST', `/users/${id}/password-reset`, { token: lesser })
 
-    expect((await bureau.call('DELETE', `/users/${id}/sessions`)).status).toBe(200)
+    expect((await fixture.call('DELETE', `/users/${id}/sessions`)).status).toBe(200)
 
-    const thief = new Person(bureau.stage.origin, id, email)
+    const thief = new Person(fixture.stage.origin, id, email)
     expect((await thief.open(body.link)).status).toBe(404)
     expect((await thief.signIn(await thief.open('/account'), PASSWORD)).text).toContain(email)
   })
@@ -164,23 +164,23 @@ describe('what was made while somebody was no administrator', () => {
 
 describe('approving, and verifying', () => {
   test.each(['approval', 'verification'])('%s holds for what was seen alone', async (decision) => {
-    const { id } = await bureau.stage.app()
-    await run(bureau.stage.db, sql`update clients set state = 'pending' where id = ${id}`)
-    const { headers } = await bureau.call('GET', `/clients/${id}`)
+    const { id } = await fixture.stage.app()
+    await run(fixture.stage.db, sql`update clients set state = 'pending' where id = ${id}`)
+    const { headers } = await fixture.call('GET', `/clients/${id}`)
     const seen = headers.get('etag')!
     const decide = (etag?: string) =>
-      bureau.call('PUT', `/clients/${id}/${decision}`, { headers: etag ? { 'If-Match': etag } : {} })
+      fixture.call('PUT', `/clients/${id}/${decision}`, { headers: etag ? { 'If-Match': etag } : {} })
 
     for (const missing of [undefined, '*', `*, ${seen}`]) {
       expect(await decide(missing)).toMatchObject({ status: 428, body: { code: 'precondition_required' } })
     }
     await run(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`update clients set redirect_uris = '{https://evil.example/cb}', version = version + 1 where id = ${id}`,
     )
     const stale = await decide(seen)
     expect(stale).toMatchObject({ status: 412, body: { code: 'changed_meanwhile' } })
-    expect((await bureau.call('GET', `/clients/${id}`)).body).toMatchObject({
+    expect((await fixture.call('GET', `/clients/${id}`)).body).toMatchObject({
       state: 'pending',
       verified_at: null,
     })
@@ -190,7 +190,7 @@ describe('approving, and verifying', () => {
 
 function standing() {
   return one(
-    bureau.stage.db,
+    fixture.stage.db,
     sql`select role, disabled_at is not null as disabled,
                (select count(*)::int from user_links where user_id = u.id) as links
         from users u where id = ${mighty.id}`,

@@ -13,17 +13,17 @@ import { searchUsers } from '../../src/core/users/search.ts'
 import { listUsers } from '../../src/core/users/store.ts'
 import type { Listed } from '../../src/db/cursor.ts'
 import { type Db, run, sql } from '../../src/db/pool.ts'
-import { type Bureau, openBureau } from '../api/bureau.ts'
+import { type ApiFixture, startApiFixture } from '../api/api-fixture.ts'
 import { against } from '../cli/run.ts'
 
 const ROWS = 60
 
-let bureau: Bureau
+let fixture: ApiFixture
 let db: Db
 beforeAll(async () => {
-  bureau = await openBureau()
-  db = bureau.stage.db
-  await bureau.ada.account('/admin')
+  fixture = await startApiFixture()
+  db = fixture.stage.db
+  await fixture.ada.account('/admin')
   for (let i = 0; i < ROWS; i++) {
     await createRegistrationToken(db, { scopes: ['openid'], maxUses: 1, days: 1 }, SYSTEM)
   }
@@ -38,13 +38,13 @@ beforeAll(async () => {
           select 'paged-' || n, 'Paged', 'spa', now() - interval '1 day' from generate_series(1, ${ROWS}::int) n returning id
         ), allowed as (
           insert into consents (user_id, client_id, scopes, client_name, client_host)
-          select id, ${bureau.service.id}, '{openid}', 'x', 'x' from people returning id, user_id, client_id
+          select id, ${fixture.service.id}, '{openid}', 'x', 'x' from people returning id, user_id, client_id
         )
         insert into grants (id, consent_id, user_id, client_id, payload, device_id, expires_at)
         select 'g_' || id, id, user_id, client_id, '{}', 'd', now() + interval '1 day' from allowed`,
   )
 })
-afterAll(() => bureau?.stop())
+afterAll(() => fixture?.stop())
 
 type Page = { limit: number; after?: string | undefined }
 const LISTS: [
@@ -96,14 +96,14 @@ describe.each(LISTS)('%s', (_name, list, remove) => {
 test.each(['/users', '/clients', '/consents', '/registration-tokens'])(
   '%s of the Admin API',
   async (path) => {
-    const first = await bureau.call('GET', `${path}?limit=5`)
-    const both = await bureau.call('GET', `${path}?limit=10`)
+    const first = await fixture.call('GET', `${path}?limit=5`)
+    const both = await fixture.call('GET', `${path}?limit=10`)
     const { id } = first.body.items.at(-1)
     const table =
       { '/users': 'users', '/clients': 'clients', '/consents': 'consents' }[path] ?? 'registration_tokens'
-    await bureau.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
+    await fixture.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
 
-    const next = await bureau.call('GET', new URL(first.body.next).href.split('/api/v1')[1]!)
+    const next = await fixture.call('GET', new URL(first.body.next).href.split('/api/v1')[1]!)
 
     expect(next.body.items).toEqual(both.body.items.slice(5))
   },
@@ -112,15 +112,15 @@ test.each(['/users', '/clients', '/consents', '/registration-tokens'])(
 test.each(['/admin/users', '/admin/clients', '/admin/consents', '/admin/registration-tokens'])(
   '%s',
   async (path) => {
-    const page = await bureau.ada.open(path)
+    const page = await fixture.ada.open(path)
     const href = /href="([^"]*[?&](?:amp;)?after=[^"]*)"/.exec(page.html)![1]!.replaceAll('&amp;', '&')
-    const before = await bureau.ada.open(href)
-    const id = new URL(href, bureau.stage.origin).searchParams.get('after')!.replace(/^\d+\./, '')
+    const before = await fixture.ada.open(href)
+    const id = new URL(href, fixture.stage.origin).searchParams.get('after')!.replace(/^\d+\./, '')
     for (const table of ['consents', 'registration_tokens', 'users', 'clients']) {
-      await bureau.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
+      await fixture.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
     }
 
-    const after = await bureau.ada.open(href)
+    const after = await fixture.ada.open(href)
 
     expect(after.status).toBe(200)
     expect(after.text).toBe(before.text)
@@ -128,7 +128,7 @@ test.each(['/admin/users', '/admin/clients', '/admin/consents', '/admin/registra
 )
 
 test('the command line', async () => {
-  const cli = against(bureau.stage.databaseUrl)
+  const cli = against(fixture.stage.databaseUrl)
   for (const noun of ['grants', 'registration-tokens']) {
     const all = await cli.json<{ id: string }[]>([noun, 'list', '--limit', '4'])
     const { stderr } = await cli.run([noun, 'list', '--limit', '2'])
@@ -146,6 +146,6 @@ test('the command line', async () => {
 })
 
 test('a place that is none is refused, or is the begin', async () => {
-  expect((await bureau.call('GET', '/users?after=1.x')).status).toBe(400)
-  expect((await bureau.ada.open('/admin/users?after=1.x')).status).toBe(200)
+  expect((await fixture.call('GET', '/users?after=1.x')).status).toBe(400)
+  expect((await fixture.ada.open('/admin/users?after=1.x')).status).toBe(200)
 })

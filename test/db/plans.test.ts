@@ -13,7 +13,7 @@ import {
 import { createUser, listUsers } from '../../src/core/users/store.ts'
 import { listJobs } from '../../src/db/jobs.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
-import { ALL, operationsAt, tokenOf } from '../api/bureau.ts'
+import { ALL, operationsAt, tokenOf } from '../api/api-fixture.ts'
 import { TABLE } from '../doors/table.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
 import { type Api, type Person, type Stage, startStage } from '../support/flow.ts'

@@ -15,7 +15,7 @@ import { setRole } from '../../src/core/users/roles.ts'
 import { endSessions } from '../../src/core/users/search.ts'
 import { disableUser, enableUser, setPassword } from '../../src/core/users/store.ts'
 import { type Db, many, one, run, sql } from '../../src/db/pool.ts'
-import { ALL, type Bureau, openBureau, operationsAt, tokenFor, tokenOf } from '../api/bureau.ts'
+import { ALL, type ApiFixture, operationsAt, startApiFixture, tokenFor, tokenOf } from '../api/api-fixture.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
 import type { App } from '../support/flow.ts'
 
@@ -141,14 +141,14 @@ const NOBODY: Record<string, string> = {
   rotateKeys: 'it acts on everybody alike, and what was signed stays good',
 }
 
-let bureau: Bureau
+let fixture: ApiFixture
 let office: App
 const lesser = new Map<ApiScope, string>()
 const whole: string[] = []
 const lesserOfPerson = new Map<ApiScope, string>()
 beforeAll(async () => {
-  bureau = await openBureau()
-  const { stage, ada } = bureau
+  fixture = await startApiFixture()
+  const { stage, ada } = fixture
   office = await stage.app({ name: 'Office', scopes: ['openid', ...ALL] })
   await stage.app({ name: 'Plain', scopes: ['openid'] })
   await stage.person('Bystander')
@@ -157,9 +157,9 @@ beforeAll(async () => {
     lesser.set(scope, await tokenOf(await stage.app({ type: 'service', scopes: [scope] }), [scope]))
     lesserOfPerson.set(scope, await tokenFor(office, ada.elsewhere(), [scope]))
   }
-  whole.push(bureau.token, await tokenFor(office, ada.elsewhere()))
+  whole.push(fixture.token, await tokenFor(office, ada.elsewhere()))
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 const TARGETS = {
   'can do more': true,
@@ -170,7 +170,7 @@ const TARGETS = {
 type Target = keyof typeof TARGETS
 
 async function person(target: Target): Promise<string> {
-  const { stage } = bureau
+  const { stage } = fixture
   if (target === 'never could') return (await stage.person('Plain')).id
   const { id } = await administrator(stage, 'Mighty')
   if (target !== 'can do more') await setRole(stage.db, id, 'user', SYSTEM)
@@ -181,7 +181,7 @@ async function person(target: Target): Promise<string> {
 }
 
 async function app(target: Target): Promise<string> {
-  const { stage } = bureau
+  const { stage } = fixture
   const { id } = await stage.app({ scopes: ['openid', ...(target === 'never could' ? [] : ALL)] })
   if (target === 'could within the last day' || target === 'could two days ago') {
     await updateClient(stage.db, id, { scopes: ['openid'] }, SYSTEM)
@@ -198,7 +198,7 @@ async function app(target: Target): Promise<string> {
 /** All that is kept of somebody, or of an app. */
 async function standing(id: string): Promise<string> {
   const rows = await many(
-    bureau.stage.db,
+    fixture.stage.db,
     sql`select (select to_jsonb(u) from users u where u.id::text = ${id}) as person,
                (select to_jsonb(c) from clients c where c.id = ${id}) as app,
                (select json_agg(l) from user_links l where user_id::text = ${id}) as links,
@@ -233,19 +233,19 @@ describe.each(CASES)('$id: the $what', ({ id, row, target }) => {
   const make = async () => {
     const target_id = await (row.on === 'person' ? person : app)(target)
     const places = {
-      ...(await row.ready?.(bureau.stage.db, target_id)),
+      ...(await row.ready?.(fixture.stage.db, target_id)),
       ...(row.on === 'person' ? { user_id: target_id } : { client_id: target_id }),
     }
     return { target_id, places }
   }
   const ask = async (token: string, { target_id, places }: Awaited<ReturnType<typeof make>>) => {
     const { version } = await one<{ version: number }>(
-      bureau.stage.db,
+      fixture.stage.db,
       sql`select coalesce((select version from clients where id = ${target_id}), 0) as version`,
     )
     const headers = row.headers === SEEN ? { 'If-Match': `"${version}"` } : row.headers
     const address = path.replace(/\{(\w+)\}/g, (_, name: string) => places[name as keyof typeof places]!)
-    return bureau.call(method, `${address}${row.query?.(target_id) ?? ''}`, {
+    return fixture.call(method, `${address}${row.query?.(target_id) ?? ''}`, {
       token,
       headers,
       body: row.body,
@@ -277,9 +277,9 @@ describe.each(CASES)('$id: the $what', ({ id, row, target }) => {
 test('an app is given no scope that the token does not hold', async () => {
   const body = { name: 'Trojan', type: 'service', scopes: ['clients:write', 'keys:write'] }
 
-  const refused = await bureau.call('POST', '/clients', { token: lesser.get('clients:write')!, body })
+  const refused = await fixture.call('POST', '/clients', { token: lesser.get('clients:write')!, body })
   const own = { ...body, scopes: ['clients:write'] }
-  const made = await bureau.call('POST', '/clients', { token: lesser.get('clients:write')!, body: own })
+  const made = await fixture.call('POST', '/clients', { token: lesser.get('clients:write')!, body: own })
 
   expect([refused.status, refused.body.code]).toEqual([403, 'insufficient_scope'])
   expect(refused.headers.get('www-authenticate')).toContain('scope="keys:write"')
@@ -287,7 +287,7 @@ test('an app is given no scope that the token does not hold', async () => {
 })
 
 test('a change that waits brings no scope that the token does not hold', async () => {
-  const { stage, call } = bureau
+  const { stage, call } = fixture
   const id = await app('never could')
   const changes = JSON.stringify([{ field: 'scopes', from: ['openid'], to: ['openid', 'users:write'] }])
   const { change_id } = await one<{ change_id: string }>(
@@ -305,8 +305,8 @@ test('a change that waits brings no scope that the token does not hold', async (
 describe('whoever is no administrator when it comes to it', () => {
   let former: Actor & { id: string }
   beforeAll(async () => {
-    const { id } = await administrator(bureau.stage, 'Former')
-    await setRole(bureau.stage.db, id, 'user', SYSTEM)
+    const { id } = await administrator(fixture.stage, 'Former')
+    await setRole(fixture.stage.db, id, 'user', SYSTEM)
     former = { type: 'user', id }
   })
 
@@ -330,7 +330,7 @@ describe('whoever is no administrator when it comes to it', () => {
       // A new password of their own choice is everybody's business.
       if (target === 'themselves' && name === 'setPassword') continue
 
-      await expect(onPeople[name]!(bureau.stage.db, id, former)).rejects.toThrow('does not administer')
+      await expect(onPeople[name]!(fixture.stage.db, id, former)).rejects.toThrow('does not administer')
     }
   })
 
@@ -355,12 +355,12 @@ describe('whoever is no administrator when it comes to it', () => {
   test.each(Object.keys(onApps))('does nothing to an app that administers: %s', async (name) => {
     const id = await app('can do more')
 
-    await expect(onApps[name]!(bureau.stage.db, id, former)).rejects.toThrow('does not administer')
+    await expect(onApps[name]!(fixture.stage.db, id, former)).rejects.toThrow('does not administer')
   })
 })
 
 test('taking the role away and acting at the same time: what was decided first counts', async () => {
-  const { stage } = bureau
+  const { stage } = fixture
   for (let round = 0; round < 10; round++) {
     const { id: acting } = await administrator(stage, 'Acting')
     const { id } = await administrator(stage, 'Mighty')

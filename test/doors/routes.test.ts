@@ -10,7 +10,7 @@ import { createRegistrationToken } from '../../src/core/registration/initial-acc
 import { sendReset } from '../../src/core/users/reset-links.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { ADDRESSES } from '../../src/protocol/mount.ts'
-import { ALL, tokenOf } from '../api/bureau.ts'
+import { ALL, tokenOf } from '../api/api-fixture.ts'
 import { administrator, age } from '../pages/admin/admin-fixture.ts'
 import { ownApp } from '../pages/developer/developer-fixture.ts'
 import { Browser, send } from '../support/attack.ts'

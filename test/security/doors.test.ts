@@ -7,7 +7,7 @@ import { listRejectedRequests } from '../../src/core/diagnostics/store.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { disableUser, enableUser, findUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type Bureau, openBureau, tokenOf } from '../api/bureau.ts'
+import { type ApiFixture, startApiFixture, tokenOf } from '../api/api-fixture.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../support/documents.ts'
 import { type Api, App, startStage } from '../support/flow.ts'
@@ -20,13 +20,13 @@ const NOTES = {
   token_format: 'jwt' as const,
 }
 
-let bureau: Bureau
+let fixture: ApiFixture
 let notes: Api
 beforeAll(async () => {
-  bureau = await openBureau({ API_REQUESTS_PER_MINUTE: '6000' })
-  notes = await bureau.stage.api({ ...NOTES, scopes: [...NOTES.scopes] })
+  fixture = await startApiFixture({ API_REQUESTS_PER_MINUTE: '6000' })
+  notes = await fixture.stage.api({ ...NOTES, scopes: [...NOTES.scopes] })
 })
-afterAll(() => bureau.stop())
+afterAll(() => fixture.stop())
 
 describe('a body of the Admin API', () => {
   test.each([
@@ -36,7 +36,7 @@ describe('a body of the Admin API', () => {
     const depth = 9_000
     const body = `{"name":${open.repeat(depth)}${open === '[' ? '' : '1'}${close.repeat(depth)}}`
 
-    const { status, body: told } = await bureau.call('POST', '/clients', { body })
+    const { status, body: told } = await fixture.call('POST', '/clients', { body })
 
     expect([status, told.code]).toEqual([422, 'invalid'])
   })
@@ -45,13 +45,13 @@ describe('a body of the Admin API', () => {
 test('a key for a creation holds however the address is written', async () => {
   const headers = { 'Idempotency-Key': randomUUID() }
   const body = { name: 'web server 2' }
-  const { id } = bureau.service
+  const { id } = fixture.service
   const path = `/clients/${id}/secrets`
 
-  const first = await bureau.call('POST', path, { body, headers })
+  const first = await fixture.call('POST', path, { body, headers })
   const others = await Promise.all(
     [`${path}/`, `/clients/${id.replace('_', '%5F')}/secrets`].map((each) =>
-      bureau.call('POST', each, { body, headers }),
+      fixture.call('POST', each, { body, headers }),
     ),
   )
 
@@ -75,7 +75,7 @@ test.each([
   ],
   ['/registration-tokens', { name: 'CI \u202e', scopes: ['openid'] }],
 ])('what turns text around is no part of %s %j', async (path, body) => {
-  const { status, body: told } = await bureau.call('POST', path, { body })
+  const { status, body: told } = await fixture.call('POST', path, { body })
 
   expect([status, told.code]).toEqual([422, 'invalid'])
 })
@@ -83,14 +83,14 @@ test.each([
 test.each(['role', 'disablement'])(
   'a token that makes no administrators does not undo, by asking all the time, what is decided of one: %s',
   async (what) => {
-    const { db } = bureau.stage
-    const weak = await bureau.stage.app({ type: 'service', name: 'Weak', scopes: ['users:write'] })
+    const { db } = fixture.stage
+    const weak = await fixture.stage.app({ type: 'service', name: 'Weak', scopes: ['users:write'] })
     const token = await tokenOf(weak, ['users:write'])
-    const mallory = await administrator(bureau.stage, 'Mallory')
+    const mallory = await administrator(fixture.stage, 'Mallory')
     const ask = () =>
       what === 'role'
-        ? bureau.call('PUT', `/users/${mallory.id}/role`, { token, body: { role: 'admin' } })
-        : bureau.call('DELETE', `/users/${mallory.id}/disablement`, { token })
+        ? fixture.call('PUT', `/users/${mallory.id}/role`, { token, body: { role: 'admin' } })
+        : fixture.call('DELETE', `/users/${mallory.id}/disablement`, { token })
 
     for (let round = 0; round < 25; round++) {
       const asked = Promise.all(Array.from({ length: 12 }, ask))
@@ -108,10 +108,10 @@ test.each(['role', 'disablement'])(
 
 describe('a JWT for an API', () => {
   test('is not had by an app that asked the person for nothing of that API', async () => {
-    const app = await bureau.stage.app({ name: 'Curious', scopes: ['openid'] })
+    const app = await fixture.stage.app({ name: 'Curious', scopes: ['openid'] })
 
-    const { access_token } = await app.connect(bureau.ada, { scope: 'openid', resource: NOTES.identifier })
-    const { code, form } = await app.code(bureau.ada, { scope: 'openid', resource: NOTES.identifier })
+    const { access_token } = await app.connect(fixture.ada, { scope: 'openid', resource: NOTES.identifier })
+    const { code, form } = await app.code(fixture.ada, { scope: 'openid', resource: NOTES.identifier })
     const named = await app.post('/token', { ...form, code, resource: NOTES.identifier })
 
     for (const token of [access_token, named.body.access_token]) {
@@ -121,9 +121,9 @@ describe('a JWT for an API', () => {
   })
 
   test('is not had where the person allowed nothing of that API', async () => {
-    const app = await bureau.stage.app({ name: 'Declined', scopes: ['openid', 'notes.read'] })
+    const app = await fixture.stage.app({ name: 'Declined', scopes: ['openid', 'notes.read'] })
     const pending = await app.begin({ scope: 'openid notes.read', resource: NOTES.identifier })
-    const back = await bureau.ada.authorize(pending.url, { scope: [] })
+    const back = await fixture.ada.authorize(pending.url, { scope: [] })
 
     const answer = await app.post('/token', {
       grant_type: 'authorization_code',
@@ -140,8 +140,12 @@ describe('a JWT for an API', () => {
   test.each([NOTES.identifier, 'https://photos.example'])(
     'nor any token for %s, by a program that may ask for nothing of it',
     async (resource) => {
-      const service = await bureau.stage.app({ type: 'service', name: 'Bystander', scopes: ['prints.order'] })
-      const nobody = await bureau.stage.app({ type: 'service', name: 'Nobody', scopes: [] })
+      const service = await fixture.stage.app({
+        type: 'service',
+        name: 'Bystander',
+        scopes: ['prints.order'],
+      })
+      const nobody = await fixture.stage.app({ type: 'service', name: 'Nobody', scopes: [] })
       const asking = { grant_type: 'client_credentials', resource }
 
       const answers = await Promise.all([nobody.post('/token', asking), service.post('/token', asking)])
@@ -153,8 +157,8 @@ describe('a JWT for an API', () => {
   )
 
   test('that is asked about or revoked is no mistake that an app made', async () => {
-    const app = await bureau.stage.app({ name: 'Orderly', scopes: ['openid', 'notes.read'] })
-    const { access_token } = await app.connect(bureau.ada, { scope: 'openid notes.read' })
+    const app = await fixture.stage.app({ name: 'Orderly', scopes: ['openid', 'notes.read'] })
+    const { access_token } = await app.connect(fixture.ada, { scope: 'openid notes.read' })
     expect(decodeJwt(access_token).aud).toBe(NOTES.identifier)
 
     await app.introspect(access_token)
@@ -167,7 +171,7 @@ describe('a JWT for an API', () => {
     })
 
     const errors = async () =>
-      (await listRejectedRequests(bureau.stage.db, app.id)).map(({ endpoint }) => endpoint)
+      (await listRejectedRequests(fixture.stage.db, app.id)).map(({ endpoint }) => endpoint)
     await until(async () => (await errors()).length > 0)
     expect(await errors()).toEqual(['/token'])
     expect(await app.introspect(access_token)).toEqual({ active: false })

@@ -8,7 +8,7 @@ import { updateClient } from '../../../src/core/clients/update.ts'
 import { acceptInvitation, createInvitation } from '../../../src/core/ownership/invitations.ts'
 import { disableUser, enableUser } from '../../../src/core/users/store.ts'
 import { one, sql } from '../../../src/db/pool.ts'
-import { tokenFor } from '../../api/bureau.ts'
+import { tokenFor } from '../../api/api-fixture.ts'
 import type { App, Person } from '../../support/flow.ts'
 import { type DeveloperFixture, ownApp, startDeveloperFixture } from './developer-fixture.ts'
 

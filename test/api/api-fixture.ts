@@ -50,7 +50,7 @@ export interface Told {
 }
 
 /** A server with an administrator and a service that may do everything. */
-export interface Bureau {
+export interface ApiFixture {
   stage: Stage & { photos: Api }
   ada: Person
   service: App
@@ -62,8 +62,8 @@ export interface Bureau {
   stop(): Promise<void>
 }
 
-/** Opens the bureau. */
-export async function openBureau(env: Record<string, string> = {}): Promise<Bureau> {
+/** Starts it. */
+export async function startApiFixture(env: Record<string, string> = {}): Promise<ApiFixture> {
   const stage = await startStage({ LOG_LEVEL: 'error', ...env })
   const ada = await administrator(stage, 'Ada')
   const service = await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })
