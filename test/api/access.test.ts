@@ -26,19 +26,19 @@ beforeAll(async () => {
     DYNAMIC_REGISTRATION: 'open',
     DYNAMIC_REGISTRATION_SCOPES: 'openid,clients:read',
   })
-  const { stage } = fixture
-  const { db } = stage
-  const service = (name: string, scopes: string[] = ALL) => stage.app({ type: 'service', name, scopes })
-  office = await stage.app({ name: 'Office', scopes: ['openid', 'photos.read', ...ALL] })
+  const { server } = fixture
+  const { db } = server
+  const service = (name: string, scopes: string[] = ALL) => server.app({ type: 'service', name, scopes })
+  office = await server.app({ name: 'Office', scopes: ['openid', 'photos.read', ...ALL] })
 
   tokens['a token for another API'] = await tokenOf(await service('Elsewhere', ['photos.read']), [
     'photos.read',
   ])
-  const former = await administrator(stage, 'Former')
+  const former = await administrator(server, 'Former')
   tokens['a person who is no administrator any more'] = await tokenFor(office, former)
   await setRole(db, former.id, 'user', SYSTEM)
-  tokens['a person who never was one'] = await tokenFor(office, await stage.person('Jamie'))
-  const gone = await administrator(stage, 'Gone')
+  tokens['a person who never was one'] = await tokenFor(office, await server.person('Jamie'))
+  const gone = await administrator(server, 'Gone')
   tokens['a disabled administrator'] = await tokenFor(office, gone)
   await disableUser(db, gone.id, SYSTEM)
   const suspended = await service('Suspended')
@@ -53,7 +53,7 @@ beforeAll(async () => {
   const late = await service('Late')
   tokens['an expired token'] = await tokenOf(late)
   await run(db, sql`update tokens set expires_at = now() - interval '1 second' where client_id = ${late.id}`)
-  const removed = await administrator(stage, 'Removed')
+  const removed = await administrator(server, 'Removed')
   tokens['an app whose access was removed'] = await tokenFor(office, removed)
   await run(db, sql`update grants set revoked_at = now() where user_id = ${removed.id}`)
   tokens['a mistyped token'] = `${fixture.token.slice(0, -1)}${fixture.token.endsWith('a') ? 'b' : 'a'}`
@@ -102,11 +102,11 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
       )
 
     test('wants a token, and says which; a cookie is none', async () => {
-      const before = await everything(fixture.stage)
+      const before = await everything(fixture.server)
       await fixture.ada.account('/admin')
       const cookie = `_session=${fixture.ada.cookie('_session')}`
 
-      const asked: Record<string, string>[] = [{}, { Cookie: cookie }, { Origin: fixture.stage.origin }]
+      const asked: Record<string, string>[] = [{}, { Cookie: cookie }, { Origin: fixture.server.origin }]
       for (const headers of asked) {
         const { status, headers: told } = await ask(undefined, headers)
         expect(status).toBe(401)
@@ -116,11 +116,11 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
         expect(told.get('access-control-allow-origin')).toBeNull()
       }
       expect((await ask(undefined, { Authorization: 'Basic YTpi' })).status).toBe(401)
-      expect(await everything(fixture.stage)).toBe(before)
+      expect(await everything(fixture.server)).toBe(before)
     })
 
     test('refuses whoever may not', async () => {
-      const before = await everything(fixture.stage)
+      const before = await everything(fixture.server)
 
       for (const who of UNAUTHORIZED) {
         const { status, body, headers } = await ask(tokens[who])
@@ -135,7 +135,7 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
       expect([status, body.code]).toEqual([403, 'insufficient_scope'])
       expect(headers.get('www-authenticate')).toContain(`error="insufficient_scope"`)
       expect(headers.get('www-authenticate')).toContain(`scope="${scope}"`)
-      expect(await everything(fixture.stage)).toBe(before)
+      expect(await everything(fixture.server)).toBe(before)
     })
   },
 )
@@ -144,15 +144,15 @@ test('an administrator’s token works, and acts as the administrator', async ()
   const token = await tokenFor(office, fixture.ada)
 
   expect((await fixture.call('GET', '/users', { token })).status).toBe(200)
-  const app = await fixture.stage.app()
+  const app = await fixture.server.app()
   await fixture.call('PUT', `/clients/${app.id}/verification`, { token, headers: { 'If-Match': '"1"' } })
 
-  const [event] = await fixture.stage.events({ type: 'client.verified', client_id: app.id })
+  const [event] = await fixture.server.events({ type: 'client.verified', client_id: app.id })
   expect(event).toMatchObject({ actor_type: 'user', actor_id: fixture.ada.id })
 })
 
 test('the consent page says what it is about, and ticks nothing in advance', async () => {
-  const other = await administrator(fixture.stage, 'Other')
+  const other = await administrator(fixture.server, 'Other')
   const pending = await office.begin({ scope: 'openid users:write' })
   const page = await other.signIn(await other.open(pending.url))
 
@@ -164,7 +164,7 @@ describe('a token hands out no power that it does not hold', () => {
   let lesser: string
   beforeAll(async () => {
     const scopes = ['clients:read', 'clients:write', 'users:write']
-    const service = await fixture.stage.app({ type: 'service', name: 'Lesser', scopes })
+    const service = await fixture.server.app({ type: 'service', name: 'Lesser', scopes })
     lesser = await tokenOf(service, scopes)
   })
 
@@ -179,8 +179,8 @@ describe('a token hands out no power that it does not hold', () => {
   })
 
   test('not to an app that is there, nor by taking a stronger one over', async () => {
-    const weak = await fixture.stage.app({ type: 'service', name: 'Weak', scopes: [] })
-    const before = await everything(fixture.stage)
+    const weak = await fixture.server.app({ type: 'service', name: 'Weak', scopes: [] })
+    const before = await everything(fixture.server)
     const path = `/clients/${office.id}`
     const tried = [
       await fixture.call('PATCH', `/clients/${weak.id}`, {
@@ -198,11 +198,11 @@ describe('a token hands out no power that it does not hold', () => {
     ]
 
     expect(tried.map(({ status }) => status)).toEqual([403, 403, 403, 403])
-    expect(await everything(fixture.stage)).toBe(before)
+    expect(await everything(fixture.server)).toBe(before)
   })
 
   test('not by making an administrator', async () => {
-    const mallory = await fixture.stage.person('Mallory')
+    const mallory = await fixture.server.person('Mallory')
     const refused = await fixture.call('PUT', `/users/${mallory.id}/role`, {
       token: lesser,
       body: { role: 'admin' },
@@ -224,7 +224,7 @@ describe('the scopes of the API are for apps that administrators register', () =
   })
 
   test('an app that registers itself does not get them', async () => {
-    const answer = await fetch(`${fixture.stage.origin}/register`, {
+    const answer = await fetch(`${fixture.server.origin}/register`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({
@@ -239,8 +239,8 @@ describe('the scopes of the API are for apps that administrators register', () =
 
   test('an app that a developer registered, or that registered itself, cannot be given them', async () => {
     for (const door of ['developer', 'itself']) {
-      const app = await fixture.stage.app()
-      await run(fixture.stage.db, sql`update clients set registered_by = ${door} where id = ${app.id}`)
+      const app = await fixture.server.app()
+      await run(fixture.server.db, sql`update clients set registered_by = ${door} where id = ${app.id}`)
       const { status, body } = await fixture.call('PATCH', `/clients/${app.id}`, {
         body: { scopes: ['openid', 'clients:read'] },
         headers: { 'If-Match': '*' },
@@ -252,8 +252,8 @@ describe('the scopes of the API are for apps that administrators register', () =
   })
 
   test('whatever its row says, such an app gets no token for the API', async () => {
-    const app = await fixture.stage.app({ type: 'service', scopes: ['users:read'] })
-    await run(fixture.stage.db, sql`update clients set registered_by = 'developer' where id = ${app.id}`)
+    const app = await fixture.server.app({ type: 'service', scopes: ['users:read'] })
+    await run(fixture.server.db, sql`update clients set registered_by = 'developer' where id = ${app.id}`)
     const form = { grant_type: 'client_credentials', scope: 'users:read' }
     let answer = await app.post('/token', form)
     // The announcement of the change may be under way.
@@ -266,7 +266,7 @@ describe('the scopes of the API are for apps that administrators register', () =
     for (const { name } of API_SCOPES) {
       await expect(
         run(
-          fixture.stage.db,
+          fixture.server.db,
           sql`insert into resource_scopes (name, resource, sentence)
               values (${name}, 'https://photos.example', 'Anything')`,
         ),
@@ -282,7 +282,7 @@ describe('a token that is bound to a key (RFC 9449)', () => {
   const proof = async (claims: object, { publicKey, privateKey }: Keys = mine, path = '/users') =>
     new SignJWT({
       htm: 'GET',
-      htu: `${fixture.stage.origin}/api/v1${path}`,
+      htu: `${fixture.server.origin}/api/v1${path}`,
       jti: randomUUID(),
       iat: Math.floor(Date.now() / 1000),
       ath: digest(bound).toString('base64url'),
@@ -298,7 +298,7 @@ describe('a token that is bound to a key (RFC 9449)', () => {
   beforeAll(async () => {
     mine = await generateKeyPair('ES256', { extractable: true })
     bound = 'of the token endpoint'
-    const claims = { htm: 'POST', htu: `${fixture.stage.origin}/token`, ath: undefined }
+    const claims = { htm: 'POST', htu: `${fixture.server.origin}/token`, ath: undefined }
     const form = { grant_type: 'client_credentials', scope: 'users:read' }
     const { body } = await fixture.service.post('/token', form, { DPoP: await proof(claims) })
     expect(body.token_type).toBe('DPoP')

@@ -6,7 +6,7 @@ import { problem } from '../../src/api/framework/schemas.ts'
 import { apiOperations } from '../../src/api/table.ts'
 import { API_SCOPES, type ApiScope } from '../../src/base/admin-api-scopes.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
-import { type Api, type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type Api, type App, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 
 /** Every scope of the API. */
 export const ALL: ApiScope[] = API_SCOPES.map(({ name }) => name)
@@ -36,7 +36,7 @@ export interface Sent {
   token?: string
   body?: unknown
   headers?: Record<string, string>
-  /** Another node than the stage's own. */
+  /** Another node than the fixture's own. */
   origin?: string
 }
 
@@ -51,7 +51,7 @@ export interface Told {
 
 /** A server with an administrator and a service that may do everything. */
 export interface ApiFixture {
-  stage: Stage & { photos: Api }
+  server: ServerFixture & { photos: Api }
   ada: Person
   service: App
   /** A token of the service, with every scope. */
@@ -64,19 +64,19 @@ export interface ApiFixture {
 
 /** Starts it. */
 export async function startApiFixture(env: Record<string, string> = {}): Promise<ApiFixture> {
-  const stage = await startStage({ LOG_LEVEL: 'error', ...env })
-  const ada = await administrator(stage, 'Ada')
-  const service = await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })
-  const operations = operationsAt(stage.origin, 'SMTP_URL' in env)
+  const server = await startServerFixture({ LOG_LEVEL: 'error', ...env })
+  const ada = await administrator(server, 'Ada')
+  const service = await server.app({ type: 'service', name: 'Provisioning', scopes: ALL })
+  const operations = operationsAt(server.origin, 'SMTP_URL' in env)
   const token = await tokenOf(service)
   return {
-    stage,
+    server,
     ada,
     service,
     token,
     operations,
-    stop: () => stage.stop(),
-    call: (method, path, sent = {}) => call(stage.origin, operations, method, path, { token, ...sent }),
+    stop: () => server.stop(),
+    call: (method, path, sent = {}) => call(server.origin, operations, method, path, { token, ...sent }),
   }
 }
 

@@ -19,8 +19,8 @@ beforeAll(async () => {
   const port = await freePort()
   elsewhere = `http://localhost:${port}`
   other = await startApp({
-    db: fixture.stage.db,
-    env: { ISSUER_URL: fixture.stage.origin, PORT: `${port}`, API_REQUESTS_PER_MINUTE: '100000' },
+    db: fixture.server.db,
+    env: { ISSUER_URL: fixture.server.origin, PORT: `${port}`, API_REQUESTS_PER_MINUTE: '100000' },
   })
 })
 afterAll(async () => {
@@ -33,7 +33,7 @@ const WEB = { name: 'Printer', type: 'web', redirect_uris: ['https://printer.exa
 
 describe('pages', () => {
   test('a walk through 250 apps meets each once, whatever comes and goes meanwhile', async () => {
-    const { db } = fixture.stage
+    const { db } = fixture.server
     await run(
       db,
       sql`insert into clients (id, name, type) select 'walk-' || n, 'Walking ' || n, 'service' from generate_series(1, 250) n`,
@@ -45,7 +45,7 @@ describe('pages', () => {
       seen.push(...body.items.map(({ id }: { id: string }) => id))
       const link = /^<([^>]+)>; rel="next"$/.exec(headers.get('link') ?? '')?.[1] ?? null
       expect(link).toBe(body.next)
-      path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
+      path = body.next?.slice(`${fixture.server.origin}/api/v1`.length)
       // A newer one, and the end of the one where the next page begins.
       if (i === 1) {
         await call('POST', '/clients', { body: { ...SERVICE, name: 'Walking late' } })
@@ -59,7 +59,7 @@ describe('pages', () => {
 
   test('so does a walk through accounts and events', async () => {
     for (let i = 0; i < 12; i++) {
-      await createUser(fixture.stage.db, { email: `walk${i}@example.com`, name: `Walker ${i}` }, SYSTEM)
+      await createUser(fixture.server.db, { email: `walk${i}@example.com`, name: `Walker ${i}` }, SYSTEM)
     }
     for (const [start, count] of [
       ['/users?q=Walker&limit=5', 12],
@@ -69,11 +69,11 @@ describe('pages', () => {
       for (let path: string | undefined = start; path; ) {
         const { body }: Awaited<ReturnType<typeof call>> = await call('GET', path)
         seen.push(...body.items.map(({ id }: { id: string }) => id))
-        path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
+        path = body.next?.slice(`${fixture.server.origin}/api/v1`.length)
       }
       expect(new Set(seen).size).toBe(seen.length)
       const { total } = await one<{ total: number }>(
-        fixture.stage.db,
+        fixture.server.db,
         sql`select count(*)::int as total from audit_events where type = 'user.created'`,
       )
       expect(seen).toHaveLength(count ?? total)
@@ -90,7 +90,7 @@ describe('If-Match', () => {
         call('PATCH', `/clients/${body.id}`, {
           body: { name: `Printer ${i}` },
           headers: sent,
-          origin: i % 2 ? elsewhere : fixture.stage.origin,
+          origin: i % 2 ? elsewhere : fixture.server.origin,
         }),
       ),
     )
@@ -122,7 +122,7 @@ describe('If-Match', () => {
 
 describe('Idempotency-Key', () => {
   const count = async (name: string) =>
-    (await many(fixture.stage.db, sql`select id from clients where name = ${name}`)).length
+    (await many(fixture.server.db, sql`select id from clients where name = ${name}`)).length
 
   test('of 20 requests with one key at once, on two nodes, one makes something, and all are told the same', async () => {
     const body = { ...SERVICE, name: 'Only once' }
@@ -131,7 +131,7 @@ describe('Idempotency-Key', () => {
         call('POST', '/clients', {
           body,
           headers: { 'Idempotency-Key': 'k-1' },
-          origin: i % 2 ? elsewhere : fixture.stage.origin,
+          origin: i % 2 ? elsewhere : fixture.server.origin,
         }),
       ),
     )
@@ -159,7 +159,7 @@ describe('Idempotency-Key', () => {
     const secrets = made.map(({ body }) => body.client_secret ?? body.token)
     expect(secrets.every((secret) => /^vk_(cs|ri)_/.test(secret))).toBe(true)
 
-    const kept = JSON.stringify(await many(fixture.stage.db, sql`select answer::text from api_answers`))
+    const kept = JSON.stringify(await many(fixture.server.db, sql`select answer::text from api_answers`))
     const again = await call('POST', '/registration-tokens', { body: { scopes: ['openid'] }, headers })
     expect(again.body).toMatchObject({ id: made[1]!.body.id, token: null })
     for (const secret of secrets) expect(kept).not.toContain(secret.slice(12))
@@ -195,8 +195,8 @@ describe('Idempotency-Key', () => {
     const headers = { 'Idempotency-Key': 'k-4' }
     const body = { ...SERVICE, name: 'Shared key' }
     const scopes = ['clients:read', 'clients:write']
-    const office = await fixture.stage.app({ name: 'Office', scopes: ['openid', ...scopes] })
-    const service = await fixture.stage.app({ type: 'service', name: 'Another', scopes })
+    const office = await fixture.server.app({ name: 'Office', scopes: ['openid', ...scopes] })
+    const service = await fixture.server.app({ type: 'service', name: 'Another', scopes })
     const tokens = [
       fixture.token,
       await tokenOf(service, scopes),
@@ -209,7 +209,7 @@ describe('Idempotency-Key', () => {
   })
 
   test('it is kept for a day, and swept', async () => {
-    const { db } = fixture.stage
+    const { db } = fixture.server
     const headers = { 'Idempotency-Key': 'k-5' }
     const body = { ...SERVICE, name: 'Daily' }
     await call('POST', '/clients', { body, headers })
@@ -327,7 +327,7 @@ describe('what is refused', () => {
     '/resources/bm9ib2R5',
     '/registration-tokens/0',
   ])('an id that names nothing: %s', async (path) => {
-    const { status } = await fetch(`${fixture.stage.origin}/api/v1${path}`, {
+    const { status } = await fetch(`${fixture.server.origin}/api/v1${path}`, {
       headers: { Authorization: `Bearer ${fixture.token}` },
     })
 
@@ -337,7 +337,7 @@ describe('what is refused', () => {
 
   test('credentials of an API are no app', async () => {
     const row = await one<{ id: string }>(
-      fixture.stage.db,
+      fixture.server.db,
       sql`select id from clients where type = 'resource_server'`,
     )
 
@@ -396,8 +396,8 @@ test('no list and no answer but the first holds a secret', async () => {
 test('who may do nothing here uses up nothing of what their client may do for an administrator', async () => {
   const few = await startApiFixture({ API_REQUESTS_PER_MINUTE: '5' })
   try {
-    const office = await few.stage.app({ name: 'Office', scopes: ['openid', 'audit:read'] })
-    const tokens = [await few.stage.person('Jamie'), few.ada].map((who) =>
+    const office = await few.server.app({ name: 'Office', scopes: ['openid', 'audit:read'] })
+    const tokens = [await few.server.person('Jamie'), few.ada].map((who) =>
       tokenFor(office, who, ['audit:read']),
     )
     const [ofJamie, ofAda] = await Promise.all(tokens)
@@ -425,7 +425,7 @@ test('each client has its own limit, and is told what is left of it', async () =
     expect(last.headers.get('ratelimit')).toMatch(/^"client";r=0;t=\d+$/)
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0)
     const scopes = ['audit:read']
-    const neighbour = await few.stage.app({ type: 'service', name: 'Neighbour', scopes })
+    const neighbour = await few.server.app({ type: 'service', name: 'Neighbour', scopes })
     const token = await tokenOf(neighbour, scopes)
     expect((await few.call('GET', '/overview', { token })).status).toBe(200)
   } finally {

@@ -8,7 +8,7 @@ let fixture: ApiFixture
 let text: string
 beforeAll(async () => {
   fixture = await startApiFixture({ BRAND_NAME: 'Example <b>ID</b>' })
-  text = await (await fetch(`${fixture.stage.origin}/api/v1/openapi.json`)).text()
+  text = await (await fetch(`${fixture.server.origin}/api/v1/openapi.json`)).text()
 })
 afterAll(() => fixture.stop())
 
@@ -31,13 +31,13 @@ test('it passes the recommended rules of a linter', async () => {
 })
 
 test('it names every operation with its scope, and is served to everybody, to be kept for a while', async () => {
-  const answer = await fetch(`${fixture.stage.origin}/api/v1/openapi.json`)
+  const answer = await fetch(`${fixture.server.origin}/api/v1/openapi.json`)
   const document = JSON.parse(text)
 
   expect(document.openapi).toMatch(/^3\.1\./)
   expect(answer.headers.get('cache-control')).toBe('public, max-age=300')
   // Not with fetch, which asks for a fresh answer whenever it is told to compare.
-  const again = await send('GET', fixture.stage.origin, '/api/v1/openapi.json', {
+  const again = await send('GET', fixture.server.origin, '/api/v1/openapi.json', {
     headers: { 'if-none-match': answer.headers.get('etag')! },
   })
   expect(again.status).toBe(304)
@@ -62,7 +62,7 @@ test('it says what the server does: defaults, limits and members come from the s
 })
 
 test('the page shows all of it, without a script, under the policy of every page', async () => {
-  const answer = await fetch(`${fixture.stage.origin}/api/docs`, { headers: { Accept: 'text/html' } })
+  const answer = await fetch(`${fixture.server.origin}/api/docs`, { headers: { Accept: 'text/html' } })
   const html = await answer.text()
 
   expect(answer.status).toBe(200)

@@ -25,13 +25,13 @@ const call: ApiFixture['call'] = (method, path, sent) => {
 }
 beforeAll(async () => {
   fixture = await startApiFixture({ DYNAMIC_REGISTRATION: 'open', DEVELOPER_REGISTRATION: 'approval' })
-  dev = await fixture.stage.person('Dev')
+  dev = await fixture.server.person('Dev')
 })
 afterAll(() => fixture.stop())
 
 /** A service that holds only these scopes. */
 async function lesser(...scopes: string[]): Promise<string> {
-  return tokenOf(await fixture.stage.app({ type: 'service', name: 'Lesser', scopes }), scopes)
+  return tokenOf(await fixture.server.app({ type: 'service', name: 'Lesser', scopes }), scopes)
 }
 
 describe('changes of approved apps', () => {
@@ -42,8 +42,8 @@ describe('changes of approved apps', () => {
   }
   async function askedAgain(app: App, change: OwnChange): Promise<string> {
     const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
-    const { version } = (await findClient(fixture.stage.db, app.id))!
-    await changeOwnApp(fixture.stage.db, app.id, change, version, { approval: true }, by)
+    const { version } = (await findClient(fixture.server.db, app.id))!
+    await changeOwnApp(fixture.server.db, app.id, change, version, { approval: true }, by)
     return (await call('GET', `/clients/${app.id}`)).body.waiting_change_id
   }
 
@@ -65,7 +65,7 @@ describe('changes of approved apps', () => {
     const approved = await call('PUT', `${path}/changes/${id}/approval`)
     expect(approved.body).toMatchObject({ name: 'Almanac', waiting_change_id: null })
 
-    const [event] = await fixture.stage.events({ type: 'client.change_approved', client_id: app.id })
+    const [event] = await fixture.server.events({ type: 'client.change_approved', client_id: app.id })
     expect(event).toMatchObject({ actor_type: 'client', actor_id: fixture.service.id })
     expect((await call('PUT', `${path}/changes/${id}/approval`)).status).toBe(404)
     expect((await call('GET', `${path}/changes/${id}`)).status).toBe(404)
@@ -81,7 +81,7 @@ describe('changes of approved apps', () => {
 
     expect(rejected.body).toMatchObject({ name: 'Calendar', waiting_change_id: null, state: 'active' })
     const row = await one<{ reason: string }>(
-      fixture.stage.db,
+      fixture.server.db,
       sql`select reason from client_changes where client_id = ${app.id}`,
     )
     expect(row.reason).toBe('You are no bank.')
@@ -117,7 +117,7 @@ describe('changes of approved apps', () => {
   })
 
   test('the list goes on where it was, although what was seen is decided about', async () => {
-    await run(fixture.stage.db, sql`delete from client_changes`)
+    await run(fixture.server.db, sql`delete from client_changes`)
     const all: string[] = []
     for (let i = 0; i < 5; i++) all.push((await asked({ name: `Almanac ${i}` })).id)
 
@@ -129,7 +129,7 @@ describe('changes of approved apps', () => {
         seen.push(id)
         await call('PUT', `/clients/${client_id}/changes/${id}/approval`)
       }
-      path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
+      path = body.next?.slice(`${fixture.server.origin}/api/v1`.length)
     }
 
     expect(seen).toEqual(all)
@@ -141,7 +141,7 @@ describe('changes of approved apps', () => {
     const { app, path, id } = await asked({ name: 'Almanac' })
     const change = [{ field: 'scopes', from: [], to: ['users:write'] }]
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`update client_changes set changes = ${JSON.stringify(change)} where client_id = ${app.id}`,
     )
     const token = await lesser('clients:read', 'clients:write')
@@ -149,7 +149,7 @@ describe('changes of approved apps', () => {
     expect((await call('PUT', `${path}/changes/${id}/approval`, { token })).status).toBe(403)
     // Nor one that could: no developer's app may have them.
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`update client_changes set changes = jsonb_set(changes::jsonb, '{0,from}',
             (select to_jsonb(scopes) from clients where id = ${app.id})) where client_id = ${app.id}`,
     )
@@ -168,7 +168,7 @@ describe('apps whose id is an address', () => {
   async function kept(name: string): Promise<string> {
     const id = `https://printer.example/apps/${name}/client.json?v=1&x=%2F`
     const input = { name, type: 'spa' as const, redirect_uris: PRINTER.redirect_uris }
-    await keepDocument(fixture.stage.db, id, { ...KEPT, input }, { scopes: [], approval: false }, SYSTEM)
+    await keepDocument(fixture.server.db, id, { ...KEPT, input }, { scopes: [], approval: false }, SYSTEM)
     return id
   }
 
@@ -189,7 +189,7 @@ describe('apps whose id is an address', () => {
     expect((await call('DELETE', way)).status).toBe(204)
     expect((await call('DELETE', way)).status).toBe(404)
     expect((await call('GET', '/blocked-clients')).body.items).toEqual([])
-    const [event] = await fixture.stage.events({ type: 'client.unblocked', client_id: id })
+    const [event] = await fixture.server.events({ type: 'client.unblocked', client_id: id })
     expect(event).toMatchObject({ actor_id: fixture.service.id })
   })
 
@@ -208,14 +208,14 @@ describe('apps whose id is an address', () => {
         seen.push(id)
         await call('DELETE', `/blocked-clients/${encodeURIComponent(id)}`)
       }
-      path = body.next?.slice(`${fixture.stage.origin}/api/v1`.length)
+      path = body.next?.slice(`${fixture.server.origin}/api/v1`.length)
     }
 
     expect(seen).toEqual(ids)
   })
 
   test('an app that was deleted for another reason cannot be unblocked', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     await call('DELETE', `/clients/${app.id}`)
 
     expect((await call('DELETE', `/blocked-clients/${app.id}`)).status).toBe(404)
@@ -226,7 +226,7 @@ describe('a clean-up', () => {
   test('is looked at first, and deletes in the background what nobody uses', async () => {
     const members = { client_name: 'Passing by', redirect_uris: PRINTER.redirect_uris }
     const registered = async (): Promise<string> => {
-      const answer = await fetch(`${fixture.stage.origin}/register`, {
+      const answer = await fetch(`${fixture.server.origin}/register`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(members),
@@ -234,9 +234,9 @@ describe('a clean-up', () => {
       return ((await answer.json()) as { client_id: string }).client_id
     }
     const [old, young] = [await registered(), await registered()]
-    const ours = await fixture.stage.app()
+    const ours = await fixture.server.app()
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`update clients set created_at = now() - interval '50 days' where id in (${old}, ${ours.id})`,
     )
 
@@ -251,7 +251,7 @@ describe('a clean-up', () => {
       },
     ])
     const begun = await call('DELETE', '/unused-clients?days=40')
-    expect(begun.headers.get('location')).toBe(`${fixture.stage.origin}/api/v1/jobs/${begun.body.id}`)
+    expect(begun.headers.get('location')).toBe(`${fixture.server.origin}/api/v1/jobs/${begun.body.id}`)
     await until(async () => (await fixture.call('GET', `/jobs/${begun.body.id}`)).body.state === 'done')
 
     expect((await call('GET', `/clients/${old}`)).status).toBe(404)
@@ -261,13 +261,13 @@ describe('a clean-up', () => {
   test.each(['', '?days=0', '?days=-1', '?days=3651', '?days=1.5', '?days=all', '?day=30'])(
     'needs days that mean something: %s',
     async (query) => {
-      const before = await everything(fixture.stage)
+      const before = await everything(fixture.server)
 
       for (const method of ['GET', 'DELETE']) {
         const { status, body } = await call(method, `/unused-clients${query}`)
         expect([status, Object.keys(body.errors)]).toEqual([400, expect.arrayContaining(['days'])])
       }
-      expect(await everything(fixture.stage)).toBe(before)
+      expect(await everything(fixture.server)).toBe(before)
     },
   )
 })
@@ -281,11 +281,11 @@ describe('a logo', () => {
     call('PUT', `${path}/logo`, { body: picture, headers: { 'Content-Type': type, ...more } })
 
   test('comes in as a picture, is served as one of ours, and is taken away', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const path = `/clients/${app.id}`
 
     const given = await put(path, await drawn('jpeg'), 'image/jpeg', { 'If-Match': '"1"' })
-    expect(given.body.logo_uri).toMatch(new RegExp(`^${fixture.stage.origin}/logos/[0-9a-f]{64}\\.png$`))
+    expect(given.body.logo_uri).toMatch(new RegExp(`^${fixture.server.origin}/logos/[0-9a-f]{64}\\.png$`))
     expect(given.headers.get('etag')).toBe('"2"')
     const served = await (await fetch(given.body.logo_uri)).arrayBuffer()
     const { format, width, height } = await sharp(Buffer.from(served)).metadata()
@@ -296,10 +296,10 @@ describe('a logo', () => {
   })
 
   test('is refused when it is none, too large, or of somebody stronger', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const path = `/clients/${app.id}`
     const token = await lesser('clients:read', 'clients:write')
-    const before = await everything(fixture.stage)
+    const before = await everything(fixture.server)
 
     const svg = await put(path, '<svg xmlns="http://www.w3.org/2000/svg"/>', 'image/png')
     expect([svg.status, svg.body.errors.logo]).toEqual([422, expect.stringContaining('SVG is not taken')])
@@ -315,16 +315,16 @@ describe('a logo', () => {
     })
     expect(stronger.status).toBe(403)
 
-    expect(await everything(fixture.stage)).toBe(before)
+    expect(await everything(fixture.server)).toBe(before)
   })
 })
 
 describe('what became of requests', () => {
   test('the use of an app is counted day by day', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     await app.connect(dev)
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`insert into client_usage_days (client_id, day, tokens, refused)
           values (${app.id}, (now() at time zone 'utc')::date - 3, 7, 2)`,
     )
@@ -339,7 +339,7 @@ describe('what became of requests', () => {
   })
 
   test('refused requests say what was expected, what came, and how to mend it, without a secret', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const sent = await app.begin({ redirect_uri: `${app.redirectUri}/` })
     await fetch(sent.url, { redirect: 'manual' })
     await app.post('/token', { grant_type: 'refresh_token', refresh_token: 'vk_rt_madeup' })
@@ -364,14 +364,14 @@ describe('what became of requests', () => {
   })
 
   test.each(['usage', 'refused-requests'])('not of what is no app: %s', async (name) => {
-    expect((await call('GET', `/clients/${fixture.stage.photos.id}/${name}`)).status).toBe(404)
+    expect((await call('GET', `/clients/${fixture.server.photos.id}/${name}`)).status).toBe(404)
     expect((await call('GET', `/clients/c_nobody/${name}`)).status).toBe(404)
   })
 })
 
 describe('a new password', () => {
   test('without mail the link is in the answer, once, and works', async () => {
-    const kim = await fixture.stage.person('Kim')
+    const kim = await fixture.server.person('Kim')
     const path = `/users/${kim.id}/password-reset`
     const headers = { 'Idempotency-Key': 'reset-kim' }
 
@@ -382,34 +382,34 @@ describe('a new password', () => {
     const again = await call('POST', path, { headers })
     expect(again.body).toEqual({ mailed: false, link: null })
     const kept = await many(
-      fixture.stage.db,
+      fixture.server.db,
       sql`select answer::text as text from api_answers union all select data::text from audit_events`,
     )
     expect(JSON.stringify(kept)).not.toContain(secret)
 
-    expect(made.body.link.startsWith(fixture.stage.origin)).toBe(true)
+    expect(made.body.link.startsWith(fixture.server.origin)).toBe(true)
     expect((await kim.open(new URL(made.body.link).pathname)).title).toMatch(/^Choose a new password/)
-    const [event] = await fixture.stage.events({ type: 'user.reset_sent', user_id: kim.id })
+    const [event] = await fixture.server.events({ type: 'user.reset_sent', user_id: kim.id })
     expect(event).toMatchObject({ actor_id: fixture.service.id, data: { how: 'hand' } })
   })
 
   test('a lesser token gets no link to an administrator’s account, and ends none', async () => {
-    const boss = await administrator(fixture.stage, 'Boss')
-    const kim = await fixture.stage.person('Kim')
+    const boss = await administrator(fixture.server, 'Boss')
+    const kim = await fixture.server.person('Kim')
     const token = await lesser('users:read', 'users:write')
-    const links = () => many(fixture.stage.db, sql`select from user_links where user_id = ${boss.id}`)
+    const links = () => many(fixture.server.db, sql`select from user_links where user_id = ${boss.id}`)
 
     const refused = await call('POST', `/users/${boss.id}/password-reset`, { token })
     expect([refused.status, refused.body.code]).toEqual([403, 'insufficient_scope'])
     expect(await links()).toHaveLength(0)
-    expect(await fixture.stage.events({ type: 'user.reset_sent', user_id: boss.id })).toEqual([])
+    expect(await fixture.server.events({ type: 'user.reset_sent', user_id: boss.id })).toEqual([])
     expect((await call('POST', `/users/${kim.id}/password-reset`, { token })).status).toBe(201)
     expect((await call('POST', `/users/${boss.id}/password-reset`)).status).toBe(201)
     expect(await links()).toHaveLength(1)
   })
 
   test('one that was made by mistake is withdrawn, once', async () => {
-    const kim = await fixture.stage.person('Kim')
+    const kim = await fixture.server.person('Kim')
     const path = `/users/${kim.id}/password-reset`
     const { link } = (await call('POST', path)).body
 
@@ -417,13 +417,13 @@ describe('a new password', () => {
     expect((await call('DELETE', path)).status).toBe(404)
 
     expect((await kim.open(new URL(link).pathname)).status).toBe(404)
-    expect(await fixture.stage.events({ type: 'user.reset_withdrawn', user_id: kim.id })).toMatchObject([
+    expect(await fixture.server.events({ type: 'user.reset_withdrawn', user_id: kim.id })).toMatchObject([
       { actor_id: fixture.service.id },
     ])
   })
 
   test('not for an account that is disabled, or is none', async () => {
-    const kim = await fixture.stage.person('Kim')
+    const kim = await fixture.server.person('Kim')
     await call('PUT', `/users/${kim.id}/disablement`)
 
     const refused = await call('POST', `/users/${kim.id}/password-reset`)
@@ -436,13 +436,13 @@ describe('a new password', () => {
     const smtp = await startSmtpFixture()
     const mailing = await startApiFixture(smtp.env)
     try {
-      const kim = await mailing.stage.person('Kim')
+      const kim = await mailing.server.person('Kim')
       const sent = await mailing.call('POST', `/users/${kim.id}/password-reset`)
 
       expect(sent.status).toBe(202)
       expect(sent.body).toEqual({ mailed: true, link: null })
       expect((await smtp.mail(kim.email)).text).toContain('/reset/')
-      const document = await (await fetch(`${mailing.stage.origin}/api/v1/openapi.json`)).json()
+      const document = await (await fetch(`${mailing.server.origin}/api/v1/openapi.json`)).json()
       const { responses } = (document as { paths: Record<string, Record<string, { responses: object }>> })
         .paths['/users/{user_id}/password-reset']!.post!
       expect(Object.keys(responses)).toContain('202')
@@ -475,7 +475,7 @@ describe('APIs', () => {
     expect(again.body.client_secret).toBeNull()
     const ask = async () => {
       const basic = Buffer.from(`${added.body.client_id}:${added.body.client_secret}`).toString('base64')
-      const answer = await fetch(`${fixture.stage.origin}/introspect`, {
+      const answer = await fetch(`${fixture.server.origin}/introspect`, {
         method: 'POST',
         headers: { Authorization: `Basic ${basic}` },
         body: new URLSearchParams({ token: 'x' }),
@@ -496,7 +496,7 @@ describe('APIs', () => {
   })
 
   test('the Admin API itself has no credentials', async () => {
-    const own = Buffer.from(`${fixture.stage.origin}/api/v1`).toString('base64url')
+    const own = Buffer.from(`${fixture.server.origin}/api/v1`).toString('base64url')
 
     expect((await call('POST', `/resources/${own}/secrets`, { body: { name: 'mine' } })).status).toBe(404)
   })

@@ -16,7 +16,7 @@ const call: ApiFixture['call'] = (method, path, sent) => {
 }
 beforeAll(async () => {
   fixture = await startApiFixture()
-  jamie = await fixture.stage.person('Jamie')
+  jamie = await fixture.server.person('Jamie')
 })
 afterAll(() => fixture.stop())
 
@@ -35,7 +35,7 @@ describe('apps', () => {
     })
     expect(made.body.client_secret).toMatch(/^vk_cs_/)
     const path = `/clients/${made.body.id}`
-    expect(made.headers.get('location')).toBe(`${fixture.stage.origin}/api/v1${path}`)
+    expect(made.headers.get('location')).toBe(`${fixture.server.origin}/api/v1${path}`)
     const etag = made.headers.get('etag')!
     expect(etag).toBe('"1"')
 
@@ -70,7 +70,7 @@ describe('apps', () => {
 
     expect((await call('DELETE', path, { headers: { 'If-Match': '"3"' } })).status).toBe(204)
     expect((await call('GET', path)).status).toBe(404)
-    const [event] = await fixture.stage.events({ type: 'client.deleted', client_id: made.body.id })
+    const [event] = await fixture.server.events({ type: 'client.deleted', client_id: made.body.id })
     expect(event).toMatchObject({ actor_type: 'client', actor_id: fixture.service.id })
   })
 
@@ -85,9 +85,9 @@ describe('apps', () => {
   })
 
   test('an app is approved, rejected, verified, suspended and resumed', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const path = `/clients/${app.id}`
-    await fixture.stage.db.query(sql`update clients set state = 'pending' where id = ${app.id}`)
+    await fixture.server.db.query(sql`update clients set state = 'pending' where id = ${app.id}`)
 
     const rejected = await call('PUT', `${path}/rejection`, { body: { reason: 'Who are you?' } })
     expect(rejected.body).toMatchObject({ state: 'rejected', state_reason: 'Who are you?' })
@@ -101,11 +101,11 @@ describe('apps', () => {
     const again = await call('PUT', `${path}/suspension`)
     expect(again.status).toBe(200)
     expect((await call('DELETE', `${path}/suspension`)).body.suspended_at).toBeNull()
-    expect(await fixture.stage.events({ type: 'client.suspended', client_id: app.id })).toHaveLength(1)
+    expect(await fixture.server.events({ type: 'client.suspended', client_id: app.id })).toHaveLength(1)
   })
 
   test('secrets are added, rotated, listed without their values, and revoked', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const path = `/clients/${app.id}/secrets`
 
     const added = await call('POST', path, { body: { name: 'web server 2' } })
@@ -162,7 +162,7 @@ describe('people', () => {
   })
 
   test('sign-ins are listed and ended; an account is disabled and enabled', async () => {
-    const kim = await fixture.stage.person('Kim')
+    const kim = await fixture.server.person('Kim')
     await kim.account()
     const path = `/users/${kim.id}`
 
@@ -176,7 +176,7 @@ describe('people', () => {
 
 describe('consents and grants', () => {
   test('what people allowed is listed, read and ended, one by one', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const tokens = await app.connect(jamie)
     const listed = await call('GET', `/consents?user_id=${jamie.id}&client_id=${app.id}`)
     expect(listed.body.items).toHaveLength(1)
@@ -193,7 +193,7 @@ describe('consents and grants', () => {
   })
 
   test('one device is listed, read and ended, by the ids of the audit log; the others and the consent stay', async () => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const ended = await app.connect(jamie)
     const left = await app.connect(jamie.elsewhere())
     const filter = `user_id=${jamie.id}&client_id=${app.id}`
@@ -213,7 +213,7 @@ describe('consents and grants', () => {
     expect((await call('GET', `/consents?${filter}`)).body.items).toMatchObject([
       { id: items[0].consent_id, devices: 1 },
     ])
-    const events = await fixture.stage.events({ type: 'grant.revoked', client_id: app.id })
+    const events = await fixture.server.events({ type: 'grant.revoked', client_id: app.id })
     expect(events[0]!.data).toMatchObject({ grant_id: items[0].id, reason: 'revoked_by_admin' })
   })
 
@@ -222,12 +222,12 @@ describe('consents and grants', () => {
     ['an account', (_: string, user: string) => `/users/${user}/consents`],
     ['both', (app: string, user: string) => `/consents?client_id=${app}&user_id=${user}`],
   ])('all access of %s is ended by a job', async (_, path) => {
-    const app = await fixture.stage.app()
+    const app = await fixture.server.app()
     const tokens = await app.connect(jamie)
 
     const { status, body, headers } = await call('DELETE', path(app.id, jamie.id))
     expect(status).toBe(202)
-    expect(headers.get('location')).toBe(`${fixture.stage.origin}/api/v1/jobs/${body.id}`)
+    expect(headers.get('location')).toBe(`${fixture.server.origin}/api/v1/jobs/${body.id}`)
     await until(async () => (await call('GET', `/jobs/${body.id}`)).body.state === 'done')
 
     expect((await app.introspect(tokens.access_token)).active).toBe(false)
@@ -281,7 +281,7 @@ describe('APIs', () => {
 
     // The job that takes it away ends at an error.
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`with job as (
             insert into jobs (kind, params, actor, state, finished_at) values ('take_scope', '{}', '{}', 'failed', now()) returning id)
           update resource_scopes set removal_job_id = (select id from job) where name = 'maps.draw'`,
@@ -306,7 +306,7 @@ describe('APIs', () => {
   test('the Admin API stands among them, and cannot be changed or imitated', async () => {
     const { body } = await call('GET', '/resources')
     const own = body.items.find(({ built_in }: { built_in: boolean }) => built_in)
-    expect(own.identifier).toBe(`${fixture.stage.origin}/api/v1`)
+    expect(own.identifier).toBe(`${fixture.server.origin}/api/v1`)
 
     const renamed = await call('PATCH', `/resources/${own.id}`, {
       body: { name: 'x' },
@@ -347,10 +347,10 @@ test('what happened is listed, filtered and exported', async () => {
   expect(listed.body.next).toContain('after=')
   const since = encodeURIComponent('2020-01-01T00:00:00+01:00')
 
-  await settled(fixture.stage.db)
+  await settled(fixture.server.db)
   const lines = await call('GET', `/audit-events/export?since=${since}`)
   expect(lines.headers.get('content-type')).toBe('application/jsonl; charset=utf-8')
-  const count = (await many(fixture.stage.db, sql`select id from audit_events`)).length
+  const count = (await many(fixture.server.db, sql`select id from audit_events`)).length
   expect(
     lines.text
       .trim()
@@ -365,7 +365,7 @@ test('what happened is listed, filtered and exported', async () => {
 })
 
 test('an export goes on after the last event of the one before', async () => {
-  await settled(fixture.stage.db)
+  await settled(fixture.server.db)
   const ids = async (after: string) =>
     (await call('GET', `/audit-events/export?after=${after}`)).text
       .split('\n')

@@ -12,7 +12,7 @@ let fixture: ApiFixture
 let document: { paths: Record<string, Record<string, { responses: object }>> }
 beforeAll(async () => {
   fixture = await startApiFixture({ API_REQUESTS_PER_MINUTE: '1000000', ACCESS_TOKEN_TTL_SECONDS: '3600' })
-  document = (await (await fetch(`${fixture.stage.origin}/api/v1/openapi.json`)).json()) as typeof document
+  document = (await (await fetch(`${fixture.server.origin}/api/v1/openapi.json`)).json()) as typeof document
 })
 afterAll(() => fixture.stop())
 

@@ -52,7 +52,7 @@ test('whatever it sends, the answer is one that the document tells of', async ()
     '-m',
     'schemathesis.cli',
     'run',
-    `${fixture.stage.origin}/api/v1/openapi.json`,
+    `${fixture.server.origin}/api/v1/openapi.json`,
     '--header',
     `Authorization: Bearer ${fixture.token}`,
     '--checks',
@@ -91,14 +91,14 @@ test('whatever it sends, the answer is one that the document tells of', async ()
 
 // Things that are there, so that most requests come as far as the stores. What is deleted is another app, or all would end there.
 async function settings(): Promise<string> {
-  const { stage, call } = fixture
-  const [app, jamie] = [await stage.app(), await stage.person('Jamie')]
+  const { server, call } = fixture
+  const [app, jamie] = [await server.app(), await server.person('Jamie')]
   await app.connect(jamie)
   const grants = await call('GET', '/consents')
   const job = await call('DELETE', `/consents?client_id=${app.id}`)
   const tokens = await call('POST', '/registration-tokens', { body: { scopes: ['openid'] } })
   const { id: change_id } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`insert into client_changes (client_id, changes, base_version)
         values (${app.id}, '[{"field": "name", "from": "Photo Printer", "to": "Printer"}]', 1) returning id`,
   )
@@ -116,7 +116,7 @@ async function settings(): Promise<string> {
   const lines = Object.entries(places).map(
     ([name, value]) => `${JSON.stringify(name)} = ${JSON.stringify(value)}`,
   )
-  const other = await stage.app()
+  const other = await server.app()
   return [
     // RFC 6585 §3
     '[checks]',

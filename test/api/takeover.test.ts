@@ -22,20 +22,20 @@ beforeAll(async () => {
   const port = await freePort()
   origin = `http://127.0.0.1:${port}`
   other = await startServer({
-    databaseUrl: fixture.stage.databaseUrl,
+    databaseUrl: fixture.server.databaseUrl,
     port,
-    env: { ISSUER_URL: fixture.stage.origin, PORT: `${port}`, LOG_LEVEL: 'error' },
+    env: { ISSUER_URL: fixture.server.origin, PORT: `${port}`, LOG_LEVEL: 'error' },
   })
   const scopes = ['users:read', 'users:write']
-  lesser = await tokenOf(await fixture.stage.app({ type: 'service', name: 'Lesser', scopes }), scopes)
-  app = await fixture.stage.app()
+  lesser = await tokenOf(await fixture.server.app({ type: 'service', name: 'Lesser', scopes }), scopes)
+  app = await fixture.server.app()
 })
 afterAll(async () => {
   await other?.stop()
   await fixture?.stop()
 })
 beforeEach(async () => {
-  mighty = await administrator(fixture.stage, 'Mighty')
+  mighty = await administrator(fixture.server, 'Mighty')
 })
 
 type Step = [method: string, path: string, body?: unknown]
@@ -52,14 +52,14 @@ describe.each(Object.keys(STEPS))('a token that can write users %s', (name) => {
     fixture.call(method, `/users/${mighty.id}${path}`, { token, body, origin: node })
 
   test('not while they administer, at whichever node', async () => {
-    for (const node of [fixture.stage.origin, origin]) {
+    for (const node of [fixture.server.origin, origin]) {
       expect(await step(lesser, node)).toMatchObject({ status: 403, body: { code: 'insufficient_scope' } })
     }
     expect(await standing()).toEqual({ role: 'admin', disabled: false, links: 0 })
   })
 
   test('nor on the day on which they ceased to, by somebody else', async () => {
-    await setRole(fixture.stage.db, mighty.id, 'user', SYSTEM)
+    await setRole(fixture.server.db, mighty.id, 'user', SYSTEM)
 
     expect((await step(lesser, origin)).status).toBe(403)
     expect(await standing()).toEqual({ role: 'user', disabled: false, links: 0 })
@@ -67,7 +67,7 @@ describe.each(Object.keys(STEPS))('a token that can write users %s', (name) => {
 
   test('nor at the moment at which they cease to', async () => {
     for (let round = 0; round < 5; round++) {
-      mighty = await administrator(fixture.stage, 'Mighty')
+      mighty = await administrator(fixture.server, 'Mighty')
 
       const [taken, tried] = await Promise.all([
         fixture.call('PUT', `/users/${mighty.id}/role`, { body: { role: 'user' } }),
@@ -88,9 +88,9 @@ describe('what was made while somebody was no administrator', () => {
   }
   /** As when the role was taken a while ago. */
   const demoted = async (days: number) => {
-    await setRole(fixture.stage.db, mighty.id, 'user', SYSTEM)
+    await setRole(fixture.server.db, mighty.id, 'user', SYSTEM)
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`update users set administered_until = now() - make_interval(days => ${days}) where id = ${mighty.id}`,
     )
   }
@@ -100,12 +100,12 @@ describe('what was made while somebody was no administrator', () => {
     await demoted(2)
     // Their own, from before.
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`update sessions set created_at = now() - interval '3 days' where user_id = ${mighty.id}`,
     )
     const first = await linkBy(lesser)
-    await redeemResetLink(fixture.stage.db, first.split('/').at(-1)!, NEXT, { type: 'user' })
-    const thief = new Person(fixture.stage.origin, mighty.id, mighty.email)
+    await redeemResetLink(fixture.server.db, first.split('/').at(-1)!, NEXT, { type: 'user' })
+    const thief = new Person(fixture.server.origin, mighty.id, mighty.email)
     await thief.signIn(await thief.open('/account'), NEXT)
     const { refresh_token } = await app.connect(thief, { scope: 'openid offline_access' })
     expect((await thief.open('/account')).text).toContain(mighty.email)
@@ -118,14 +118,14 @@ describe('what was made while somebody was no administrator', () => {
     expect((await app.refresh(refresh_token)).status).toBe(400)
     expect((await thief.signIn(await thief.open('/account'), NEXT)).text).toContain('do not fit')
     const own = await linkBy(fixture.token)
-    await redeemResetLink(fixture.stage.db, own.split('/').at(-1)!, PASSWORD, { type: 'user' })
+    await redeemResetLink(fixture.server.db, own.split('/').at(-1)!, PASSWORD, { type: 'user' })
     expect((await mighty.signIn(await mighty.open('/account'))).text).toContain(mighty.email)
   })
 
   test('a mail with a link that still waits ends, too', async () => {
     await demoted(2)
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`insert into mails (recipient, kind, params)
           values (${mighty.email}, 'password_reset', ${JSON.stringify({ name: 'Mighty', user_id: mighty.id })})`,
     )
@@ -133,7 +133,7 @@ describe('what was made while somebody was no administrator', () => {
     await fixture.call('PUT', `${path()}/role`, { body: { role: 'admin' } })
 
     const { waiting } = await one<{ waiting: number }>(
-      fixture.stage.db,
+      fixture.server.db,
       sql`select count(*)::int as waiting from mails
           where kind = 'password_reset' and state = 'waiting' and recipient = ${mighty.email}`,
     )
@@ -142,7 +142,7 @@ describe('what was made while somebody was no administrator', () => {
 
   test('a sign-in from before stays, and so does a password', async () => {
     await mighty.account()
-    await setRole(fixture.stage.db, mighty.id, 'user', SYSTEM)
+    await setRole(fixture.server.db, mighty.id, 'user', SYSTEM)
 
     await fixture.call('PUT', `${path()}/role`, { body: { role: 'admin' } })
 
@@ -151,12 +151,12 @@ describe('what was made while somebody was no administrator', () => {
   })
 
   test('signing somebody out everywhere ends the links of theirs', async () => {
-    const { id, email } = await fixture.stage.person('Plain')
+    const { id, email } = await fixture.server.person('Plain')
     const { body } = await fixture.call('POST', `/users/${id}/password-reset`, { token: lesser })
 
     expect((await fixture.call('DELETE', `/users/${id}/sessions`)).status).toBe(200)
 
-    const thief = new Person(fixture.stage.origin, id, email)
+    const thief = new Person(fixture.server.origin, id, email)
     expect((await thief.open(body.link)).status).toBe(404)
     expect((await thief.signIn(await thief.open('/account'), PASSWORD)).text).toContain(email)
   })
@@ -164,8 +164,8 @@ describe('what was made while somebody was no administrator', () => {
 
 describe('approving, and verifying', () => {
   test.each(['approval', 'verification'])('%s holds for what was seen alone', async (decision) => {
-    const { id } = await fixture.stage.app()
-    await run(fixture.stage.db, sql`update clients set state = 'pending' where id = ${id}`)
+    const { id } = await fixture.server.app()
+    await run(fixture.server.db, sql`update clients set state = 'pending' where id = ${id}`)
     const { headers } = await fixture.call('GET', `/clients/${id}`)
     const seen = headers.get('etag')!
     const decide = (etag?: string) =>
@@ -175,7 +175,7 @@ describe('approving, and verifying', () => {
       expect(await decide(missing)).toMatchObject({ status: 428, body: { code: 'precondition_required' } })
     }
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`update clients set redirect_uris = '{https://evil.example/cb}', version = version + 1 where id = ${id}`,
     )
     const stale = await decide(seen)
@@ -190,7 +190,7 @@ describe('approving, and verifying', () => {
 
 function standing() {
   return one(
-    fixture.stage.db,
+    fixture.server.db,
     sql`select role, disabled_at is not null as disabled,
                (select count(*)::int from user_links where user_id = u.id) as links
         from users u where id = ${mighty.id}`,

@@ -35,10 +35,10 @@ const places: Record<string, string> = {}
 
 beforeAll(async () => {
   fixture = await startBrowserFixture()
-  const { stage } = fixture
-  ada = await stage.person('Ada')
-  await setRole(stage.db, ada.id, 'admin', SYSTEM)
-  jamie = await stage.person('Jamie')
+  const { server } = fixture
+  ada = await server.person('Ada')
+  await setRole(server.db, ada.id, 'admin', SYSTEM)
+  jamie = await server.person('Jamie')
   app = await fixture.app()
   await app.connect(jamie)
   await app.connect(jamie.elsewhere())
@@ -47,52 +47,52 @@ beforeAll(async () => {
     redirect_uris: ['https://calendars-and-postcards.customers.photography.department.example.com/callback'],
   })
   await run(
-    stage.db,
+    server.db,
     sql`update clients set state = 'pending', registered_by = 'itself' where id = ${long.id}`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_owners (client_id, user_id) values (${long.id}, ${jamie.id}), (${app.id}, ${jamie.id})`,
   )
-  const { id: consent } = await one<{ id: string }>(stage.db, sql`select id from consents limit 1`)
+  const { id: consent } = await one<{ id: string }>(server.db, sql`select id from consents limit 1`)
   const { id: secret } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`select id from client_secrets where client_id = ${app.id}`,
   )
   const { id: job } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`insert into jobs (kind, params, actor, state, done, total)
         values ('somewhere_else', ${JSON.stringify({ client_id: app.id })}, '{}', 'running', 300, 1000) returning id`,
   )
   const document =
     'https://calendars-and-postcards.customers.photography.department.example.com/oauth/clients/the-calendar-of-postcards.json'
   await run(
-    stage.db,
+    server.db,
     sql`insert into clients (id, name, type, registered_by, redirect_uris)
         values (${document}, 'Calendar', 'spa', 'itself', array['https://calendar.example/callback'])`,
   )
   const away = 'https://printer.customers.photography.department.example.com/oauth/clients/photo-printer.json'
   await run(
-    stage.db,
+    server.db,
     sql`insert into clients (id, name, type, registered_by, deleted_at) values (${away}, 'Photo Printer', 'spa', 'itself', now())`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
         values (${away}, ${Buffer.alloc(32)}, now(), now())`,
   )
   await createRegistrationToken(
-    stage.db,
+    server.db,
     { name: LONG, scopes: ['openid', 'photos.read'], maxUses: 3, days: 7 },
     SYSTEM,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into clients (id, name, type, redirect_uris, registered_by, created_at)
         values ('c_old', ${LONG}, 'web', '{https://old.example/callback}', 'itself', now() - interval '90 days')`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_registrations (client_id, access_hash, grant_types, token_endpoint_auth_method)
         values ('c_old', ${Buffer.alloc(32)}, '{authorization_code}', 'none')`,
   )
@@ -113,7 +113,7 @@ beforeAll(async () => {
   plain = await visit(fixture, { javaScriptEnabled: false })
   scripted = await visit(fixture, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
-    await page.goto(`${stage.origin}/admin`)
+    await page.goto(`${server.origin}/admin`)
     await signIn(page, ada)
     expect(await heading(page)).toBe('Overview')
   }
@@ -169,7 +169,7 @@ describe('every page is fine', () => {
   ])(
     '%s',
     async (name, path, title) => {
-      await scripted.page.goto(`${fixture.stage.origin}/admin${filled(path)}`)
+      await scripted.page.goto(`${fixture.server.origin}/admin${filled(path)}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -179,7 +179,7 @@ describe('every page is fine', () => {
 
   test('and so is one whose form came back', async () => {
     const { page } = scripted
-    await page.goto(`${fixture.stage.origin}/admin/clients/new`)
+    await page.goto(`${fixture.server.origin}/admin/clients/new`)
     await page.getByLabel('Name', { exact: true }).fill('New one')
     await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
     await press(page, 'Register')
@@ -190,7 +190,7 @@ describe('every page is fine', () => {
 
   test('and the one that shows a secret', async () => {
     const { page } = scripted
-    await page.goto(`${fixture.stage.origin}/admin/clients/${app.id}/secrets/new`)
+    await page.goto(`${fixture.server.origin}/admin/clients/${app.id}/secrets/new`)
     await page.getByLabel('Name').fill('web 2')
     await press(page, 'Add the secret')
 
@@ -204,7 +204,7 @@ describe('a link for a new password', () => {
 
   test('is shown once, where mail is off', async () => {
     const { page } = scripted
-    await page.goto(`${fixture.stage.origin}/admin/users/${jamie.id}/send-reset`)
+    await page.goto(`${fixture.server.origin}/admin/users/${jamie.id}/send-reset`)
     await press(page, 'Make the link')
 
     expect(await heading(page)).toBe('A link for Jamie')
@@ -226,7 +226,7 @@ describe('a link for a new password', () => {
     await press(page, 'Set the password')
 
     expect(await heading(page)).toBe('You have a new password')
-    await scripted.page.goto(`${fixture.stage.origin}/reset/done`)
+    await scripted.page.goto(`${fixture.server.origin}/reset/done`)
     await expectFine(scripted.page, 'reset-done')
     await scripted.page.goto(link)
     await expectFine(scripted.page, 'reset-over')
@@ -235,7 +235,7 @@ describe('a link for a new password', () => {
 
 test('an administrator finds, approves and edits an app without a script', async () => {
   const { page } = plain
-  await page.goto(`${fixture.stage.origin}/admin`)
+  await page.goto(`${fixture.server.origin}/admin`)
   await page.getByRole('link', { name: /^Apps/ }).click()
   await page.getByLabel('Name, client ID, owner or redirect URI').fill('postcards')
   await press(page, 'Search')
@@ -257,7 +257,7 @@ test('an administrator finds, approves and edits an app without a script', async
 
 test('the keyboard reaches the content past the lists, and everything that can be pressed', async () => {
   const { page } = scripted
-  await page.goto(`${fixture.stage.origin}/admin/clients`)
+  await page.goto(`${fixture.server.origin}/admin/clients`)
   await page.keyboard.press('Tab')
   expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the content')
   await page.keyboard.press('Enter')

@@ -19,7 +19,7 @@ test.each(['light', 'dark'] as const)('it can be read and walked, in %s', async 
   const { page } = reader
   for (const [device, size] of Object.entries(SIZES)) {
     await page.setViewportSize(size)
-    await page.goto(`${fixture.stage.origin}/api/docs`)
+    await page.goto(`${fixture.server.origin}/api/docs`)
     expect([device, await contentWidth(page)]).toEqual([device, size.width])
     await keep(`api-docs-${colorScheme}-${device}`)
     // Opened, they must fit as well: one with a body and parameters, and the longest schema.
@@ -43,7 +43,7 @@ test.each(['light', 'dark'] as const)('it can be read and walked, in %s', async 
 test('without a script, an operation opens with the keyboard and leads to its schema', async () => {
   await using reader = await visit(fixture, { javaScriptEnabled: false })
   const { page } = reader
-  await page.goto(`${fixture.stage.origin}/api/docs#createClient`)
+  await page.goto(`${fixture.server.origin}/api/docs#createClient`)
   await page.locator('#createClient > summary').focus()
   await page.keyboard.press('Enter')
 

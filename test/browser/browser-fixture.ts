@@ -5,13 +5,13 @@ import { createServer } from 'node:http'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { ClientInput } from '../../src/core/clients/fields.ts'
 import { openBrowser } from '../support/browser.ts'
-import { type App, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type App, PASSWORD, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { freePort } from '../support/server.ts'
 
 /** The server, a browser, and a place where an app would be. */
 export interface BrowserFixture {
-  stage: Stage
+  server: ServerFixture
   browser: Browser
   /** `http://localhost:…`: the app's own pages. Every address answers with a page that says where one is. */
   site: string
@@ -25,13 +25,13 @@ export async function startBrowserFixture(
   page: (url: URL) => Answer | undefined = () => undefined,
   env?: Record<string, string>,
 ): Promise<BrowserFixture> {
-  const [stage, browser, site] = await Promise.all([startStage(env), openBrowser(), serveSite(page)])
+  const [server, browser, site] = await Promise.all([startServerFixture(env), openBrowser(), serveSite(page)])
   return {
-    stage,
+    server,
     browser,
     site: site.origin,
     app: (input) =>
-      stage.app({
+      server.app({
         redirect_uris: [`${site.origin}/callback`],
         post_logout_redirect_uris: [`${site.origin}/bye`],
         homepage_uri: site.origin,
@@ -40,7 +40,7 @@ export async function startBrowserFixture(
     async close() {
       await browser.close()
       await site.stop()
-      await stage.stop()
+      await server.stop()
     },
   }
 }
@@ -55,7 +55,7 @@ export interface Answer {
 export async function serveSite(page: (url: URL) => Answer | undefined) {
   const port = await freePort()
   const origin = `http://localhost:${port}`
-  const server = createServer((req, res) => {
+  const listener = createServer((req, res) => {
     const url = new URL(req.url!, `http://${req.headers.host}`)
     const { html, location } = page(url) ?? { html: `<h1>Photo Printer</h1><p>${url.pathname}</p>` }
     res.writeHead(location ? 303 : 200, {
@@ -64,13 +64,13 @@ export async function serveSite(page: (url: URL) => Answer | undefined) {
     })
     res.end(`<!doctype html><html lang="en"><title>App</title><link rel="icon" href="data:,">${html ?? ''}`)
   }).listen(port, '127.0.0.1')
-  await once(server, 'listening')
+  await once(listener, 'listening')
   return {
     origin,
     async stop() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
+      listener.closeAllConnections()
+      listener.close()
+      await once(listener, 'close')
     },
   }
 }

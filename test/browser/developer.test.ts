@@ -38,12 +38,12 @@ const places: Record<string, string> = {}
 
 beforeAll(async () => {
   fixture = await startBrowserFixture()
-  const { stage } = fixture
-  ;[dev, ada] = [await stage.person('Dev'), await stage.person('Ada')]
-  await setRole(stage.db, ada.id, 'admin', SYSTEM)
-  const sam = await stage.person('Sam')
+  const { server } = fixture
+  ;[dev, ada] = [await server.person('Dev'), await server.person('Ada')]
+  await setRole(server.db, ada.id, 'admin', SYSTEM)
+  const sam = await server.person('Sam')
   const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
-  const own = (name: string, approval = false): Promise<App> => ownApp({ stage }, dev, { name, approval })
+  const own = (name: string, approval = false): Promise<App> => ownApp({ server }, dev, { name, approval })
   const [active, pending, rejected] = [
     await own('Calendar'),
     await own(LONG, true),
@@ -51,21 +51,21 @@ beforeAll(async () => {
   ]
   const suspended = await own('Suspended one')
   await run(
-    stage.db,
+    server.db,
     sql`update clients set state = 'rejected', state_reason = 'Say who you are.' where id = ${rejected.id}`,
   )
-  await run(stage.db, sql`update clients set suspended_at = now() where id = ${suspended.id}`)
+  await run(server.db, sql`update clients set suspended_at = now() where id = ${suspended.id}`)
   const change = {
     name: 'Almanac',
     redirect_uris: ['https://calendar.example/callback', `https://${'long.'.repeat(12)}example.com/callback`],
   }
-  await changeOwnApp(stage.db, active.id, change, 1, { approval: true }, by)
-  await addTestUser(stage.db, pending.id, 'a.person.with.a.rather.long.name@department.example.com', by)
-  await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${active.id}, ${sam.id})`)
-  await createInvitation(stage.db, active.id, 'invited@example.org', { mailed: false }, by)
-  const samsApp = await ownApp({ stage }, sam, { name: LONG })
+  await changeOwnApp(server.db, active.id, change, 1, { approval: true }, by)
+  await addTestUser(server.db, pending.id, 'a.person.with.a.rather.long.name@department.example.com', by)
+  await run(server.db, sql`insert into client_owners (client_id, user_id) values (${active.id}, ${sam.id})`)
+  await createInvitation(server.db, active.id, 'invited@example.org', { mailed: false }, by)
+  const samsApp = await ownApp({ server }, sam, { name: LONG })
   const invited = await createInvitation(
-    stage.db,
+    server.db,
     samsApp.id,
     dev.email,
     { mailed: false },
@@ -73,7 +73,7 @@ beforeAll(async () => {
   )
   invitation = invited!.secret!
   const { id: secret } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`select id from client_secrets where client_id = ${active.id}`,
   )
   Object.assign(places, {
@@ -88,7 +88,7 @@ beforeAll(async () => {
   plain = await visit(fixture, { javaScriptEnabled: false })
   scripted = await visit(fixture, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
-    await page.goto(`${stage.origin}/developer`)
+    await page.goto(`${server.origin}/developer`)
     await signIn(page, dev)
     expect(await heading(page)).toBe('Your apps')
   }
@@ -122,7 +122,7 @@ describe('every page is fine', () => {
     '%s',
     async (name, path, title) => {
       places.invitation = invitation
-      await scripted.page.goto(`${fixture.stage.origin}/developer${filled(path)}`)
+      await scripted.page.goto(`${fixture.server.origin}/developer${filled(path)}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -132,7 +132,7 @@ describe('every page is fine', () => {
 
   test('and so is one whose form came back', async () => {
     const { page } = scripted
-    await page.goto(`${fixture.stage.origin}/developer/apps/new`)
+    await page.goto(`${fixture.server.origin}/developer/apps/new`)
     await page.getByLabel('Name', { exact: true }).fill('New one')
     await page.getByLabel('Redirect URIs').fill('http://not-secure.example/')
     await press(page, 'Register')
@@ -144,7 +144,7 @@ describe('every page is fine', () => {
 
   test('and the ones that show something once', async () => {
     const { page } = scripted
-    const at = `${fixture.stage.origin}/developer/apps/${places.active}`
+    const at = `${fixture.server.origin}/developer/apps/${places.active}`
     await page.goto(`${at}/secrets/new`)
     await page.getByLabel('Name').fill('web 2')
     await press(page, 'Add the secret')
@@ -161,13 +161,13 @@ describe('every page is fine', () => {
   test('and the administrators’ page of a change', async () => {
     await using visited = await visit(fixture, { deviceScaleFactor: 1 })
     const { page } = visited
-    await page.goto(`${fixture.stage.origin}/admin/clients/${places.active}/change/approve`)
+    await page.goto(`${fixture.server.origin}/admin/clients/${places.active}/change/approve`)
     await signIn(page, ada)
     expect(await heading(page)).toBe('Approve this change?')
     await expectFine(page, 'admin-change')
-    await page.goto(`${fixture.stage.origin}/admin/clients/${places.active}`)
+    await page.goto(`${fixture.server.origin}/admin/clients/${places.active}`)
     await expectFine(page, 'admin-app-changed')
-    await page.goto(`${fixture.stage.origin}/admin`)
+    await page.goto(`${fixture.server.origin}/admin`)
     await expectFine(page, 'admin-overview')
     expect(visited.complaints).toEqual([])
   })
@@ -175,7 +175,7 @@ describe('every page is fine', () => {
 
 test('a developer registers an app, names a test user and invites an owner without a script', async () => {
   const { page } = plain
-  await page.goto(`${fixture.stage.origin}/account`)
+  await page.goto(`${fixture.server.origin}/account`)
   await page.getByRole('link', { name: 'Developer' }).click()
   await page.getByRole('link', { name: 'Register an app' }).click()
   await page.getByLabel('Name', { exact: true }).fill('Handmade')
@@ -195,7 +195,7 @@ test('a developer registers an app, names a test user and invites an owner witho
   await press(page, 'Make the link')
   expect(await read(page)).toContain('Copy the link now')
 
-  await page.goto(`${fixture.stage.origin}/developer/invitations/${invitation}`)
+  await page.goto(`${fixture.server.origin}/developer/invitations/${invitation}`)
   await press(page, 'Accept')
   expect(await read(page)).toContain(`You look after ${LONG} now.`)
   expect(plain.complaints).toEqual([])

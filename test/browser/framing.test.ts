@@ -39,7 +39,7 @@ beforeAll(async () => {
   })
   fixture = await startBrowserFixture()
   app = await fixture.app()
-  jamie = await fixture.stage.person('Jamie')
+  jamie = await fixture.server.person('Jamie')
   here = await visit(fixture)
   await here.page.goto((await app.begin()).url.href)
   await signIn(here.page, jamie)
@@ -54,7 +54,7 @@ afterAll(async () => {
 test.each(ATTACKERS)('a page of %s cannot show one of ours in a frame', async (_, from) => {
   const attacker = from(evil.origin)
   const page = await here.context.newPage()
-  const { origin } = fixture.stage
+  const { origin } = fixture.server
   const ours = {
     consent: (await app.begin({ prompt: 'consent' })).url.href,
     login: (await app.begin({ prompt: 'login' })).url.href,
@@ -103,7 +103,7 @@ test('the session is out of reach of scripts', async () => {
 
   expect(cookies.map(({ name }) => name)).toContain('_session')
   for (const cookie of cookies) expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax' })
-  await here.page.goto(`${fixture.stage.origin}/account`)
+  await here.page.goto(`${fixture.server.origin}/account`)
   expect(await here.page.evaluate('document.cookie')).toBe('')
 })
 
@@ -121,7 +121,7 @@ async function framed(page: Page, attacker: string, url: string): Promise<{ url:
 /** Sends the removal of the app from a page of the attacker. */
 async function sendForm(host: string) {
   const page = await here.context.newPage()
-  const target = `${fixture.stage.origin}/account/apps/${app.id}/remove`
+  const target = `${fixture.server.origin}/account/apps/${app.id}/remove`
   await page.goto(`${host}:${new URL(evil.origin).port}/form?target=${encodeURIComponent(target)}`)
   const [answer] = await Promise.all([
     page.waitForResponse((response) => response.request().method() === 'POST'),
@@ -132,5 +132,5 @@ async function sendForm(host: string) {
 }
 
 async function appsOf(person: Person): Promise<string[]> {
-  return (await listApps(fixture.stage.db, person.id)).map(({ client_name }) => client_name)
+  return (await listApps(fixture.server.db, person.id)).map(({ client_name }) => client_name)
 }

@@ -30,17 +30,17 @@ let scripted: Visit
 
 beforeAll(async () => {
   fixture = await startBrowserFixture()
-  const { stage } = fixture
-  jamie = await stage.person('Jamie')
-  await setRole(stage.db, jamie.id, 'admin', SYSTEM)
+  const { server } = fixture
+  jamie = await server.person('Jamie')
+  await setRole(server.db, jamie.id, 'admin', SYSTEM)
   app = await fixture.app({ redirect_uris: ['https://printer.example/oauth/callback'] })
   quiet = await fixture.app({ name: 'Quiet' })
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id}), (${quiet.id}, ${jamie.id})`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_usage_days (client_id, day, tokens, refused)
         select ${app.id}, (now() at time zone 'utc')::date - n, 40 + (n * 37) % 60, case when n % 4 = 0 then n else 0 end
         from generate_series(0, 29) as n`,
@@ -56,12 +56,12 @@ beforeAll(async () => {
   await app.post('/token', { grant_type: 'authorization_code', code: 'x', redirect_uri: app.redirectUri })
   const noted = () =>
     one<{ n: number }>(
-      stage.db,
+      server.db,
       sql`select count(*)::int as n from client_refusals where client_id = ${app.id}`,
     )
   await until(async () => (await noted()).n >= 5)
   scripted = await visit(fixture, { deviceScaleFactor: 1 })
-  await scripted.page.goto(`${stage.origin}/account`)
+  await scripted.page.goto(`${server.origin}/account`)
   await signIn(scripted.page, jamie)
 })
 afterAll(async () => {
@@ -79,7 +79,7 @@ test.each([
 ])(
   '%s is fine',
   async (name, path, title) => {
-    await scripted.page.goto(`${fixture.stage.origin}${path()}`)
+    await scripted.page.goto(`${fixture.server.origin}${path()}`)
 
     expect(await heading(scripted.page)).toBe(title)
     await expectFine(scripted.page, name)
@@ -90,7 +90,7 @@ test.each([
 test('without a script: from the list of errors to usage, and its numbers opened by keyboard', async () => {
   await using plain = await visit(fixture, { javaScriptEnabled: false })
   const { page } = plain
-  await page.goto(`${fixture.stage.origin}/developer/apps/${app.id}/errors`)
+  await page.goto(`${fixture.server.origin}/developer/apps/${app.id}/errors`)
   await signIn(page, jamie)
   expect(await heading(page)).toBe('Errors: Photo Printer')
   const text = await read(page)

@@ -39,7 +39,7 @@ let here: Visit
 beforeAll(async () => {
   fixture = await startBrowserFixture()
   app = await fixture.app({ scopes: ALL.split(' ') })
-  jamie = await fixture.stage.person('Jamie')
+  jamie = await fixture.server.person('Jamie')
   here = await visit(fixture, { deviceScaleFactor: 1 })
 })
 afterAll(async () => {
@@ -56,7 +56,7 @@ describe('signing in', () => {
 
   test('to the account', async () => {
     const page = await freshPage()
-    await page.goto(`${fixture.stage.origin}/account/apps`)
+    await page.goto(`${fixture.server.origin}/account/apps`)
     await expectFine(page, 'sign-in-account', 'Sign in')
   })
 
@@ -69,7 +69,7 @@ describe('signing in', () => {
   })
 
   test('with a wrong password, and then too often', async () => {
-    const stranger = await fixture.stage.person('Stranger')
+    const stranger = await fixture.server.person('Stranger')
     const page = await freshPage()
     await page.goto((await app.begin()).url.href)
     await signIn(page, stranger, 'wrong password')
@@ -94,7 +94,7 @@ describe('deciding about an app', () => {
 
   test('that asks for more than before', async () => {
     const page = await freshPage()
-    const robin = await fixture.stage.person('Robin')
+    const robin = await fixture.server.person('Robin')
     await page.goto((await app.begin({ scope: 'openid photos.read' })).url.href)
     await signIn(page, robin)
     await press(page, 'Allow')
@@ -104,7 +104,7 @@ describe('deciding about an app', () => {
 
   test('with nothing ticked', async () => {
     const page = await freshPage()
-    const sam = await fixture.stage.person('Sam')
+    const sam = await fixture.server.person('Sam')
     await page.goto((await app.begin({ scope: 'photos.read', nonce: undefined })).url.href)
     await signIn(page, sam)
     await page.uncheck('input[value="photos.read"]')
@@ -124,8 +124,8 @@ describe('deciding about an app', () => {
         'https://calendars-and-postcards.customers.photography.department.example.com/callback',
       ],
     })
-    const max = await fixture.stage.person('Maximiliane')
-    await run(fixture.stage.db, sql`update users set email = ${LONG_EMAIL} where id = ${max.id}`)
+    const max = await fixture.server.person('Maximiliane')
+    await run(fixture.server.db, sql`update users set email = ${LONG_EMAIL} where id = ${max.id}`)
     const page = await freshPage()
     await page.goto((await long.begin({ login_hint: LONG_EMAIL })).url.href)
     await expectFine(page, 'sign-in-long', LONG_NAME)
@@ -154,7 +154,7 @@ describe('deciding about an app', () => {
 describe('what is over', () => {
   test('a decision that was taken', async () => {
     const page = await freshPage()
-    const kim = await fixture.stage.person('Kim')
+    const kim = await fixture.server.person('Kim')
     await page.goto((await app.begin()).url.href)
     await signIn(page, kim)
     const consent = page.url()
@@ -165,13 +165,13 @@ describe('what is over', () => {
 
   test('an address nobody knows', async () => {
     const page = await freshPage()
-    await page.goto(`${fixture.stage.origin}/interaction/nothing-known-here`)
+    await page.goto(`${fixture.server.origin}/interaction/nothing-known-here`)
     await expectFine(page, 'expired', 'This page has expired')
   })
 
   test('an address where nothing is', async () => {
     const page = await freshPage()
-    await page.goto(`${fixture.stage.origin}/nothing/here`)
+    await page.goto(`${fixture.server.origin}/nothing/here`)
     await expectFine(page, 'not-found', 'There is nothing here')
   })
 
@@ -185,11 +185,11 @@ describe('what is over', () => {
 describe('signing out', () => {
   test('asks, and says that it was done', async () => {
     const page = await signedIn(jamie)
-    await page.goto(`${fixture.stage.origin}/session/end`)
+    await page.goto(`${fixture.server.origin}/session/end`)
     await expectFine(page, 'sign-out', 'Apps keep the access you gave them')
     await press(page, 'Stay signed in')
     await expectFine(page, 'sign-out-stay', 'You are still signed in')
-    await page.goto(`${fixture.stage.origin}/session/end`)
+    await page.goto(`${fixture.server.origin}/session/end`)
     await press(page, 'Sign out')
     await expectFine(page, 'signed-out', 'You are signed out')
   })
@@ -197,7 +197,7 @@ describe('signing out', () => {
 
 describe('the account', () => {
   test('the profile, with errors and with what was done', async () => {
-    const alex = await fixture.stage.person('Alex')
+    const alex = await fixture.server.person('Alex')
     const page = await signedIn(alex, '/account')
     await expectFine(page, 'profile', 'Your name and email address')
 
@@ -219,17 +219,17 @@ describe('the account', () => {
   })
 
   test('without any app', async () => {
-    const page = await signedIn(await fixture.stage.person('Toni'))
+    const page = await signedIn(await fixture.server.person('Toni'))
     await expectFine(page, 'apps-empty', 'No app has access to your account')
   })
 
   test('with many apps: looking at them, and removing a device, an app and all', async () => {
-    const robin = await fixture.stage.person('Robin')
+    const robin = await fixture.server.person('Robin')
     await allowApps(robin)
     const page = await signedIn(robin)
     await page.goto((await app.begin()).url.href)
     await press(page, 'Allow')
-    await page.goto(`${fixture.stage.origin}/account/apps`)
+    await page.goto(`${fixture.server.origin}/account/apps`)
     await expectFine(page, 'apps', 'Unused for')
     for (const details of await page.locator('details > summary').all()) await details.click()
     await expectFine(page, 'apps-open', 'This device')
@@ -251,13 +251,13 @@ describe('the account', () => {
     await expectFine(page, 'remove-all', 'Remove access for all')
     await press(page, 'Remove all')
     await expectFine(page, 'removed-all', 'No app has access to your account any more')
-    await page.goto(`${fixture.stage.origin}/account/apps/${app.id}/remove`)
+    await page.goto(`${fixture.server.origin}/account/apps/${app.id}/remove`)
     await expectFine(page, 'remove-gone', 'That app has no access to your account')
     expect(await heading(page)).toBe('Apps with access')
   })
 
   test('what happened to it', async () => {
-    const robin = await fixture.stage.person('Chris')
+    const robin = await fixture.server.person('Chris')
     await live(robin)
     const page = await signedIn(robin, '/account/activity')
     await expectFine(page, 'activity', 'We ended a connection of Photo Printer to protect you')
@@ -267,13 +267,13 @@ describe('the account', () => {
 describe('setting up', () => {
   test('the page, and what may be wrong with it', async () => {
     const page = await freshPage()
-    await page.goto(`${fixture.stage.origin}/setup/${await createSetupLink(fixture.stage.db)}`)
+    await page.goto(`${fixture.server.origin}/setup/${await createSetupLink(fixture.server.db)}`)
     await expectFine(page, 'setup', 'Create the first administrator')
     await page.getByLabel('Email').fill('not an address')
     await page.getByLabel('Password').fill('password')
     await press(page, 'Create the administrator')
     await expectFine(page, 'setup-error', 'Too many people use this password')
-    await page.goto(`${fixture.stage.origin}/setup/used-already`)
+    await page.goto(`${fixture.server.origin}/setup/used-already`)
     await expectFine(page, 'setup-over', 'This link was used already')
   })
 })
@@ -290,7 +290,7 @@ async function freshPage(): Promise<Page> {
 
 async function signedIn(person: Person, path = '/account/apps'): Promise<Page> {
   const page = await freshPage()
-  await page.goto(fixture.stage.origin + path)
+  await page.goto(fixture.server.origin + path)
   await signIn(page, person)
   return page
 }
@@ -324,7 +324,7 @@ async function expectFine(page: Page, name: string, words: string | RegExp): Pro
 
 /** Apps as a person collects them in a few years. */
 async function allowApps(person: Person): Promise<void> {
-  const { db } = fixture.stage
+  const { db } = fixture.server
   const collected = [
     {
       name: 'Photo Printer',
@@ -384,7 +384,7 @@ async function allowApps(person: Person): Promise<void> {
 
 /** Everything that may happen to an account. */
 async function live(person: Person): Promise<void> {
-  const { db } = fixture.stage
+  const { db } = fixture.server
   const of = { user_id: person.id, client_id: app.id }
   await setPassword(db, person.id, 'five wet umbrellas', SYSTEM)
   await recordAll(

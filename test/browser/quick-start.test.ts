@@ -40,8 +40,8 @@ let spaOrigin: string
 beforeAll(async () => {
   // Open: a new logo holds at once.
   fixture = await startBrowserFixture(undefined, { DEVELOPER_REGISTRATION: 'open' })
-  jamie = await fixture.stage.person('Jamie')
-  await setRole(fixture.stage.db, jamie.id, 'admin', SYSTEM)
+  jamie = await fixture.server.person('Jamie')
+  await setRole(fixture.server.db, jamie.id, 'admin', SYSTEM)
   spaOrigin = `http://localhost:${await freePort()}`
   web = await ours({
     redirect_uris: ['https://calendars-and-postcards.photography.department.example.com/callback'],
@@ -62,7 +62,7 @@ beforeAll(async () => {
   plain = await visit(fixture, { javaScriptEnabled: false })
   scripted = await visit(fixture, { deviceScaleFactor: 1 })
   for (const { page } of [plain, scripted]) {
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await signIn(page, jamie)
   }
 })
@@ -82,7 +82,7 @@ describe('every page is fine', () => {
   ])(
     '%s',
     async (name, path, title) => {
-      await scripted.page.goto(`${fixture.stage.origin}${path()}`)
+      await scripted.page.goto(`${fixture.server.origin}${path()}`)
 
       expect(await heading(scripted.page)).toContain(title)
       await expectFine(scripted.page, name)
@@ -92,7 +92,7 @@ describe('every page is fine', () => {
 
   test('and so are the form that came back, and the one with a logo', async () => {
     const { page } = scripted
-    await page.goto(`${fixture.stage.origin}/developer/apps/${web.id}/logo`)
+    await page.goto(`${fixture.server.origin}/developer/apps/${web.id}/logo`)
     await choose(page, Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'))
     expect(await page.title()).toMatch(/^Error: /)
     await expectFine(page, 'logo-wrong')
@@ -105,7 +105,7 @@ describe('every page is fine', () => {
 
 test('a logo is sent, shown and removed without a script', async () => {
   const { page } = plain
-  await page.goto(`${fixture.stage.origin}/developer/apps/${spa.id}/logo`)
+  await page.goto(`${fixture.server.origin}/developer/apps/${spa.id}/logo`)
   await choose(page, await picture('tomato'))
 
   expect(await read(page)).toContain('Album has a new logo.')
@@ -121,7 +121,7 @@ test('a logo is sent, shown and removed without a script', async () => {
 
 test('one click selects a whole program, without a script of ours', async () => {
   const { page } = scripted
-  await page.goto(`${fixture.stage.origin}/developer/apps/${web.id}/quick-start`)
+  await page.goto(`${fixture.server.origin}/developer/apps/${web.id}/quick-start`)
   expect(await page.locator('script').count()).toBe(0)
   await page.locator('#node pre').click()
 
@@ -133,13 +133,13 @@ test('one click selects a whole program, without a script of ours', async () => 
 test('the single-page program signs in as it is shown, from an origin of its own', async () => {
   await using developer = await visit(fixture)
   const { page } = developer
-  await page.goto(`${fixture.stage.origin}/developer/apps/${spa.id}/quick-start`)
+  await page.goto(`${fixture.server.origin}/developer/apps/${spa.id}/quick-start`)
   await signIn(page, jamie)
   const program = await programOf(page, 'spa')
-  const server = createServer((_, res) => {
+  const listener = createServer((_, res) => {
     res.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(program)
   }).listen(Number(new URL(spaOrigin).port), '127.0.0.1')
-  await once(server, 'listening')
+  await once(listener, 'listening')
   try {
     await page.goto(`${spaOrigin}/`)
     await press(page, 'Sign in')
@@ -160,18 +160,18 @@ test('the single-page program signs in as it is shown, from an origin of its own
     expect(page.url()).toBe(`${spaOrigin}/`)
 
     // An answer that nobody asked for is not looked at any further.
-    await page.goto(`${spaOrigin}/?code=x&state=y&iss=${encodeURIComponent(fixture.stage.origin)}`)
+    await page.goto(`${spaOrigin}/?code=x&state=y&iss=${encodeURIComponent(fixture.server.origin)}`)
     await page.getByText('Failed: The state is not the one that was sent.').waitFor()
   } finally {
-    server.closeAllConnections()
-    server.close()
+    listener.closeAllConnections()
+    listener.close()
   }
 })
 
 async function ours(input: Partial<ClientInput>): Promise<App> {
   const app = await fixture.app(input)
   await run(
-    fixture.stage.db,
+    fixture.server.db,
     sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`,
   )
   return app

@@ -29,7 +29,7 @@ beforeAll(async () => {
 })
 afterAll(() => fixture?.close())
 beforeEach(async () => {
-  jamie = await fixture.stage.person('Jamie')
+  jamie = await fixture.server.person('Jamie')
   await here?.[Symbol.asyncDispose]()
   here = await visit(fixture)
 })
@@ -57,7 +57,7 @@ describe('in two tabs', () => {
 
     expect(first.url()).toContain(`${fixture.site}/callback?code=`)
     expect(second.url()).toContain(`${fixture.site}/callback?code=`)
-    expect(await listApps(fixture.stage.db, jamie.id)).toHaveLength(1)
+    expect(await listApps(fixture.server.db, jamie.id)).toHaveLength(1)
   })
 
   test('the same page is answered once, and then says what to do', async () => {
@@ -69,14 +69,14 @@ describe('in two tabs', () => {
 
     expect(first.url()).toContain(`${fixture.site}/callback?code=`)
     await expectAdvice(second)
-    expect(await listApps(fixture.stage.db, jamie.id)).toHaveLength(1)
+    expect(await listApps(fixture.server.db, jamie.id)).toHaveLength(1)
   })
 
   test('one signs out in the second, and is asked to sign in again in the first', async () => {
     await here.page.goto((await app.begin()).url.href)
     await signIn(here.page, jamie)
     const other = await here.context.newPage()
-    await other.goto(`${fixture.stage.origin}/session/end`)
+    await other.goto(`${fixture.server.origin}/session/end`)
     await press(other, 'Sign out')
 
     await press(here.page, 'Allow')
@@ -91,11 +91,11 @@ describe('in two tabs', () => {
   })
 
   test('one signs out in both', async () => {
-    await here.page.goto(`${fixture.stage.origin}/account`)
+    await here.page.goto(`${fixture.server.origin}/account`)
     await signIn(here.page, jamie)
     const [first, second] = await bothAt(
-      `${fixture.stage.origin}/session/end`,
-      `${fixture.stage.origin}/session/end`,
+      `${fixture.server.origin}/session/end`,
+      `${fixture.server.origin}/session/end`,
     )
     await press(first, 'Sign out')
     expect(await read(first)).toContain('You are still signed in.')
@@ -113,7 +113,7 @@ describe('in two tabs', () => {
     await here.page.goto((await app.begin()).url.href)
     await signIn(here.page, jamie)
     await press(here.page, 'Allow')
-    const address = `${fixture.stage.origin}/account/apps/${app.id}/remove`
+    const address = `${fixture.server.origin}/account/apps/${app.id}/remove`
     const [first, second] = await bothAt(address, address)
     await press(first, 'Remove access')
     await press(second, 'Remove access')
@@ -167,7 +167,7 @@ describe('with the Back button', () => {
     await page.goto((await app.begin()).url.href)
     await signIn(page, jamie)
     await press(page, 'Allow')
-    await page.goto(`${fixture.stage.origin}/account/apps/${app.id}/remove`)
+    await page.goto(`${fixture.server.origin}/account/apps/${app.id}/remove`)
     await press(page, 'Remove access')
 
     await page.goBack()
@@ -178,9 +178,9 @@ describe('with the Back button', () => {
 
   test('after signing out, the account is not shown again', async () => {
     const { page } = here
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await signIn(page, jamie)
-    await page.goto(`${fixture.stage.origin}/session/end`)
+    await page.goto(`${fixture.server.origin}/session/end`)
     await press(page, 'Sign out')
 
     await page.goBack()
@@ -205,7 +205,7 @@ describe('reloading', () => {
 
   test('a receipt says it no more, and does nothing again', async () => {
     const { page } = here
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await signIn(page, jamie)
     await page.getByLabel('Name').fill('Jamie Doe')
     await press(page, 'Save name')
@@ -214,7 +214,7 @@ describe('reloading', () => {
     await page.reload()
 
     expect(await read(page)).not.toContain('Your name was changed.')
-    expect(await fixture.stage.events({ user_id: jamie.id, type: 'user.renamed' })).toHaveLength(1)
+    expect(await fixture.server.events({ user_id: jamie.id, type: 'user.renamed' })).toHaveLength(1)
   })
 
   test('the address of a form shows the page it was on', async () => {
@@ -230,7 +230,7 @@ describe('reloading', () => {
 
   test('the address of a form of the account leads back to the account', async () => {
     const { page } = here
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await signIn(page, jamie)
     await page.getByLabel('Name').fill('')
     await press(page, 'Save name')
@@ -266,8 +266,8 @@ describe('clicking twice', () => {
     await settle(page)
 
     if (!page.url().startsWith(`${fixture.site}/callback?code=`)) await expectAdvice(page)
-    expect(await listApps(fixture.stage.db, jamie.id)).toHaveLength(1)
-    expect((await listGrants(fixture.stage.db, { user_id: jamie.id })).length).toBeLessThanOrEqual(2)
+    expect(await listApps(fixture.server.db, jamie.id)).toHaveLength(1)
+    expect((await listGrants(fixture.server.db, { user_id: jamie.id })).length).toBeLessThanOrEqual(2)
     expect(here.complaints).toEqual([])
   })
 
@@ -276,20 +276,20 @@ describe('clicking twice', () => {
     await page.goto((await app.begin()).url.href)
     await signIn(page, jamie)
     await press(page, 'Allow')
-    await page.goto(`${fixture.stage.origin}/account/apps/${app.id}/remove`)
+    await page.goto(`${fixture.server.origin}/account/apps/${app.id}/remove`)
 
     await page.getByRole('button', { name: 'Remove access' }).dblclick()
     await settle(page)
 
     expect(await heading(page)).toBe('Apps with access')
     expect(await read(page)).toContain('has no access')
-    expect(await listApps(fixture.stage.db, jamie.id)).toEqual([])
+    expect(await listApps(fixture.server.db, jamie.id)).toEqual([])
   })
 })
 
 test('another account can be used instead, for the same app', async () => {
   const { page } = here
-  const alex = await fixture.stage.person('Alex')
+  const alex = await fixture.server.person('Alex')
   await page.goto((await app.begin()).url.href)
   await signIn(page, jamie)
 
@@ -299,8 +299,8 @@ test('another account can be used instead, for the same app', async () => {
   await press(page, 'Allow')
 
   expect(page.url()).toContain(`${fixture.site}/callback?code=`)
-  expect(await listApps(fixture.stage.db, jamie.id)).toEqual([])
-  expect(await listApps(fixture.stage.db, alex.id)).toHaveLength(1)
+  expect(await listApps(fixture.server.db, jamie.id)).toEqual([])
+  expect(await listApps(fixture.server.db, alex.id)).toHaveLength(1)
 })
 
 test('an app that hands its callback on to another of its origins is reached', async () => {

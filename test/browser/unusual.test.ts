@@ -51,17 +51,17 @@ const jobs: Record<string, string> = {}
 
 beforeAll(async () => {
   fixture = await startBrowserFixture()
-  const { stage } = fixture
-  const { db } = stage
-  ada = await stage.person('Ada')
-  jamie = await stage.person('Jamie')
-  max = await stage.person('Max')
+  const { server } = fixture
+  const { db } = server
+  ada = await server.person('Ada')
+  jamie = await server.person('Jamie')
+  max = await server.person('Max')
   await setRole(db, ada.id, 'admin', SYSTEM)
   await run(
     db,
     sql`update users set name = ${LONG}, email = ${`${LONG.slice(0, 60).toLowerCase()}@${'photography.'.repeat(8)}example`} where id = ${max.id}`,
   )
-  await stage.api({
+  await server.api({
     identifier: LONG_API,
     name: LONG,
     scopes: [
@@ -70,7 +70,7 @@ beforeAll(async () => {
       { name: STOPPED, sentence: LONG },
     ],
   })
-  await stage.api({
+  await server.api({
     identifier: MANY_API,
     name: 'Many',
     scopes: Array.from({ length: 60 }, (_, i) => ({ name: `many.${i}`, sentence: `Do the thing ${i}` })),
@@ -143,7 +143,7 @@ describe('the console, where a removal has failed', () => {
   ])(
     '%s',
     async (name, path, words) => {
-      await desk.page.goto(fixture.stage.origin + path())
+      await desk.page.goto(fixture.server.origin + path())
       await expectFine(desk.page, name, words)
     },
     120_000,
@@ -151,7 +151,7 @@ describe('the console, where a removal has failed', () => {
 
   test('shows in forced colours how far a removal has come', async () => {
     const { page } = desk
-    await page.goto(`${fixture.stage.origin}/admin/jobs/${jobs['prints.order']}`)
+    await page.goto(`${fixture.server.origin}/admin/jobs/${jobs['prints.order']}`)
     await page.emulateMedia(LIGHTS.forced)
     const border = 'getComputedStyle(document.querySelector("progress")).borderTopWidth'
     expect(await page.evaluate(border)).toBe('1px')
@@ -160,7 +160,7 @@ describe('the console, where a removal has failed', () => {
   test('breaks no number in two', async () => {
     const { page } = desk
     await page.setViewportSize({ width: 768, height: 800 })
-    await page.goto(`${fixture.stage.origin}/admin/jobs`)
+    await page.goto(`${fixture.server.origin}/admin/jobs`)
     // “120,500 of” and “1,000,000”.
     const tall = `[...document.querySelectorAll('td[data-label=Done]')].filter((cell) => {
       const range = document.createRange()
@@ -172,9 +172,9 @@ describe('the console, where a removal has failed', () => {
 
   test('a link for a new password that waits, and its withdrawal', async () => {
     const { page } = desk
-    await page.goto(`${fixture.stage.origin}/admin/users/${max.id}/send-reset`)
+    await page.goto(`${fixture.server.origin}/admin/users/${max.id}/send-reset`)
     await press(page, 'Make the link')
-    await page.goto(`${fixture.stage.origin}/admin/users/${max.id}`)
+    await page.goto(`${fixture.server.origin}/admin/users/${max.id}`)
     await expectFine(page, 'user-with-link', 'Withdraw the link')
     await page.getByRole('link', { name: 'Withdraw the link' }).click()
     await expectFine(page, 'user-withdraw', 'Withdraw')
@@ -185,7 +185,7 @@ describe('the console, where a removal has failed', () => {
 
 test('a set-up link that was used: the page, and another form', async () => {
   await desk.context.clearCookies()
-  const { db, origin } = fixture.stage
+  const { db, origin } = fixture.server
   await run(db, sql`update users set role = 'user' where id = ${ada.id}`)
   const link = `${origin}/setup/${await createSetupLink(db)}`
   const tabs = [desk.page, await desk.context.newPage()] as const
@@ -204,21 +204,21 @@ test('a set-up link that was used: the page, and another form', async () => {
 
 describe('too much at once', () => {
   test('of attempts to sign in', async () => {
-    const stranger = await fixture.stage.person('Stranger')
+    const stranger = await fixture.server.person('Stranger')
     const { page } = desk
     await desk.context.clearCookies()
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     for (let i = 0; i < 6; i++) await signIn(page, stranger, 'wrong password')
     await expectFine(page, 'sign-in-limited', 'Too many attempts to sign in')
   })
 
   test('of changes: on a form, and on the consent page', async () => {
-    const kim = await fixture.stage.person('Kim')
+    const kim = await fixture.server.person('Kim')
     const app = await fixture.app({ scopes: ['openid', 'profile', 'email', 'photos.read'] })
     await signedIn(kim, '/account')
     const { page } = desk
     await page.goto((await app.begin()).url.href)
-    const changes = changesOfPerson(fixture.stage.db)
+    const changes = changesOfPerson(fixture.server.db)
     await expect(
       (async () => {
         for (let i = 0; i < 100; i++) await changes.count(kim.id)
@@ -230,7 +230,7 @@ describe('too much at once', () => {
     await page.emulateMedia(LIGHTS.forced)
     const box = 'getComputedStyle(document.querySelector("[type=checkbox]")).appearance'
     expect(await page.evaluate(box)).toBe('auto')
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await page.getByLabel('Name').fill('Somebody else')
     await press(page, 'Save name')
     await expectFine(page, 'changes-limited', 'Please wait a little')
@@ -241,7 +241,7 @@ test('a device, whose page asks to sign in again', async () => {
   await signedIn(jamie, '/account')
   const { page } = desk
   const { body } = await device.post('/device_authorization', { scope: 'openid', prompt: 'login' })
-  await page.goto(`${fixture.stage.origin}/device?user_code=${body.user_code}`)
+  await page.goto(`${fixture.server.origin}/device?user_code=${body.user_code}`)
   await press(page, 'Continue')
   await expectFine(page, 'device-confirm', 'Connect Picture Frame?')
   await press(page, 'Continue')
@@ -319,7 +319,7 @@ function api(identifier: string): string {
 
 async function signedIn(person: Person, path: string, password?: string): Promise<void> {
   await desk.context.clearCookies()
-  await desk.page.goto(fixture.stage.origin + path)
+  await desk.page.goto(fixture.server.origin + path)
   await signIn(desk.page, person, password)
 }
 

@@ -23,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => fixture?.close())
 beforeEach(async () => {
-  jamie = await fixture.stage.person('Jamie')
+  jamie = await fixture.server.person('Jamie')
 })
 
 test('without JavaScript an app is allowed, found in the account, and removed', async () => {
@@ -36,10 +36,10 @@ test('without JavaScript an app is allowed, found in the account, and removed', 
   await page.getByLabel('Keep access').selectOption('For 30 days')
   await press(page, 'Allow')
   expect(page.url()).toContain(`${fixture.site}/callback?code=vk_ac_`)
-  const [allowed] = await listApps(fixture.stage.db, jamie.id)
+  const [allowed] = await listApps(fixture.server.db, jamie.id)
   expect(allowed).toMatchObject({ scopes: ['openid', 'photos.read'], client_name: 'Photo Printer' })
 
-  await page.goto(`${fixture.stage.origin}/account/apps`)
+  await page.goto(`${fixture.server.origin}/account/apps`)
   expect(await read(page)).not.toContain('Share your photos')
   await page.getByText('1 device').click()
   await page.getByRole('link', { name: /^Remove .* from Photo Printer$/ }).click()
@@ -48,7 +48,7 @@ test('without JavaScript an app is allowed, found in the account, and removed', 
   await press(page, 'Remove access')
   expect(await read(page)).toContain('Photo Printer has no access any more.')
   expect(await read(page)).toContain('Its access ended on 1 device.')
-  expect(await listApps(fixture.stage.db, jamie.id)).toEqual([])
+  expect(await listApps(fixture.server.db, jamie.id)).toEqual([])
 
   await page.getByRole('link', { name: 'Sign out' }).click()
   await press(page, 'Sign out')
@@ -73,7 +73,7 @@ test.each([true, false])(
   async (javaScriptEnabled) => {
     await using here = await visit(fixture, { javaScriptEnabled })
     const { page } = here
-    await page.goto(`${fixture.stage.origin}/session/end`)
+    await page.goto(`${fixture.server.origin}/session/end`)
     if (!javaScriptEnabled) await press(page, 'Continue')
 
     await page.waitForURL('**/session/end/success')
@@ -109,10 +109,10 @@ describe('with the keyboard alone', () => {
     await keyboard.press('Space')
     await focusOn(page, 'Allow')
     await Promise.all([page.waitForURL(`${fixture.site}/**`), keyboard.press('Enter')])
-    const [allowed] = await listApps(fixture.stage.db, jamie.id)
+    const [allowed] = await listApps(fixture.server.db, jamie.id)
     expect(allowed!.scopes).toEqual(['openid', 'photos.read'])
 
-    await page.goto(`${fixture.stage.origin}/account/apps`)
+    await page.goto(`${fixture.server.origin}/account/apps`)
     expect(await order(page)).toEqual([
       'Skip to the content',
       'Valetkey',
@@ -137,7 +137,7 @@ describe('with the keyboard alone', () => {
   test('the way to the content can be cut short', async () => {
     await using here = await visit(fixture)
     const { page } = here
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await signIn(page, jamie)
 
     expect(await tab(page)).toBe('Skip to the content')
@@ -150,7 +150,7 @@ describe('with the keyboard alone', () => {
   test('one lands on what is wrong, and gets from there to the field', async () => {
     await using here = await visit(fixture)
     const { page } = here
-    await page.goto(`${fixture.stage.origin}/account`)
+    await page.goto(`${fixture.server.origin}/account`)
     await signIn(page, jamie)
     await focusOn(page, 'Current password')
     await page.keyboard.type('wrong')

@@ -22,7 +22,7 @@ let fixture: ApiFixture
 let db: Db
 beforeAll(async () => {
   fixture = await startApiFixture()
-  db = fixture.stage.db
+  db = fixture.server.db
   await fixture.ada.account('/admin')
   for (let i = 0; i < ROWS; i++) {
     await createRegistrationToken(db, { scopes: ['openid'], maxUses: 1, days: 1 }, SYSTEM)
@@ -101,7 +101,7 @@ test.each(['/users', '/clients', '/consents', '/registration-tokens'])(
     const { id } = first.body.items.at(-1)
     const table =
       { '/users': 'users', '/clients': 'clients', '/consents': 'consents' }[path] ?? 'registration_tokens'
-    await fixture.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
+    await fixture.server.db.pg.query(`delete from ${table} where id::text = $1`, [id])
 
     const next = await fixture.call('GET', new URL(first.body.next).href.split('/api/v1')[1]!)
 
@@ -115,9 +115,9 @@ test.each(['/admin/users', '/admin/clients', '/admin/consents', '/admin/registra
     const page = await fixture.ada.open(path)
     const href = /href="([^"]*[?&](?:amp;)?after=[^"]*)"/.exec(page.html)![1]!.replaceAll('&amp;', '&')
     const before = await fixture.ada.open(href)
-    const id = new URL(href, fixture.stage.origin).searchParams.get('after')!.replace(/^\d+\./, '')
+    const id = new URL(href, fixture.server.origin).searchParams.get('after')!.replace(/^\d+\./, '')
     for (const table of ['consents', 'registration_tokens', 'users', 'clients']) {
-      await fixture.stage.db.pg.query(`delete from ${table} where id::text = $1`, [id])
+      await fixture.server.db.pg.query(`delete from ${table} where id::text = $1`, [id])
     }
 
     const after = await fixture.ada.open(href)
@@ -128,7 +128,7 @@ test.each(['/admin/users', '/admin/clients', '/admin/consents', '/admin/registra
 )
 
 test('the command line', async () => {
-  const cli = against(fixture.stage.databaseUrl)
+  const cli = against(fixture.server.databaseUrl)
   for (const noun of ['grants', 'registration-tokens']) {
     const all = await cli.json<{ id: string }[]>([noun, 'list', '--limit', '4'])
     const { stderr } = await cli.run([noun, 'list', '--limit', '2'])

@@ -16,34 +16,34 @@ import { many, one, run, sql } from '../../src/db/pool.ts'
 import { ALL, operationsAt, tokenOf } from '../api/api-fixture.ts'
 import { TABLE } from '../doors/table.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
-import { type Api, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type Api, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 import { fillInstallation, INSTALLED, userId } from '../support/installation.ts'
 import { type Finding, findings } from '../support/plans.ts'
 import { startApp } from '../support/server.ts'
 import { statementsOf } from '../support/statements.ts'
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let ada: Person
 let dev: Person
 let token: string
 let places: Record<string, string>
 
 beforeAll(async () => {
-  stage = await startStage({
+  server = await startServerFixture({
     LOG_LEVEL: 'error',
     DEVELOPER_REGISTRATION: 'approval',
     DYNAMIC_REGISTRATION: 'token',
     CLIENT_ID_METADATA_DOCUMENTS: 'on',
     API_REQUESTS_PER_MINUTE: '100000',
   })
-  const { db } = stage
+  const { db } = server
   await fillInstallation(db)
-  ada = await administrator(stage, 'Ada')
-  dev = await stage.person('Dev')
+  ada = await administrator(server, 'Ada')
+  dev = await server.person('Dev')
   await ada.account('/admin')
   await dev.account()
-  token = await tokenOf(await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL }))
+  token = await tokenOf(await server.app({ type: 'service', name: 'Provisioning', scopes: ALL }))
   // Somebody with many apps and several decisions.
   await run(db, sql`update client_owners set user_id = ${dev.id} where user_id = ${INSTALLED.userId}`)
   await run(db, sql`update grants set user_id = ${dev.id} where user_id = ${INSTALLED.userId}`)
@@ -57,7 +57,7 @@ beforeAll(async () => {
                (select client_id from consents where user_id = ${dev.id} limit 1) as allowed_id,
                (select device_id from grants where user_id = ${dev.id} limit 1) as device,
                (select id from client_secrets where client_id = ${INSTALLED.developed}) as secret_id,
-               (select id from client_secrets where client_id = ${stage.photos.id}) as api_secret_id,
+               (select id from client_secrets where client_id = ${server.photos.id}) as api_secret_id,
                (select id from client_invitations where client_id = ${INSTALLED.developed} limit 1) as invitation_id,
                (select id from client_changes where client_id = ${INSTALLED.developed}) as change_id,
                (select id from registration_tokens limit 1) as token_id,
@@ -78,13 +78,13 @@ beforeAll(async () => {
     secret: 'x'.repeat(43),
   }
 })
-afterAll(() => stage?.stop())
+afterAll(() => server?.stop())
 
 const at = (path: string) =>
   path.replace(/:(\w+)|\{(\w+)\}/g, (_, name, other) => places[name ?? other] ?? 'x')
 
 const checked = async (work: () => Promise<unknown>): Promise<Finding[]> =>
-  (await findings(stage.db, await statementsOf(work))).filter((each) => !isAllowed(each))
+  (await findings(server.db, await statementsOf(work))).filter((each) => !isAllowed(each))
 
 // What may read rows for nothing, never a whole table.
 const ALLOWED: [statement: string, problem: RegExp][] = [
@@ -109,7 +109,7 @@ async function read(person: Person, path: string): Promise<number> {
 
 test('every table that grows is large here', async () => {
   const rows = await many<{ name: string }>(
-    stage.db,
+    server.db,
     sql`select relname as name from pg_class
         where relkind = 'r' and relnamespace = 'public'::regnamespace and reltuples < 1000
         order by relname`,
@@ -225,13 +225,15 @@ test('every list and thing of the Admin API, by every filter', async () => {
     limit: ['100'],
   }
   const get = async (path: string) => {
-    const answer = await fetch(new URL(path, stage.origin), { headers: { Authorization: `Bearer ${token}` } })
+    const answer = await fetch(new URL(path, server.origin), {
+      headers: { Authorization: `Bearer ${token}` },
+    })
     const text = await answer.text()
     if (answer.status >= 500) throw new Error(`${path}: ${answer.status} ${text}`)
     const type = answer.headers.get('content-type') ?? ''
     return (/^application\/json\b/.test(type) ? JSON.parse(text) : {}) as { next?: string | null }
   }
-  const reads = operationsAt(stage.origin).filter(({ method }) => method === 'GET')
+  const reads = operationsAt(server.origin).filter(({ method }) => method === 'GET')
 
   const found = await checked(async () => {
     for (const { path, query } of reads) {
@@ -256,7 +258,7 @@ test('every list and thing of the Admin API, by every filter', async () => {
 })
 
 test('the lists of the command line', async () => {
-  const { db } = stage
+  const { db } = server
   const found = await checked(async () => {
     const [client, user, grant] = [await listClients(db), await listUsers(db), await listGrants(db)]
     await listClients(db, { after: client.at(-1)!.id })
@@ -277,10 +279,10 @@ test('the lists of the command line', async () => {
 })
 
 test('what the protocol asks for', async () => {
-  const app = await stage.app()
-  const service = await stage.app({ type: 'service', scopes: ['photos.read'] })
-  const device = await stage.app({ type: 'device', scopes: ['openid', 'photos.read'] })
-  const jo = await stage.person('Jo')
+  const app = await server.app()
+  const service = await server.app({ type: 'service', scopes: ['photos.read'] })
+  const device = await server.app({ type: 'device', scopes: ['openid', 'photos.read'] })
+  const jo = await server.person('Jo')
 
   const found = await checked(async () => {
     const tokens = await app.connect(jo)
@@ -288,7 +290,7 @@ test('what the protocol asks for', async () => {
     await app.connect(jo.elsewhere())
     const { body } = await app.refresh(tokens.refresh_token)
     await app.refresh(tokens.refresh_token)
-    await stage.photos.introspect(tokens.access_token)
+    await server.photos.introspect(tokens.access_token)
     await app.userinfo(body.access_token)
     const own = await service.post('/token', { grant_type: 'client_credentials' })
     await service.post('/revoke', { token: own.body.access_token })
@@ -303,11 +305,11 @@ test('what the protocol asks for', async () => {
     })
     await jo.open('/session/end')
     const { value } = await createRegistrationToken(
-      stage.db,
+      server.db,
       { scopes: ['openid'], maxUses: 5, days: 1 },
       SYSTEM,
     )
-    const registered = await fetch(`${stage.origin}/register`, {
+    const registered = await fetch(`${server.origin}/register`, {
       method: 'POST',
       headers: { Authorization: `Bearer ${value}`, 'Content-Type': 'application/json' },
       body: JSON.stringify({ redirect_uris: ['https://new.example/callback'] }),
@@ -319,10 +321,10 @@ test('what the protocol asks for', async () => {
 })
 
 test('what people, developers and administrators do', async () => {
-  const { db } = stage
+  const { db } = server
   await createUser(db, { email: 'wide@people.example', name: 'Wide', password: 'five wet umbrellas' }, SYSTEM)
   const call = async (method: string, path: string, body?: unknown, etag?: string) => {
-    const answer = await fetch(`${stage.origin}/api/v1${path}`, {
+    const answer = await fetch(`${server.origin}/api/v1${path}`, {
       method,
       headers: {
         Authorization: `Bearer ${token}`,
@@ -376,15 +378,15 @@ test('what people, developers and administrators do', async () => {
 
 async function jobsDone(): Promise<void> {
   for (let i = 0; i < 1_000; i++) {
-    if ((await listJobs(stage.db, 100)).every(({ finished_at }) => finished_at)) return
-    await heard(stage)
+    if ((await listJobs(server.db, 100)).every(({ finished_at }) => finished_at)) return
+    await heard(server)
   }
 }
 
 test('every sweep, and the seals', async () => {
   const sent = await statementsOf(async (sofar) => {
-    const server = await startApp({
-      db: stage.db,
+    const sweeping = await startApp({
+      db: server.db,
       env: {
         SWEEP_INTERVAL_SECONDS: '1',
         DYNAMIC_REGISTRATION: 'token',
@@ -395,9 +397,9 @@ test('every sweep, and the seals', async () => {
       const has = (words: string) => sofar.some(({ text }) => text.includes(words))
       // The last of the sweeps, and the first seal.
       while (!has('update client_registrations set reviewed_at') || !has('insert into audit_seals'))
-        await heard(stage)
+        await heard(server)
     } finally {
-      await server.stop()
+      await sweeping.stop()
     }
   })
 
@@ -408,11 +410,11 @@ test('every sweep, and the seals', async () => {
     ),
   ).toEqual([])
   expect(sent.some(({ text }) => text.includes('insert into audit_seals'))).toBe(true)
-  expect((await findings(stage.db, sent)).filter((each) => !isAllowed(each))).toEqual([])
+  expect((await findings(server.db, sent)).filter((each) => !isAllowed(each))).toEqual([])
 })
 
 test('a statement without an index is found', async () => {
-  const { db } = stage
+  const { db } = server
   const unindexed = () => run(db, sql`update grants set device = 'x' where device = ${'nobody'}`)
   const wasteful = () =>
     many(db, sql`select id from audit_events where id > 0 and user_agent = ${'nobody'} order by id limit 10`)

@@ -83,25 +83,25 @@ export async function openHouse(): Promise<House> {
     await host.stop()
     throw error
   })
-  const { stage, jamie } = admin
-  await stage.api({ identifier: 'https://vault.example', name: 'Vault', scopes: [FOR_SERVICES] })
+  const { server, jamie } = admin
+  await server.api({ identifier: 'https://vault.example', name: 'Vault', scopes: [FOR_SERVICES] })
   const scopes = ['openid', 'email', 'photos.read', FOR_SERVICES.name]
   const terms = { scopes, client_credentials: true, maxUses: 1000, days: 1 }
   await jamie.account()
-  const resident = inOneProcess(stage.databaseUrl)
+  const resident = inOneProcess(server.databaseUrl)
   const folder = await mkdtemp(join(tmpdir(), 'valetkey-doors-'))
   return {
     admin,
     dev: jamie,
-    token: await tokenOf(await stage.app({ type: 'service', name: 'Provisioning', scopes: ALL })),
-    initial: (await createRegistrationToken(stage.db, terms, SYSTEM)).value,
+    token: await tokenOf(await server.app({ type: 'service', name: 'Provisioning', scopes: ALL })),
+    initial: (await createRegistrationToken(server.db, terms, SYSTEM)).value,
     resident,
     host,
     folder,
     access: new Map(),
     async stop() {
       await resident.stop()
-      await stage.stop()
+      await server.stop()
       await host.stop()
       await rm(folder, { recursive: true })
     },
@@ -110,7 +110,7 @@ export async function openHouse(): Promise<House> {
 
 /** Forgets what was counted: a table asks more often than anybody may. */
 export async function forgive({ admin, dev }: House): Promise<void> {
-  const { db } = admin.stage
+  const { db } = admin.server
   await run(
     db,
     sql`delete from rate_limits where key ~ '^(register|register-own|register-change|documents|changes|changes-burst):'`,
@@ -194,7 +194,7 @@ export const DOORS: Door[] = [
     ...asItself,
     async ask(house, asked, more) {
       const { admin, initial } = house
-      const answer = await fetch(`${admin.stage.origin}/register`, {
+      const answer = await fetch(`${admin.server.origin}/register`, {
         method: 'POST',
         headers: { Authorization: `Bearer ${initial}`, 'Content-Type': 'application/json' },
         body: JSON.stringify({ ...membersOf(asked), ...more }),
@@ -218,7 +218,7 @@ export const DOORS: Door[] = [
         code_challenge: 'x'.repeat(43),
         code_challenge_method: 'S256',
       })
-      const answer = await fetch(`${admin.stage.origin}/auth?${query}`, {
+      const answer = await fetch(`${admin.server.origin}/auth?${query}`, {
         redirect: 'manual',
         headers: { Accept: 'application/json' },
       })
@@ -289,7 +289,7 @@ export const CHANGING_DOORS: ChangingDoor[] = [
     make: (house) => askedFor(house, 'dynamic registration'),
     async change(house, id, change, more) {
       const { admin, access } = house
-      const answer = await fetch(`${admin.stage.origin}/register/${id}`, {
+      const answer = await fetch(`${admin.server.origin}/register/${id}`, {
         method: 'PUT',
         headers: { Authorization: `Bearer ${access.get(id)}`, 'Content-Type': 'application/json' },
         body: JSON.stringify({ ...membersOf({ ...WEB, ...change }), ...more, client_id: id }),
@@ -301,8 +301,8 @@ export const CHANGING_DOORS: ChangingDoor[] = [
 
 let files = 0
 
-async function made({ stage }: AdminFixture): Promise<string> {
-  return (await stage.app({ ...WEB, post_logout_redirect_uris: [] })).id
+async function made({ server }: AdminFixture): Promise<string> {
+  return (await server.app({ ...WEB, post_logout_redirect_uris: [] })).id
 }
 
 async function askedFor(house: House, name: string): Promise<string> {
@@ -344,13 +344,13 @@ function plain(html: string): string {
 }
 
 async function askApi(
-  { stage }: AdminFixture,
+  { server }: AdminFixture,
   token: string,
   method: 'POST' | 'PATCH',
   path: string,
   body: object,
 ): Promise<Answered> {
-  const answer = await fetch(`${stage.origin}/api/v1/clients${path}`, {
+  const answer = await fetch(`${server.origin}/api/v1/clients${path}`, {
     method,
     headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', 'If-Match': '*' },
     body: JSON.stringify(body),

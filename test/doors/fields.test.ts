@@ -39,7 +39,7 @@ const POSTGRES = {
 
 test('each is a column of its shape', async () => {
   const columns = await many<{ name: string; type: string; is_nullable: string }>(
-    house.admin.stage.db,
+    house.admin.server.db,
     sql`select column_name as name, is_nullable,
                case data_type when 'ARRAY' then 'text[]' else data_type end as type
         from information_schema.columns where table_name = 'clients'`,
@@ -140,5 +140,5 @@ function another(name: FieldName): unknown {
 }
 
 async function stored(id: string | undefined, name: FieldName): Promise<unknown> {
-  return (await clientRow(house.admin.stage, id ?? 'none'))[name]
+  return (await clientRow(house.admin.server, id ?? 'none'))[name]
 }

@@ -148,13 +148,13 @@ const whole: string[] = []
 const lesserOfPerson = new Map<ApiScope, string>()
 beforeAll(async () => {
   fixture = await startApiFixture()
-  const { stage, ada } = fixture
-  office = await stage.app({ name: 'Office', scopes: ['openid', ...ALL] })
-  await stage.app({ name: 'Plain', scopes: ['openid'] })
-  await stage.person('Bystander')
-  await administrator(stage, 'Bob')
+  const { server, ada } = fixture
+  office = await server.app({ name: 'Office', scopes: ['openid', ...ALL] })
+  await server.app({ name: 'Plain', scopes: ['openid'] })
+  await server.person('Bystander')
+  await administrator(server, 'Bob')
   for (const scope of new Set(changing.map((operation) => operation.scope))) {
-    lesser.set(scope, await tokenOf(await stage.app({ type: 'service', scopes: [scope] }), [scope]))
+    lesser.set(scope, await tokenOf(await server.app({ type: 'service', scopes: [scope] }), [scope]))
     lesserOfPerson.set(scope, await tokenFor(office, ada.elsewhere(), [scope]))
   }
   whole.push(fixture.token, await tokenFor(office, ada.elsewhere()))
@@ -170,27 +170,33 @@ const TARGETS = {
 type Target = keyof typeof TARGETS
 
 async function person(target: Target): Promise<string> {
-  const { stage } = fixture
-  if (target === 'never could') return (await stage.person('Plain')).id
-  const { id } = await administrator(stage, 'Mighty')
-  if (target !== 'can do more') await setRole(stage.db, id, 'user', SYSTEM)
+  const { server } = fixture
+  if (target === 'never could') return (await server.person('Plain')).id
+  const { id } = await administrator(server, 'Mighty')
+  if (target !== 'can do more') await setRole(server.db, id, 'user', SYSTEM)
   if (target === 'could two days ago') {
-    await run(stage.db, sql`update users set administered_until = now() - interval '2 days' where id = ${id}`)
+    await run(
+      server.db,
+      sql`update users set administered_until = now() - interval '2 days' where id = ${id}`,
+    )
   }
   return id
 }
 
 async function app(target: Target): Promise<string> {
-  const { stage } = fixture
-  const { id } = await stage.app({ scopes: ['openid', ...(target === 'never could' ? [] : ALL)] })
+  const { server } = fixture
+  const { id } = await server.app({ scopes: ['openid', ...(target === 'never could' ? [] : ALL)] })
   if (target === 'could within the last day' || target === 'could two days ago') {
-    await updateClient(stage.db, id, { scopes: ['openid'] }, SYSTEM)
+    await updateClient(server.db, id, { scopes: ['openid'] }, SYSTEM)
     // What is given back, or taken once more, does not make it forgotten.
-    await updateClient(stage.db, id, { scopes: ['openid', 'photos.read'] }, SYSTEM)
-    await updateClient(stage.db, id, { scopes: ['openid'] }, SYSTEM)
+    await updateClient(server.db, id, { scopes: ['openid', 'photos.read'] }, SYSTEM)
+    await updateClient(server.db, id, { scopes: ['openid'] }, SYSTEM)
   }
   if (target === 'could two days ago') {
-    await run(stage.db, sql`update clients set former_scopes_at = now() - interval '2 days' where id = ${id}`)
+    await run(
+      server.db,
+      sql`update clients set former_scopes_at = now() - interval '2 days' where id = ${id}`,
+    )
   }
   return id
 }
@@ -198,7 +204,7 @@ async function app(target: Target): Promise<string> {
 /** All that is kept of somebody, or of an app. */
 async function standing(id: string): Promise<string> {
   const rows = await many(
-    fixture.stage.db,
+    fixture.server.db,
     sql`select (select to_jsonb(u) from users u where u.id::text = ${id}) as person,
                (select to_jsonb(c) from clients c where c.id = ${id}) as app,
                (select json_agg(l) from user_links l where user_id::text = ${id}) as links,
@@ -233,14 +239,14 @@ describe.each(CASES)('$id: the $what', ({ id, row, target }) => {
   const make = async () => {
     const target_id = await (row.on === 'person' ? person : app)(target)
     const places = {
-      ...(await row.ready?.(fixture.stage.db, target_id)),
+      ...(await row.ready?.(fixture.server.db, target_id)),
       ...(row.on === 'person' ? { user_id: target_id } : { client_id: target_id }),
     }
     return { target_id, places }
   }
   const ask = async (token: string, { target_id, places }: Awaited<ReturnType<typeof make>>) => {
     const { version } = await one<{ version: number }>(
-      fixture.stage.db,
+      fixture.server.db,
       sql`select coalesce((select version from clients where id = ${target_id}), 0) as version`,
     )
     const headers = row.headers === SEEN ? { 'If-Match': `"${version}"` } : row.headers
@@ -287,11 +293,11 @@ test('an app is given no scope that the token does not hold', async () => {
 })
 
 test('a change that waits brings no scope that the token does not hold', async () => {
-  const { stage, call } = fixture
+  const { server, call } = fixture
   const id = await app('never could')
   const changes = JSON.stringify([{ field: 'scopes', from: ['openid'], to: ['openid', 'users:write'] }])
   const { change_id } = await one<{ change_id: string }>(
-    stage.db,
+    server.db,
     sql`insert into client_changes (client_id, changes, base_version) values (${id}, ${changes}, 1)
         returning id as change_id`,
   )
@@ -305,8 +311,8 @@ test('a change that waits brings no scope that the token does not hold', async (
 describe('whoever is no administrator when it comes to it', () => {
   let former: Actor & { id: string }
   beforeAll(async () => {
-    const { id } = await administrator(fixture.stage, 'Former')
-    await setRole(fixture.stage.db, id, 'user', SYSTEM)
+    const { id } = await administrator(fixture.server, 'Former')
+    await setRole(fixture.server.db, id, 'user', SYSTEM)
     former = { type: 'user', id }
   })
 
@@ -330,7 +336,7 @@ describe('whoever is no administrator when it comes to it', () => {
       // A new password of their own choice is everybody's business.
       if (target === 'themselves' && name === 'setPassword') continue
 
-      await expect(onPeople[name]!(fixture.stage.db, id, former)).rejects.toThrow('does not administer')
+      await expect(onPeople[name]!(fixture.server.db, id, former)).rejects.toThrow('does not administer')
     }
   })
 
@@ -355,23 +361,23 @@ describe('whoever is no administrator when it comes to it', () => {
   test.each(Object.keys(onApps))('does nothing to an app that administers: %s', async (name) => {
     const id = await app('can do more')
 
-    await expect(onApps[name]!(fixture.stage.db, id, former)).rejects.toThrow('does not administer')
+    await expect(onApps[name]!(fixture.server.db, id, former)).rejects.toThrow('does not administer')
   })
 })
 
 test('taking the role away and acting at the same time: what was decided first counts', async () => {
-  const { stage } = fixture
+  const { server } = fixture
   for (let round = 0; round < 10; round++) {
-    const { id: acting } = await administrator(stage, 'Acting')
-    const { id } = await administrator(stage, 'Mighty')
+    const { id: acting } = await administrator(server, 'Acting')
+    const { id } = await administrator(server, 'Mighty')
 
     const [, acted] = await Promise.allSettled([
-      setRole(stage.db, acting, 'user', SYSTEM),
-      setRole(stage.db, id, 'user', { type: 'user', id: acting }),
+      setRole(server.db, acting, 'user', SYSTEM),
+      setRole(server.db, id, 'user', { type: 'user', id: acting }),
     ])
 
     const order = await many<{ user_id: string }>(
-      stage.db,
+      server.db,
       sql`select user_id from audit_events
           where type = 'user.role_changed' and user_id in (${acting}, ${id}) and data ->> 'to' = 'user' order by id`,
     )

@@ -14,11 +14,11 @@ import { ALL, tokenOf } from '../api/api-fixture.ts'
 import { administrator, age } from '../pages/admin/admin-fixture.ts'
 import { ownApp } from '../pages/developer/developer-fixture.ts'
 import { Browser, send } from '../support/attack.ts'
-import { type Api, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type Api, PASSWORD, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { ROWS as OWN_ROWS } from '../support/rows.ts'
 import { type Answer, ROLES, type Role, TABLE } from './table.ts'
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 /** What a role shows. */
 const shown = {} as Record<Role, { cookie?: string; csrf?: string; token?: string }>
 /** Tokens of the Admin API with all scopes but one. */
@@ -26,7 +26,7 @@ const without: Record<string, string> = {}
 let places: Record<string, string>
 
 beforeAll(async () => {
-  stage = await startStage({
+  server = await startServerFixture({
     LOG_LEVEL: 'error',
     DEVELOPER_REGISTRATION: 'approval',
     DYNAMIC_REGISTRATION: 'token',
@@ -34,36 +34,36 @@ beforeAll(async () => {
     API_REQUESTS_PER_MINUTE: '100000',
   })
   const people = {
-    person: await stage.person('Jamie'),
-    'other developer': await stage.person('Other'),
-    owner: await stage.person('Owner'),
-    'owner, old sign-in': await stage.person('Late'),
-    administrator: await administrator(stage, 'Ada'),
-    'administrator, old sign-in': await administrator(stage, 'Bob'),
-    'disabled administrator and owner': await administrator(stage, 'Gone'),
+    person: await server.person('Jamie'),
+    'other developer': await server.person('Other'),
+    owner: await server.person('Owner'),
+    'owner, old sign-in': await server.person('Late'),
+    administrator: await administrator(server, 'Ada'),
+    'administrator, old sign-in': await administrator(server, 'Bob'),
+    'disabled administrator and owner': await administrator(server, 'Gone'),
   }
   for (const role of ROLES) shown[role] = {}
   for (const [role, person] of Object.entries(people)) shown[role as Role] = await session(person)
   await makeThings(people)
   for (const role of ['owner, old sign-in', 'administrator, old sign-in'] as const) {
-    await age(stage, people[role], 16)
+    await age(server, people[role], 16)
   }
   // Past the server, so that the session itself stays.
   const { id } = people['disabled administrator and owner']
-  await run(stage.db, sql`update users set disabled_at = now() where id = ${id}`)
+  await run(server.db, sql`update users set disabled_at = now() where id = ${id}`)
 })
-afterAll(() => stage?.stop())
+afterAll(() => server?.stop())
 
 async function session({ email }: Person): Promise<{ cookie: string; csrf: string }> {
-  const browser = new Browser(stage.origin)
+  const browser = new Browser(server.origin)
   const page = await browser.signIn({ email, password: PASSWORD } as Parameters<Browser['signIn']>[0])
   const csrf = /name="csrf" value="([^"]*)"/.exec(page.text)![1]!
-  return { cookie: browser.jar.header(new URL('/account', stage.origin))!, csrf }
+  return { cookie: browser.jar.header(new URL('/account', server.origin))!, csrf }
 }
 
 async function makeThings(people: Record<string, Person>): Promise<void> {
-  const { db, origin } = stage
-  const service = (scopes: string[]) => stage.app({ type: 'service', name: 'Provisioning', scopes })
+  const { db, origin } = server
+  const service = (scopes: string[]) => server.app({ type: 'service', name: 'Provisioning', scopes })
   shown['fitting token'].token = await tokenOf(await service(ALL))
   shown['token of another API'].token = await tokenOf(await service(['photos.read']), ['photos.read'])
   for (const scope of ALL) {
@@ -72,7 +72,7 @@ async function makeThings(people: Record<string, Person>): Promise<void> {
   }
 
   const owner = people.owner!
-  const app = await ownApp({ stage } as Parameters<typeof ownApp>[0], owner)
+  const app = await ownApp({ server } as Parameters<typeof ownApp>[0], owner)
   for (const role of ['owner, old sign-in', 'disabled administrator and owner']) {
     await run(db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${people[role]!.id})`)
   }
@@ -117,7 +117,7 @@ async function makeThings(people: Record<string, Person>): Promise<void> {
         returning id as job_id, (select id from consents) as consent_id, (select device_id from grants) as device,
           (select id from grants) as grant_id,
           (select id from client_secrets where client_id = ${app.id}) as secret_id,
-          (select id from client_secrets where client_id = ${stage.photos.id}) as api_secret_id,
+          (select id from client_secrets where client_id = ${server.photos.id}) as api_secret_id,
           (select id from client_invitations) as invitation_id,
           (select id from client_changes) as change_id`,
   )
@@ -166,7 +166,7 @@ test('an address takes the methods of its rows, and no other', async () => {
 
   const answers = await inTurns(addresses, async (path) => {
     const at = addressOf(`GET ${path}`, path)
-    const { status, headers } = await send('PURGE', stage.origin, at, {})
+    const { status, headers } = await send('PURGE', server.origin, at, {})
     return { path, status, allow: headers.get('allow')?.split(', ').toSorted() }
   })
 
@@ -235,7 +235,7 @@ async function ask(role: Role, row: string, fields: Record<string, string> = {})
   const isProgram = !cookie && role !== 'anonymous'
   const hasForm = /^(POST|PUT|PATCH)$/.test(method)
   const upload = hasForm && path.endsWith('/logo')
-  const { status, next } = await send(method, stage.origin, address, {
+  const { status, next } = await send(method, server.origin, address, {
     headers: {
       accept: isProgram ? 'application/json' : 'text/html',
       ...(cookie && { cookie }),
@@ -280,7 +280,7 @@ const LEFT_OUT =
 /** What every table holds. */
 async function digests(): Promise<Record<string, string>> {
   const tables = await many<{ name: string }>(
-    stage.db,
+    server.db,
     sql`select table_name as name from information_schema.tables where table_schema = 'public'`,
   )
   const found = await Promise.all(
@@ -289,7 +289,7 @@ async function digests(): Promise<Record<string, string>> {
       .map(async ({ name }): Promise<[string, string]> => {
         const text = `select coalesce(string_agg(row, e'\n' order by row), '') as rows
           from (select (to_jsonb(t) - 'last_used_at')::text as row from "${name}" t) as all_rows`
-        return [name, (await one<{ rows: string }>(stage.db, { text, values: [] })).rows]
+        return [name, (await one<{ rows: string }>(server.db, { text, values: [] })).rows]
       }),
   )
   return Object.fromEntries(found)

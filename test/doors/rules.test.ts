@@ -119,7 +119,7 @@ describe.each(CHANGING_DOORS)('changing: $name', (door) => {
   test('a scope that administers this server, for an app that no administrator has registered', async () => {
     const id = await make(house)
     if (registers === 'admin') {
-      await run(house.admin.stage.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
+      await run(house.admin.server.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
     }
 
     await refused(id, { scopes: ADMINISTERS }, /clients:read/, 'scopes')
@@ -128,7 +128,7 @@ describe.each(CHANGING_DOORS)('changing: $name', (door) => {
   // In a file, the id is what says which app is meant.
   if (door.name === 'clients apply') return
   test('the id of another app', async () => {
-    const { id: theirs } = await house.admin.stage.app({ name: 'Theirs' })
+    const { id: theirs } = await house.admin.server.app({ name: 'Theirs' })
     const before = await standing(theirs)
     const id = await make(house)
 
@@ -151,12 +151,12 @@ function standard(registered_by: string, name: string): Record<string, unknown> 
 }
 
 function row(id: string | undefined): Promise<Record<string, unknown>> {
-  return clientRow(house.admin.stage, id ?? 'none')
+  return clientRow(house.admin.server, id ?? 'none')
 }
 
 async function count(): Promise<number> {
   const { n } = await one<{ n: number }>(
-    house.admin.stage.db,
+    house.admin.server.db,
     sql`select count(*)::int + (select count(*)::int from client_secrets) as n from clients`,
   )
   return n
@@ -165,7 +165,7 @@ async function count(): Promise<number> {
 /** All that is kept of an app, and how often anything was recorded of it. */
 async function standing(id: string): Promise<string> {
   const all = await one(
-    house.admin.stage.db,
+    house.admin.server.db,
     sql`select (select to_jsonb(c) from clients c where id = ${id}) as client,
                (select to_jsonb(r) from client_registrations r where client_id = ${id}) as registration,
                (select json_agg(s order by id) from client_secrets s where client_id = ${id}) as secrets,

@@ -7,22 +7,22 @@ import {
   PASSWORD,
   type Page,
   type Person,
-  type Stage,
-  startStage,
+  type ServerFixture,
+  startServerFixture,
 } from '../support/flow.ts'
 
 const FORGED = { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.example' }
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app()
+  server = await startServerFixture()
+  app = await server.app()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 beforeEach(async () => {
-  jamie = await stage.person('Jamie')
+  jamie = await server.person('Jamie')
 })
 
 describe('somebody who is not signed in', () => {
@@ -74,7 +74,7 @@ describe('apps with access', () => {
   test('that were not used for long say so', async () => {
     await app.connect(jamie)
     await run(
-      stage.db,
+      server.db,
       sql`update grants set last_used_at = now() - interval '200 days' where user_id = ${jamie.id}`,
     )
 
@@ -83,7 +83,7 @@ describe('apps with access', () => {
 
   test('are nobody else’s business', async () => {
     await app.connect(jamie)
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
 
     expect((await robin.account('/account/apps')).text).toContain('No app has access to your account')
     for (const path of [
@@ -115,7 +115,7 @@ describe('removing', () => {
       expect(await app.introspect(access_token)).toEqual({ active: false })
       expect((await app.refresh(refresh_token)).body.error).toBe('invalid_grant')
     }
-    const [event] = await stage.events({ type: 'app.removed', user_id: jamie.id })
+    const [event] = await server.events({ type: 'app.removed', user_id: jamie.id })
     expect(event).toMatchObject({
       actor_type: 'user',
       actor_id: jamie.id,
@@ -178,7 +178,7 @@ describe('removing', () => {
     expect(page.text).toContain('Photo Printer: its access ended on 1 device.')
     expect(page.text).toContain('Second App: its access ended on 1 device.')
     for (const [owner, token] of tokens) expect(await owner.introspect(token)).toEqual({ active: false })
-    expect(await stage.events({ type: 'app.removed', user_id: jamie.id })).toHaveLength(2)
+    expect(await server.events({ type: 'app.removed', user_id: jamie.id })).toHaveLength(2)
     expect((await jamie.open('/account')).title).toBe('Profile · Valetkey')
   })
 
@@ -222,7 +222,7 @@ test('activity tells what happened, newest first, and from where', async () => {
 
 test('activity goes back page by page', async () => {
   await run(
-    stage.db,
+    server.db,
     sql`insert into audit_events (type, actor_type, actor_id, user_id)
         select 'user.renamed', 'user', ${jamie.id}::text, ${jamie.id}::uuid from generate_series(1, 45)`,
   )
@@ -245,7 +245,7 @@ describe('the profile', () => {
     expect(page.html).toContain('value="Jamie &lt;b&gt;Doe&lt;/b&gt;"')
     const { claims } = await app.connect(jamie)
     expect(claims()!.name).toBe('Jamie <b>Doe</b>')
-    expect(await stage.events({ type: 'user.renamed', user_id: jamie.id })).toHaveLength(1)
+    expect(await server.events({ type: 'user.renamed', user_id: jamie.id })).toHaveLength(1)
   })
 
   test.each([
@@ -275,7 +275,7 @@ describe('the profile', () => {
     )
     expect((await app.introspect(tokens.access_token)).active).toBe(true)
     expect(old).toBeDefined()
-    expect(await stage.events({ type: 'password.changed', user_id: jamie.id })).toHaveLength(1)
+    expect(await server.events({ type: 'password.changed', user_id: jamie.id })).toHaveLength(1)
   })
 
   test('is told the same when the form that set the new password comes again, for a while', async () => {
@@ -285,8 +285,8 @@ describe('the profile', () => {
     const again = await changePassword(PASSWORD, 'seven dry umbrellas')
 
     expect(again.text).toContain('Your password was changed.')
-    expect(await stage.events({ type: 'password.changed', user_id: jamie.id })).toHaveLength(1)
-    expect(await stage.events({ type: 'password.change_failed', user_id: jamie.id })).toEqual([])
+    expect(await server.events({ type: 'password.changed', user_id: jamie.id })).toHaveLength(1)
+    expect(await server.events({ type: 'password.change_failed', user_id: jamie.id })).toEqual([])
     expect((await changePassword(PASSWORD, 'another umbrella')).status).toBe(422)
     await atTime(11 * 60, async () => {
       expect((await changePassword(PASSWORD, 'seven dry umbrellas')).status).toBe(422)
@@ -305,7 +305,7 @@ describe('the profile', () => {
     expect(page.status).toBe(422)
     expect(page.text).toContain(words)
     expect(page.html).not.toContain(`value="${next}"`)
-    expect(await stage.events({ type: 'password.changed', user_id: jamie.id })).toEqual([])
+    expect(await server.events({ type: 'password.changed', user_id: jamie.id })).toEqual([])
   })
 
   async function changePassword(current_password: string, new_password: string): Promise<Page> {
@@ -323,12 +323,12 @@ describe('a form that our pages did not send', () => {
   ])('%s is refused everywhere, and changes nothing', async (_, field: { csrf?: string }, headers) => {
     const tokens = await app.connect(jamie)
     const device = /devices\/([^/"]+)\/remove/.exec((await jamie.open('/account/apps')).html)![1]!
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const fields: Record<string, string> = {}
     if (field.csrf === 'right') fields.csrf = csrfOf(await jamie.open('/account'))
     else if (field.csrf === 'foreign') fields.csrf = csrfOf(await robin.account())
     else if (field.csrf) fields.csrf = field.csrf
-    const events = (await stage.events({ user_id: jamie.id })).length
+    const events = (await server.events({ user_id: jamie.id })).length
 
     for (const path of [
       '/account/name',
@@ -348,7 +348,7 @@ describe('a form that our pages did not send', () => {
 
     expect((await app.introspect(tokens.access_token)).active).toBe(true)
     expect((await jamie.open('/account')).html).toContain('value="Jamie"')
-    expect((await stage.events({ user_id: jamie.id })).length).toBe(events)
+    expect((await server.events({ user_id: jamie.id })).length).toBe(events)
   })
 })
 
@@ -356,12 +356,12 @@ test('one login session serves the apps and the account', async () => {
   await app.connect(jamie)
 
   expect((await jamie.open('/account')).title).toBe('Profile · Valetkey')
-  const sessions = await many(stage.db, sql`select from sessions where user_id = ${jamie.id}`)
+  const sessions = await many(server.db, sql`select from sessions where user_id = ${jamie.id}`)
   expect(sessions).toHaveLength(1)
 })
 
 async function connectTwoApps(): Promise<[App, string][]> {
-  const second = await stage.app({ name: 'Second App' })
+  const second = await server.app({ name: 'Second App' })
   return [
     [app, (await app.connect(jamie)).access_token],
     [second, (await second.connect(jamie)).access_token],

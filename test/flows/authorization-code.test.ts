@@ -4,19 +4,26 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { textOf } from '../../demo/form.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { Browser } from '../support/attack.ts'
-import { type App, atTime, PASSWORD, type Person, type Stage, startStage } from '../support/flow.ts'
+import {
+  type App,
+  atTime,
+  PASSWORD,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+} from '../support/flow.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  app = await server.app()
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 describe('a person who is not signed in', () => {
   test('signs in, allows, and comes back with a code, the state and the issuer', async () => {
@@ -36,7 +43,7 @@ describe('a person who is not signed in', () => {
     expect(Object.fromEntries(away!.searchParams)).toEqual({
       code: expect.stringMatching(/^vk_ac_[\w-]{49}$/),
       state: pending.state,
-      iss: stage.origin,
+      iss: server.origin,
     })
     const tokens = await app.finish(away!, pending)
     expect(tokens).toMatchObject({
@@ -47,7 +54,7 @@ describe('a person who is not signed in', () => {
       scope: 'photos.read',
     })
     expect(tokens.claims()).toMatchObject({
-      iss: stage.origin,
+      iss: server.origin,
       sub: jamie.id,
       aud: app.id,
       nonce: pending.nonce,
@@ -96,11 +103,11 @@ describe('PKCE', () => {
     expect(away!.searchParams.get('error')).toBe('invalid_request')
     expect(away!.searchParams.get('error_description')).toMatch(words)
     expect(away!.searchParams.get('state')).toBe(pending.state)
-    expect(away!.searchParams.get('iss')).toBe(stage.origin)
+    expect(away!.searchParams.get('iss')).toBe(server.origin)
   })
 
   test('may be left out by the one confidential client for which it was relaxed', async () => {
-    const relaxed = await stage.app({ name: 'Old Library', pkce_required: false })
+    const relaxed = await server.app({ name: 'Old Library', pkce_required: false })
     const back = await jamie.authorize(
       (await relaxed.begin({ code_challenge: undefined, code_challenge_method: undefined })).url,
     )
@@ -117,7 +124,7 @@ describe('PKCE', () => {
   })
 
   test('holds for that client, too, once it sent a challenge', async () => {
-    const relaxed = await stage.app({ name: 'New Library', pkce_required: false })
+    const relaxed = await server.app({ name: 'New Library', pkce_required: false })
     const { form } = await relaxed.code(jamie)
     const { code_verifier: _, ...without } = form
 
@@ -130,7 +137,7 @@ describe('PKCE', () => {
   test.each(['spa', 'native', 'service'] as const)('cannot be relaxed for a %s client', async (type) => {
     const redirect_uris = type === 'service' ? [] : ['https://printer.example/callback']
 
-    const registering = stage.app({ type, pkce_required: false, redirect_uris })
+    const registering = server.app({ type, pkce_required: false, redirect_uris })
 
     await expect(registering).rejects.toThrow('pkce_required: may be relaxed for a web client only')
   })
@@ -147,7 +154,7 @@ describe('how the answer travels', () => {
     expect(page.html).toContain(`action="${app.redirectUri}"`)
     expect(page.html).toMatch(/name="code" value="vk_ac_/)
     expect(page.html).toContain(`name="state" value="${pending.state}"`)
-    expect(page.html).toContain(`name="iss" value="${stage.origin}"`)
+    expect(page.html).toContain(`name="iss" value="${server.origin}"`)
     expect(page.headers.get('content-security-policy')).toContain("form-action 'self' https:")
     expect(page.headers.get('cache-control')).toContain('no-store')
     expect(textOf(page.html)).not.toContain('vk_ac_')
@@ -180,11 +187,11 @@ describe('prompt and max_age', () => {
     const { away } = await jamie.elsewhere().open((await app.begin({ prompt: 'none' })).url)
 
     expect(away!.searchParams.get('error')).toBe('login_required')
-    expect(away!.searchParams.get('iss')).toBe(stage.origin)
+    expect(away!.searchParams.get('iss')).toBe(server.origin)
   })
 
   test('prompt=none for an app that was never allowed says consent_required', async () => {
-    const other = await stage.app({ name: 'Never Allowed' })
+    const other = await server.app({ name: 'Never Allowed' })
 
     const { away } = await jamie.open((await other.begin({ prompt: 'none' })).url)
 
@@ -236,10 +243,10 @@ describe('prompt and max_age', () => {
   test.each(DOORS.flatMap((door) => WISHES.map((wish) => ({ ...door, wish }))))(
     '$type at $door: $wish is answered by one sign-in and one decision',
     async ({ type, door, wish }) => {
-      const of = await stage.app(
+      const of = await server.app(
         type === 'web' ? {} : { type: 'native', redirect_uris: ['http://127.0.0.1/callback'] },
       )
-      const who = await stage.person('Kim')
+      const who = await server.person('Kim')
       await who.account()
       await signedInEarlier(who)
       const pending = await of.begin(wish)
@@ -257,8 +264,8 @@ describe('prompt and max_age', () => {
   )
 
   test('a sign-in happened when the password was right, however late the browser goes on', async () => {
-    const robin = await stage.person('Robin')
-    const browser = new Browser(stage.origin)
+    const robin = await server.person('Robin')
+    const browser = new Browser(server.origin)
     const page = await browser.open((await app.begin()).url)
     const signedIn = await browser.submit(page, 'Sign in', { email: robin.email, password: PASSWORD })
 
@@ -266,14 +273,14 @@ describe('prompt and max_age', () => {
 
     expect(next.text).toContain('wants access')
     const session = await one<{ at: number }>(
-      stage.db,
+      server.db,
       sql`select (payload ->> 'loginTs')::float8 as at from sessions where user_id = ${robin.id}`,
     )
     expect(Math.abs(session.at - Date.now() / 1000)).toBeLessThan(600)
   })
 
   test('a sign-in that is older than max_age when the person decides is asked for once more', async () => {
-    const of = await stage.app({ type: 'native', redirect_uris: ['http://127.0.0.1/callback'] })
+    const of = await server.app({ type: 'native', redirect_uris: ['http://127.0.0.1/callback'] })
     const pending = await of.begin({ max_age: '900' })
     const consent = await jamie.open(pending.url)
     expect(consent.title).toContain('wants access')
@@ -298,7 +305,7 @@ describe('id_token_hint', () => {
   })
 
   test('of somebody else asks for a sign-in, and prompt=none says login_required', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const { id_token } = await app.connect(robin)
 
     const silent = await jamie.open((await app.begin({ id_token_hint: id_token, prompt: 'none' })).url)
@@ -309,7 +316,7 @@ describe('id_token_hint', () => {
   })
 
   test('holds on the later pages of the request: “Use another account” lets nobody else in', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const { id_token } = await app.connect(robin)
     const robins = robin.elsewhere()
     const params = { id_token_hint: id_token, scope: 'openid photos.share', prompt: 'consent' }
@@ -319,7 +326,7 @@ describe('id_token_hint', () => {
     const { away } = await robins.press(signIn, 'Sign in', { email: jamie.email, password: PASSWORD })
 
     expect(away!.searchParams.get('error')).toBe('login_required')
-    const [tried] = await stage.events({ type: 'sign_in.failed', user_id: jamie.id })
+    const [tried] = await server.events({ type: 'sign_in.failed', user_id: jamie.id })
     expect(tried).toMatchObject({ client_id: app.id, data: { reason: 'other_account' } })
     const activity = await jamie.account('/account/activity')
     expect(activity.text).toContain(
@@ -379,7 +386,7 @@ describe('a request that is wrong', () => {
     ['an API that is no URI', { resource: 'photos' }, 'invalid_target'],
     ['a request object', { request: 'e30.e30.' }, 'request_not_supported'],
   ])('%s comes back to the app as an error', async (_, params, error) => {
-    const narrow = await stage.app({ name: 'Narrow', scopes: ['openid', 'photos.read'] })
+    const narrow = await server.app({ name: 'Narrow', scopes: ['openid', 'photos.read'] })
     const { url, state } = await narrow.begin({ scope: 'openid photos.read' })
     for (const [name, value] of Object.entries(params as Record<string, string | undefined>)) {
       if (value === undefined) url.searchParams.delete(name)
@@ -392,7 +399,7 @@ describe('a request that is wrong', () => {
     const answer = new URLSearchParams(away!.search || away!.hash.slice(1))
     expect(answer.get('error')).toBe(error)
     expect(answer.get('state')).toBe(state)
-    expect(answer.get('iss')).toBe(stage.origin)
+    expect(answer.get('iss')).toBe(server.origin)
     expect(answer.has('code')).toBe(false)
   })
 
@@ -410,7 +417,7 @@ describe('a code', () => {
   test('lives for 60 seconds', async () => {
     await app.code(jamie)
     const issued = await one<{ seconds: number }>(
-      stage.db,
+      server.db,
       sql`select extract(epoch from expires_at - issued_at)::float8 as seconds
           from tokens where kind = 'authorization_code' order by issued_at desc limit 1`,
     )
@@ -420,13 +427,13 @@ describe('a code', () => {
     const fresh = await app.code(jamie)
     const { form } = await app.code(jamie)
     await run(
-      stage.db,
+      server.db,
       sql`update tokens set expires_at = expires_at - interval '53 seconds' where kind = 'authorization_code'`,
     )
     expect((await app.post('/token', fresh.form)).status).toBe(200)
 
     await run(
-      stage.db,
+      server.db,
       sql`update tokens set expires_at = expires_at - interval '8 seconds' where kind = 'authorization_code'`,
     )
     const answer = await app.post('/token', form)
@@ -446,7 +453,7 @@ describe('a code', () => {
     expect(again.body.error).toBe('invalid_grant')
     expect(await app.introspect(tokens.access_token)).toEqual({ active: false })
     expect((await app.refresh(tokens.refresh_token)).body.error).toBe('invalid_grant')
-    const [event] = await stage.events({ type: 'token.reuse_detected', client_id: app.id })
+    const [event] = await server.events({ type: 'token.reuse_detected', client_id: app.id })
     expect(event).toMatchObject({
       user_id: jamie.id,
       actor_type: 'client',
@@ -474,7 +481,7 @@ describe('a code', () => {
   })
 
   test('is refused to another client, and still good for the one it belongs to', async () => {
-    const other = await stage.app({ name: 'Thief' })
+    const other = await server.app({ name: 'Thief' })
     const { form } = await app.code(jamie)
 
     const refused = await other.post('/token', form)
@@ -521,7 +528,7 @@ test('a request by POST that is wrong is refused like any other', async () => {
 
   const wrong = await jamie.post('/auth', Object.fromEntries(url.searchParams))
   const twice = await jamie.post('/auth?client_id=nobody', {})
-  const json = await fetch(`${stage.origin}/auth`, { method: 'POST', body: '{}', headers: JSON_TYPE })
+  const json = await fetch(`${server.origin}/auth`, { method: 'POST', body: '{}', headers: JSON_TYPE })
 
   expect([wrong.status, twice.status, json.status]).toEqual([400, 400, 415])
   expect(wrong.away).toBeUndefined()
@@ -530,7 +537,7 @@ test('a request by POST that is wrong is refused like any other', async () => {
 test('a client may send its secret in the form as well as in the header', async () => {
   const { form } = await app.code(jamie)
 
-  const answer = await fetch(`${stage.origin}/token`, {
+  const answer = await fetch(`${server.origin}/token`, {
     method: 'POST',
     body: new URLSearchParams({ ...form, client_id: app.id, client_secret: app.secret! }),
   })
@@ -539,22 +546,22 @@ test('a client may send its secret in the form as well as in the header', async 
 })
 
 test('a session is renewed once a minute, and at once when something about it changes', async () => {
-  const person = await stage.person('Renata')
-  const app = await stage.app()
+  const person = await server.person('Renata')
+  const app = await server.app()
   await app.connect(person)
   const session = async () => {
     const where = sql`select xmin::text, payload from sessions where user_id = ${person.id}`
-    return one<{ xmin: string; payload: { exp: number; authorizations: object } }>(stage.db, where)
+    return one<{ xmin: string; payload: { exp: number; authorizations: object } }>(server.db, where)
   }
   const before = await session()
 
   await app.connect(person)
   const same = await session()
-  const other = await stage.app({ name: 'Another' })
+  const other = await server.app({ name: 'Another' })
   await other.connect(person)
   const more = await session()
   const earlier = JSON.stringify({ ...more.payload, exp: more.payload.exp - 61 })
-  await run(stage.db, sql`update sessions set payload = ${earlier} where user_id = ${person.id}`)
+  await run(server.db, sql`update sessions set payload = ${earlier} where user_id = ${person.id}`)
   const old = await session()
   await app.connect(person)
 
@@ -566,7 +573,7 @@ test('a session is renewed once a minute, and at once when something about it ch
 /** A person signed in two hours ago: no longer than a session lives, so that it is there until they have signed in anew. */
 async function signedInEarlier({ id }: Person): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update sessions
         set payload = jsonb_set(payload::jsonb, '{loginTs}', to_jsonb((payload ->> 'loginTs')::bigint - 7200))::json
         where user_id = ${id}`,

@@ -2,18 +2,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { one, sql } from '../../src/db/pool.ts'
-import { type Api, type App, PHOTOS, type Stage, startStage } from '../support/flow.ts'
+import { type Api, type App, PHOTOS, type ServerFixture, startServerFixture } from '../support/flow.ts'
 
 // RFC 6749 §5.2 calls it unauthorized_client; oidc-provider says invalid_request, with a clear description.
 const NOT_FOR_THIS_CLIENT = /^(unauthorized_client|invalid_request)$/
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let service: App
 beforeAll(async () => {
-  stage = await startStage()
-  service = await stage.app({ type: 'service', name: 'Nightly', scopes: ['photos.read', 'photos.share'] })
+  server = await startServerFixture()
+  service = await server.app({ type: 'service', name: 'Nightly', scopes: ['photos.read', 'photos.share'] })
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('a service gets a token for the API whose scope it names, and the API sees it', async () => {
   const tokens = await openid.clientCredentialsGrant(await service.client(), { scope: 'photos.read' })
@@ -21,12 +21,12 @@ test('a service gets a token for the API whose scope it names, and the API sees 
   expect(tokens).toMatchObject({ token_type: 'bearer', expires_in: 600, scope: 'photos.read' })
   expect(tokens.access_token).toMatch(/^vk_at_cc_[\w-]{49}$/)
   expect(tokens.refresh_token).toBeUndefined()
-  expect(await stage.photos.introspect(tokens.access_token)).toEqual({
+  expect(await server.photos.introspect(tokens.access_token)).toEqual({
     active: true,
     client_id: service.id,
     scope: 'photos.read',
     aud: PHOTOS.identifier,
-    iss: stage.origin,
+    iss: server.origin,
     iat: expect.any(Number),
     exp: expect.any(Number),
     token_type: 'Bearer',
@@ -39,16 +39,16 @@ test('a service that names the API gets the same', async () => {
     resource: PHOTOS.identifier,
   })
 
-  expect((await stage.photos.introspect(tokens.access_token)).aud).toBe(PHOTOS.identifier)
+  expect((await server.photos.introspect(tokens.access_token)).aud).toBe(PHOTOS.identifier)
   expect(tokens.scope).toBe('photos.read photos.share')
 })
 
 test('a web app may act for itself, too, and a token of its own belongs to no user', async () => {
-  const app = await stage.app()
+  const app = await server.app()
 
   const { body } = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
 
-  expect((await stage.photos.introspect(body.access_token)).sub).toBeUndefined()
+  expect((await server.photos.introspect(body.access_token)).sub).toBeUndefined()
   expect((await app.userinfo(body.access_token)).status).toBe(401)
 })
 
@@ -71,7 +71,7 @@ test.each([
 })
 
 test.each(['spa', 'native'] as const)('a %s app, which keeps no secret, may not', async (type) => {
-  const app = await stage.app({ type })
+  const app = await server.app({ type })
 
   const answer = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
 
@@ -80,8 +80,8 @@ test.each(['spa', 'native'] as const)('a %s app, which keeps no secret, may not'
 })
 
 test('a client without any OpenID scope may not ask who a person is', async () => {
-  const app = await stage.app({ scopes: ['photos.read'] })
-  const jamie = await stage.person('Jamie')
+  const app = await server.app({ scopes: ['photos.read'] })
+  const jamie = await server.person('Jamie')
 
   for (const scope of ['openid', 'profile photos.read', 'email']) {
     const { away } = await jamie.open((await app.begin({ scope, nonce: undefined })).url)
@@ -103,7 +103,7 @@ test('a wrong secret is refused', async () => {
 
 test('the credentials of an API get no token of any kind', async () => {
   for (const grant_type of ['client_credentials', 'refresh_token', 'authorization_code']) {
-    const answer = await stage.photos.post('/token', {
+    const answer = await server.photos.post('/token', {
       grant_type,
       scope: 'photos.read',
       code: 'x',
@@ -123,7 +123,7 @@ describe('what there is not', () => {
     'urn:ietf:params:oauth:grant-type:token-exchange',
     'urn:ietf:params:oauth:grant-type:jwt-bearer',
   ])('grant type %s', async (grant_type) => {
-    const app = await stage.app()
+    const app = await server.app()
 
     const answer = await app.post('/token', {
       grant_type,
@@ -139,8 +139,8 @@ describe('what there is not', () => {
   test.each(['token', 'id_token', 'id_token token', 'code id_token', 'code token', 'none'])(
     'response type %s for an app',
     async (response_type) => {
-      const app = await stage.app()
-      const jamie = await stage.person('Jamie')
+      const app = await server.app()
+      const jamie = await server.person('Jamie')
 
       const { away } = await jamie.open((await app.begin({ response_type })).url)
 
@@ -153,6 +153,6 @@ describe('what there is not', () => {
 })
 
 async function tokens(): Promise<number> {
-  const { count } = await one<{ count: number }>(stage.db, sql`select count(*)::int as count from tokens`)
+  const { count } = await one<{ count: number }>(server.db, sql`select count(*)::int as count from tokens`)
   return count
 }

@@ -11,23 +11,23 @@ import {
   type Page,
   type Person,
   PHOTOS,
-  type Stage,
-  startStage,
+  type ServerFixture,
+  startServerFixture,
 } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 
 const ALL = 'openid profile email photos.read photos.share prints.order'
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
+  server = await startServerFixture()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 beforeEach(async () => {
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  app = await server.app()
+  jamie = await server.person('Jamie')
 })
 
 describe('the page', () => {
@@ -83,30 +83,30 @@ describe('what is allowed', () => {
     const shared = { name: 'photos.share', sentence: 'Share your photos', detail: '', dangerous: false }
     const page = await consentPage()
     await changeScope(
-      stage.db,
+      server.db,
       PHOTOS.identifier,
       'photos.share',
       { ...shared, sentence: 'Sell them' },
       SYSTEM,
     )
-    await heard(stage)
+    await heard(server)
 
     const again = await jamie.press(page, 'Allow')
 
     expect(again.status).toBe(422)
     expect(again.text).toContain('has changed in the meantime')
     expect(again.text).toContain('Sell them')
-    expect(await many(stage.db, sql`select from consents where user_id = ${jamie.id}`)).toEqual([])
+    expect(await many(server.db, sql`select from consents where user_id = ${jamie.id}`)).toEqual([])
     expect((await jamie.press(again, 'Allow')).away!.searchParams.has('code')).toBe(true)
-    await changeScope(stage.db, PHOTOS.identifier, 'photos.share', shared, SYSTEM)
-    await heard(stage)
+    await changeScope(server.db, PHOTOS.identifier, 'photos.share', shared, SYSTEM)
+    await heard(server)
   })
 
   test('may be nothing but who the person is', async () => {
     const tokens = await app.connect(jamie, { scope: ALL }, { scope: [] })
 
     expect(tokens.scope ?? '').not.toMatch(/photos|prints/)
-    expect((await stage.photos.introspect(tokens.access_token)).active).toBe(false)
+    expect((await server.photos.introspect(tokens.access_token)).active).toBe(false)
     expect(await consentRow()).toMatchObject({
       scopes: expect.arrayContaining(['openid', 'profile', 'email']),
       rejected_scopes: expect.arrayContaining(['photos.read', 'photos.share', 'prints.order']),
@@ -126,7 +126,7 @@ describe('what is allowed', () => {
   test('is recorded: who, what, from where', async () => {
     await app.connect(jamie, { scope: ALL }, { scope: ['photos.read'] })
 
-    const [event] = await stage.events({ type: 'consent.given', user_id: jamie.id })
+    const [event] = await server.events({ type: 'consent.given', user_id: jamie.id })
     expect(event).toMatchObject({
       actor_type: 'user',
       actor_id: jamie.id,
@@ -162,7 +162,7 @@ describe('what is remembered', () => {
     const tokens = await app.finish(away!, pending)
     expect(await scopes(tokens.access_token)).toEqual(['photos.read'])
     const grants = await many<{ device: string }>(
-      stage.db,
+      server.db,
       sql`select device from grants where user_id = ${jamie.id} order by created_at`,
     )
     expect(grants).toEqual([{ device: 'Firefox on Linux' }, { device: 'Safari on iPhone' }])
@@ -170,7 +170,7 @@ describe('what is remembered', () => {
 
   test('is per person', async () => {
     await app.connect(jamie)
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
 
     const page = await robin.signIn(await robin.open((await app.begin()).url))
 
@@ -179,7 +179,7 @@ describe('what is remembered', () => {
 
   test('is per app', async () => {
     await app.connect(jamie)
-    const other = await stage.app({ name: 'Other App' })
+    const other = await server.app({ name: 'Other App' })
 
     expect((await jamie.open((await other.begin()).url)).title).toContain('Other App wants access')
   })
@@ -228,7 +228,7 @@ test('a browser that signs out and in again is still one device', async () => {
 
   expect((await jamie.account('/account/apps')).text).toContain('1 device')
   const devices = sql`select distinct device_id from grants where user_id = ${jamie.id} and revoked_at is null`
-  expect(await many(stage.db, devices)).toHaveLength(1)
+  expect(await many(server.db, devices)).toHaveLength(1)
 })
 
 // The list of apps tells the latest decision; a connection that holds more than it tells must not outlive it.
@@ -247,7 +247,7 @@ describe('for a time', () => {
   test('access for a day ends by itself, with everything on it', async () => {
     const tokens = await app.connect(jamie, {}, { keep: 'day' })
     const { hours } = await one<{ hours: number }>(
-      stage.db,
+      server.db,
       sql`select extract(epoch from ends_at - now())::float8 / 3600 as hours from grants where user_id = ${jamie.id}`,
     )
     expect(hours).toBeCloseTo(24, 1)
@@ -256,7 +256,7 @@ describe('for a time', () => {
     await aDayPasses()
 
     expect(await app.introspect(tokens.access_token)).toEqual({ active: false })
-    expect(await stage.photos.introspect(tokens.access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(tokens.access_token)).toEqual({ active: false })
     expect((await app.refresh(tokens.refresh_token)).body.error).toBe('invalid_grant')
     expect((await jamie.account('/account/apps')).text).toContain('No app has access to your account')
   })
@@ -299,7 +299,7 @@ describe('for a time', () => {
     await app.connect(jamie, {}, { keep })
 
     const { left } = await one<{ left: number }>(
-      stage.db,
+      server.db,
       sql`select extract(epoch from expires_at - now())::float8 / 86400 as left from consents where user_id = ${jamie.id}`,
     )
     expect(left).toBeCloseTo(days, 1)
@@ -325,10 +325,10 @@ describe('"Don’t allow"', () => {
     expect(Object.fromEntries(away!.searchParams)).toMatchObject({
       error: 'access_denied',
       state: pending.state,
-      iss: stage.origin,
+      iss: server.origin,
     })
-    expect(await many(stage.db, sql`select from grants where user_id = ${jamie.id}`)).toEqual([])
-    expect(await stage.events({ type: 'consent.refused', user_id: jamie.id })).toHaveLength(1)
+    expect(await many(server.db, sql`select from grants where user_id = ${jamie.id}`)).toEqual([])
+    expect(await server.events({ type: 'consent.refused', user_id: jamie.id })).toHaveLength(1)
   })
 
   test('is no decision for ever: the next time the page is there again', async () => {
@@ -349,7 +349,7 @@ describe('"Don’t allow"', () => {
 })
 
 test('an app of our own is not asked about', async () => {
-  const own = await stage.app({ name: 'Our Album', first_party: true })
+  const own = await server.app({ name: 'Our Album', first_party: true })
   const pending = await own.begin()
 
   const { away } = await jamie.signIn(await jamie.open(pending.url))
@@ -362,7 +362,7 @@ test('an app of our own is not asked about', async () => {
 })
 
 test('"Use another account" signs in somebody else, and the request goes on', async () => {
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   const pending = await app.begin({ login_hint: jamie.email })
   const page = await jamie.signIn(await jamie.open(pending.url))
 
@@ -378,7 +378,7 @@ test('"Use another account" signs in somebody else, and the request goes on', as
 
 test('an app that was removed must ask again', async () => {
   await app.connect(jamie)
-  await revokeApp(stage.db, jamie.id, app.id, SYSTEM)
+  await revokeApp(server.db, jamie.id, app.id, SYSTEM)
 
   const page = await jamie.open((await app.begin()).url)
 
@@ -388,7 +388,7 @@ test('an app that was removed must ask again', async () => {
 
 test('an app that was suspended while the person was deciding gets nothing, and the page says so', async () => {
   const page = await consentPage()
-  await run(stage.db, sql`update clients set suspended_at = now() where id = ${app.id}`)
+  await run(server.db, sql`update clients set suspended_at = now() where id = ${app.id}`)
   const interaction = page.url
 
   const later = await jamie.open(interaction)
@@ -399,7 +399,7 @@ test('an app that was suspended while the person was deciding gets nothing, and 
   expect(pressed.status).toBeGreaterThanOrEqual(400)
   expect(pressed.status).toBeLessThan(500)
   expect(pressed.away).toBeUndefined()
-  expect(await many(stage.db, sql`select from grants where user_id = ${jamie.id}`)).toEqual([])
+  expect(await many(server.db, sql`select from grants where user_id = ${jamie.id}`)).toEqual([])
 })
 
 async function consentPage(): Promise<Page> {
@@ -415,24 +415,24 @@ function ticked(page: Page): string[] {
 }
 
 async function scopes(access_token: string): Promise<string[]> {
-  const { scope } = await stage.photos.introspect(access_token)
+  const { scope } = await server.photos.introspect(access_token)
   return (scope ?? '').split(' ').filter(Boolean).sort()
 }
 
 function consentRow() {
   return one<{ scopes: string[]; rejected_scopes: string[] }>(
-    stage.db,
+    server.db,
     sql`select scopes, rejected_scopes from consents where user_id = ${jamie.id} and revoked_at is null`,
   )
 }
 
 async function aDayPasses(): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update grants set ends_at = ends_at - interval '25 hours' where user_id = ${jamie.id}`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`update consents set expires_at = expires_at - interval '25 hours' where user_id = ${jamie.id}`,
   )
 }

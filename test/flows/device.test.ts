@@ -7,18 +7,18 @@ import { digest } from '../../src/base/credentials.ts'
 import { updateClient } from '../../src/core/clients/update.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
-import { type App, PASSWORD, type Page, type Person, startStage } from '../support/flow.ts'
+import { type App, PASSWORD, type Page, type Person, startServerFixture } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 
-let stage: Awaited<ReturnType<typeof startStage>>
+let server: Awaited<ReturnType<typeof startServerFixture>>
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app({ type: 'device', name: 'Picture Frame' })
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  app = await server.app({ type: 'device', name: 'Picture Frame' })
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 const SCOPE = 'openid profile email photos.read'
@@ -29,13 +29,13 @@ async function start(of: App = app): Promise<openid.DeviceAuthorizationResponse>
 
 /** Asks for the tokens once, whatever was asked before. */
 async function ask(code: string, of: App = app) {
-  await run(stage.db, sql`update tokens set polled_at = null where hash = ${digest(code)}`)
+  await run(server.db, sql`update tokens set polled_at = null where hash = ${digest(code)}`)
   return of.post('/token', { grant_type: GRANT, device_code: code })
 }
 
 /** Types a code in, as far as the page that asks whether the device is one's own. */
 async function type(user_code: string, who: Person = jamie): Promise<Page> {
-  const form = await who.open(`${stage.origin}/device`)
+  const form = await who.open(`${server.origin}/device`)
   return who.press(form, 'Continue', { user_code })
 }
 
@@ -50,8 +50,8 @@ test('a person allows it, and the device gets tokens that refresh', async () => 
   expect(asked).toMatchObject({
     device_code: expect.stringMatching(/^vk_dc_/),
     user_code: expect.stringMatching(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/),
-    verification_uri: `${stage.origin}/device`,
-    verification_uri_complete: `${stage.origin}/device?user_code=${asked.user_code}`,
+    verification_uri: `${server.origin}/device`,
+    verification_uri_complete: `${server.origin}/device?user_code=${asked.user_code}`,
     expires_in: 600,
     interval: 5,
   })
@@ -72,13 +72,13 @@ test('a person allows it, and the device gets tokens that refresh', async () => 
   const client = await app.client()
   const tokens = await openid.pollDeviceAuthorizationGrant(client, { ...asked, interval: 0 })
   expect(tokens.claims()!.sub).toBe(jamie.id)
-  expect(await stage.photos.introspect(tokens.access_token)).toMatchObject({
+  expect(await server.photos.introspect(tokens.access_token)).toMatchObject({
     active: true,
     sub: jamie.id,
     scope: 'photos.read',
   })
   const next = await openid.refreshTokenGrant(client, tokens.refresh_token!)
-  expect(await stage.photos.introspect(next.access_token)).toMatchObject({ active: true })
+  expect(await server.photos.introspect(next.access_token)).toMatchObject({ active: true })
 })
 
 test('"Don’t allow" ends on a page, and the device is told', async () => {
@@ -103,7 +103,7 @@ test('until somebody decides it is pending, and a device that asks too often is 
   expect((await app.post('/token', form)).body.error).toBe('authorization_pending')
   expect((await app.post('/token', form)).body.error).toBe('slow_down')
   await run(
-    stage.db,
+    server.db,
     sql`update tokens set polled_at = polled_at - interval '5 seconds' where hash = ${digest(device_code)}`,
   )
   expect((await app.post('/token', form)).body.error).toBe('authorization_pending')
@@ -112,7 +112,7 @@ test('until somebody decides it is pending, and a device that asks too often is 
 test('an expired code is no good to anybody', async () => {
   const { device_code, user_code } = await start()
   await run(
-    stage.db,
+    server.db,
     sql`update tokens set expires_at = now() - interval '1 second' where hash = ${digest(device_code)}`,
   )
   const page = await type(user_code)
@@ -137,7 +137,7 @@ test('a code that is none is refused, and too many of them stop a browser', asyn
 
 test('a form of somebody else decides nothing', async () => {
   const { device_code, user_code } = await start()
-  await jamie.open(`${stage.origin}/device`)
+  await jamie.open(`${server.origin}/device`)
   const page = await jamie.post('/device', { user_code, confirm: 'yes', xsrf: 'of somebody else' })
   expect(page.status).toBe(400)
   expect(await ask(device_code)).toMatchObject({ body: { error: 'authorization_pending' } })
@@ -164,7 +164,7 @@ test('allowed once, redeemed once: of several that ask at once, one gets tokens'
 
 test('two who decide at once: the first one counts', async () => {
   const { user_code } = await start()
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   const [mine, theirs] = [await type(user_code), await type(user_code, robin)]
   const pages = await Promise.all([jamie.press(mine, 'Continue'), robin.press(theirs, 'Continue')])
   expect(pages.filter(({ url }) => url.pathname.startsWith('/interaction/'))).toHaveLength(1)
@@ -173,7 +173,7 @@ test('two who decide at once: the first one counts', async () => {
 })
 
 test('a code is of the app that asked for it', async () => {
-  const other = await stage.app({ type: 'device', name: 'Kettle' })
+  const other = await server.app({ type: 'device', name: 'Kettle' })
   const { device_code, user_code } = await start()
   await jamie.press(await toConsent(user_code), 'Allow')
   expect(await ask(device_code, other)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
@@ -183,34 +183,34 @@ test('a code is of the app that asked for it', async () => {
 test('an app that was removed gets nothing, and its tokens are dead', async () => {
   const { device_code, user_code } = await start()
   await jamie.press(await toConsent(user_code), 'Allow')
-  await run(stage.db, sql`update grants set revoked_at = now() where client_id = ${app.id}`)
+  await run(server.db, sql`update grants set revoked_at = now() where client_id = ${app.id}`)
   expect(await ask(device_code)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
 })
 
 test('each device has an access of its own', async () => {
-  const pair = await stage.app({ type: 'device', name: 'Pair' })
+  const pair = await server.app({ type: 'device', name: 'Pair' })
   for (const _ of ['one', 'two']) {
     const { device_code, user_code } = await start(pair)
     await jamie.press(await toConsent(user_code), 'Allow')
     expect((await ask(device_code, pair)).status).toBe(200)
   }
   const { devices } = await one<{ devices: number }>(
-    stage.db,
+    server.db,
     sql`select count(distinct device_id)::int as devices from grants where client_id = ${pair.id}`,
   )
   expect(devices).toBe(2)
 })
 
 test('nobody but its makers can connect an app that waits for approval', async () => {
-  const waiting = await stage.app({ type: 'device', name: 'Lamp' })
-  await run(stage.db, sql`update clients set state = 'pending' where id = ${waiting.id}`)
+  const waiting = await server.app({ type: 'device', name: 'Lamp' })
+  await run(server.db, sql`update clients set state = 'pending' where id = ${waiting.id}`)
   const { device_code, user_code } = await start(waiting)
   expect((await toConsent(user_code)).text).toContain('cannot be used yet')
   expect(await ask(device_code, waiting)).toMatchObject({ body: { error: 'authorization_pending' } })
 })
 
 test('an app of another kind gets no device code', async () => {
-  const web = await stage.app()
+  const web = await server.app()
   const answer = await web.post('/device_authorization', { scope: 'openid' })
   expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
   expect(answer.body.error_description).toContain('device_code is not allowed for this client')
@@ -218,21 +218,21 @@ test('an app of another kind gets no device code', async () => {
 
 test('"Use another account" lets another person enter the code', async () => {
   const { device_code, user_code } = await start()
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   const form = await jamie.press(await toConsent(user_code), 'Use another account')
   expect(form.title).toContain('Connect a device')
   const page = await jamie.press(await jamie.press(form, 'Continue', { user_code }), 'Continue')
   const consent = await jamie.press(page, 'Sign in', { email: robin.email, password: 'five wet umbrellas' })
   await jamie.press(consent, 'Allow')
   const { body } = await ask(device_code)
-  expect(await stage.photos.introspect(body.access_token)).toMatchObject({ active: true, sub: robin.id })
+  expect(await server.photos.introspect(body.access_token)).toMatchObject({ active: true, sub: robin.id })
 })
 
 test('neither code is kept as it is', async () => {
   const { device_code, user_code } = await start()
   await toConsent(user_code)
   const rows = await one<{ text: string }>(
-    stage.db,
+    server.db,
     sql`select concat((select json_agg(t) from tokens t), (select json_agg(p) from provider_state p),
                       (select json_agg(s) from sessions s)) as text`,
   )
@@ -242,8 +242,8 @@ test('neither code is kept as it is', async () => {
 })
 
 test('what administers is given to a device bound to a key alone', async () => {
-  const ada = await administrator(stage, 'Ada')
-  const remote = await stage.app({ type: 'device', name: 'Remote', scopes: ['openid', 'users:read'] })
+  const ada = await administrator(server, 'Ada')
+  const remote = await server.app({ type: 'device', name: 'Remote', scopes: ['openid', 'users:read'] })
   const client = await remote.client()
   const DPoP = openid.getDPoPHandle(client, await openid.randomDPoPKeyPair())
   const asked = await openid.initiateDeviceAuthorization(client, { scope: 'openid users:read' })
@@ -253,7 +253,7 @@ test('what administers is given to a device bound to a key alone', async () => {
   const bearer = await ask(asked.device_code, remote)
   expect(bearer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
   expect(bearer.body.access_token).toBeUndefined()
-  await run(stage.db, sql`update tokens set polled_at = null`)
+  await run(server.db, sql`update tokens set polled_at = null`)
   const options = { DPoP }
   const tokens = await openid.pollDeviceAuthorizationGrant(
     client,
@@ -261,7 +261,7 @@ test('what administers is given to a device bound to a key alone', async () => {
     undefined,
     options,
   )
-  const users = new URL(`${stage.origin}/api/v1/users`)
+  const users = new URL(`${server.origin}/api/v1/users`)
   const answered = await openid.fetchProtectedResource(
     client,
     tokens.access_token,
@@ -283,8 +283,8 @@ test('what administers is given to a device bound to a key alone', async () => {
 test('a scope that administers, given to a device later, ends its bearer tokens with the next renewal', async () => {
   const { app: late, tokens } = await connected()
 
-  await updateClient(stage.db, late.id, { scopes: [...SCOPE.split(' '), 'users:read'] }, SYSTEM)
-  await heard(stage)
+  await updateClient(server.db, late.id, { scopes: [...SCOPE.split(' '), 'users:read'] }, SYSTEM)
+  await heard(server)
 
   expect((await late.refresh(tokens.refresh_token)).body).toMatchObject({ error: 'invalid_grant' })
 })
@@ -300,7 +300,7 @@ describe('as at the authorization endpoint:', () => {
 
   /** Somebody who signed in a while ago. */
   async function signedIn(secondsAgo = LONG_AGO): Promise<Person> {
-    const who = await stage.person('Kim')
+    const who = await server.person('Kim')
     await who.account()
     await age(who, secondsAgo)
     return who
@@ -308,7 +308,7 @@ describe('as at the authorization endpoint:', () => {
 
   async function age(who: Person, seconds: number): Promise<void> {
     await run(
-      stage.db,
+      server.db,
       sql`update sessions
           set payload = jsonb_set(payload::jsonb, '{loginTs}', to_jsonb((payload->>'loginTs')::int - ${seconds}::int))::json
           where user_id = ${who.id}`,
@@ -384,7 +384,7 @@ describe('as at the authorization endpoint:', () => {
 
   test('prompt=login may be answered by another account, which then decides', async () => {
     const who = await signedIn()
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const { device_code, user_code } = await begin(app, { prompt: 'login' })
     const signIn = await who.press(await type(user_code, who), 'Continue')
 
@@ -414,8 +414,8 @@ describe('as at the authorization endpoint:', () => {
   })
 
   test('an id_token_hint lets nobody decide but the person it names', async () => {
-    const web = await stage.app()
-    const robin = await stage.person('Robin')
+    const web = await server.app()
+    const robin = await server.person('Robin')
     await web.connect(robin)
     const { device_code, user_code } = await begin(app, {})
     await jamie.press(await toConsent(user_code), 'Allow')
@@ -430,7 +430,7 @@ describe('as at the authorization endpoint:', () => {
 
     const third = await begin(app, { id_token_hint: id_token })
     expect((await walk(third.user_code, jamie)).pages).toEqual(['consent'])
-    const stored = await one<{ text: string }>(stage.db, sql`select json_agg(t)::text as text from tokens t`)
+    const stored = await one<{ text: string }>(server.db, sql`select json_agg(t)::text as text from tokens t`)
     expect(stored.text).not.toContain(id_token)
   })
 
@@ -453,7 +453,7 @@ describe('as at the authorization endpoint:', () => {
 
   test('deciding does not end what another tab is at', async () => {
     const who = await signedIn(0)
-    const web = await stage.app()
+    const web = await server.app()
     const other = await who.open((await web.begin({ prompt: 'consent' })).url)
     const before = who.cookie('_session')
 
@@ -466,7 +466,7 @@ describe('as at the authorization endpoint:', () => {
 })
 
 async function connected() {
-  const late = await stage.app({ type: 'device', name: 'Late' })
+  const late = await server.app({ type: 'device', name: 'Late' })
   const { user_code, device_code } = await start(late)
   await jamie.press(await toConsent(user_code), 'Allow')
   const { body: tokens } = await ask(device_code, late)

@@ -1,24 +1,24 @@
 // What the server says about itself (OpenID Connect Discovery, RFC 8414), and that it is true.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Stage, startStage } from '../support/flow.ts'
+import { type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { untilPasses } from '../support/patience.ts'
 
-let stage: Stage
+let server: ServerFixture
 let metadata: Record<string, unknown>
 beforeAll(async () => {
-  stage = await startStage()
+  server = await startServerFixture()
   metadata = await json('/.well-known/openid-configuration')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('the metadata stands under both addresses, and is the same', async () => {
   expect(await json('/.well-known/oauth-authorization-server')).toEqual(metadata)
 })
 
 test('the metadata claims what there is, and nothing else', () => {
-  const at = (path: string) => `${stage.origin}${path}`
+  const at = (path: string) => `${server.origin}${path}`
   expect(metadata).toMatchObject({
-    issuer: stage.origin,
+    issuer: server.origin,
     authorization_endpoint: at('/auth'),
     token_endpoint: at('/token'),
     userinfo_endpoint: at('/userinfo'),
@@ -62,7 +62,7 @@ test('it names the scopes of the APIs, and of a new one at once', async () => {
     expect.arrayContaining(['openid', 'profile', 'email', 'offline_access', 'photos.read', 'prints.order']),
   )
 
-  await stage.api({
+  await server.api({
     identifier: 'https://notes.example',
     name: 'Notes',
     scopes: [{ name: 'notes.read', sentence: 'Read your notes' }],
@@ -97,7 +97,7 @@ test('the keys are public: ES256 and RS256, the current ones first and the next 
 })
 
 test('pages of other origins may read it', async () => {
-  const answer = await fetch(`${stage.origin}/.well-known/openid-configuration`, {
+  const answer = await fetch(`${server.origin}/.well-known/openid-configuration`, {
     headers: { Origin: 'https://spa.example' },
   })
 
@@ -105,7 +105,7 @@ test('pages of other origins may read it', async () => {
 })
 
 test('a page of a public client may redeem codes, a page of anybody else may not read the answer', async () => {
-  const spa = await stage.app({ type: 'spa', redirect_uris: ['https://spa.example/callback'] })
+  const spa = await server.app({ type: 'spa', redirect_uris: ['https://spa.example/callback'] })
   const allowed = async (Origin: string) => {
     const answer = await spa.post('/token', { grant_type: 'refresh_token', refresh_token: 'x' }, { Origin })
     return answer.headers.get('access-control-allow-origin')
@@ -122,7 +122,7 @@ test('a browser that asks first whether a page may call is told so, wherever pag
     ['/userinfo', 'GET'],
     ['/jwks', 'GET'],
   ]) {
-    const answer = await fetch(`${stage.origin}${path}`, {
+    const answer = await fetch(`${server.origin}${path}`, {
       method: 'OPTIONS',
       headers: {
         Origin: 'https://spa.example',
@@ -139,7 +139,7 @@ test('a browser that asks first whether a page may call is told so, wherever pag
 })
 
 async function json(path: string): Promise<Record<string, unknown>> {
-  const answer = await fetch(`${stage.origin}${path}`)
+  const answer = await fetch(`${server.origin}${path}`)
   expect(answer.status).toBe(200)
   return (await answer.json()) as Record<string, unknown>
 }

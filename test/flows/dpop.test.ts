@@ -4,25 +4,25 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import * as openid from 'openid-client'
 import { digest } from '../../src/base/credentials.ts'
-import { type Api, type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type Api, type App, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 
 type Keys = Awaited<ReturnType<typeof generateKeyPair>>
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let spa: App
 let web: App
 let jamie: Person
 let keys: Keys
 let stranger: Keys
 beforeAll(async () => {
-  stage = await startStage()
-  spa = await stage.app({ type: 'spa', name: 'In a page' })
-  web = await stage.app()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  spa = await server.app({ type: 'spa', name: 'In a page' })
+  web = await server.app()
+  jamie = await server.person('Jamie')
   keys = await generateKeyPair('ES256', { extractable: true })
   stranger = await generateKeyPair('ES256', { extractable: true })
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('openid-client gets tokens bound to its key, uses them and renews them', async () => {
   const pair = await openid.randomDPoPKeyPair()
@@ -43,7 +43,7 @@ test('the API learns which key a token is bound to', async () => {
   const { access_token } = await redeem(spa)
 
   const jkt = await calculateJwkThumbprint(await exportJWK(keys.publicKey))
-  expect(await stage.photos.introspect(access_token)).toMatchObject({
+  expect(await server.photos.introspect(access_token)).toMatchObject({
     active: true,
     token_type: 'DPoP',
     cnf: { jkt },
@@ -52,9 +52,9 @@ test('the API learns which key a token is bound to', async () => {
 
 test('a bound access token is refused without its key', async () => {
   const { access_token } = await redeem(spa, 'openid email')
-  const at = { htm: 'GET', htu: `${stage.origin}/userinfo`, ath: digest(access_token).toString('base64url') }
+  const at = { htm: 'GET', htu: `${server.origin}/userinfo`, ath: digest(access_token).toString('base64url') }
   const ask = async (headers: Record<string, string>) =>
-    (await fetch(`${stage.origin}/userinfo`, { headers })).status
+    (await fetch(`${server.origin}/userinfo`, { headers })).status
 
   expect(await ask({ Authorization: `DPoP ${access_token}`, DPoP: await proof(at) })).toBe(200)
   expect(await ask({ Authorization: `Bearer ${access_token}` })).toBe(401)
@@ -85,7 +85,7 @@ test('a confidential client, whose secret binds the refresh token, may change it
 
   expect(answer.status).toBe(200)
   const jkt = await calculateJwkThumbprint(await exportJWK(stranger.publicKey))
-  expect((await stage.photos.introspect(answer.body.access_token)).cnf).toEqual({ jkt })
+  expect((await server.photos.introspect(answer.body.access_token)).cnf).toEqual({ jkt })
 })
 
 test('a proof is good for one use, and the code is not lost by showing it again', async () => {
@@ -131,7 +131,7 @@ test('a code that was asked for with a key (dpop_jkt) is good for that key alone
 })
 
 test('client credentials may be bound, too', async () => {
-  const service = await stage.app({ type: 'service', name: 'Nightly', scopes: ['photos.read'] })
+  const service = await server.app({ type: 'service', name: 'Nightly', scopes: ['photos.read'] })
 
   const { body } = await service.post(
     '/token',
@@ -140,7 +140,7 @@ test('client credentials may be bound, too', async () => {
   )
 
   expect(body.token_type).toBe('DPoP')
-  expect((await stage.photos.introspect(body.access_token)).cnf.jkt).toHaveLength(43)
+  expect((await server.photos.introspect(body.access_token)).cnf.jkt).toHaveLength(43)
 })
 
 async function redeem(app: App, scope?: string): Promise<{ access_token: string; refresh_token: string }> {
@@ -162,7 +162,7 @@ async function proof(
 ): Promise<string> {
   return new SignJWT({
     htm: 'POST',
-    htu: `${stage.origin}/token`,
+    htu: `${server.origin}/token`,
     jti: randomUUID(),
     iat: Math.floor(Date.now() / 1000),
     ...claims,

@@ -6,25 +6,25 @@ import { SYSTEM } from '../../src/base/audit-events.ts'
 import { digest } from '../../src/base/credentials.ts'
 import { rotateKeys } from '../../src/core/keys/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type App, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { PATIENCE_MS, untilPasses } from '../support/patience.ts'
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  app = await server.app()
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 describe('the ID token', () => {
   test('names the person when the access token is for an API and cannot ask', async () => {
     const tokens = await app.connect(jamie, { scope: 'openid profile email photos.read' })
 
     expect(tokens.claims()).toEqual({
-      iss: stage.origin,
+      iss: server.origin,
       aud: app.id,
       sub: jamie.id,
       name: 'Jamie',
@@ -39,7 +39,7 @@ describe('the ID token', () => {
   })
 
   test('says the same whether or not anything of an API was allowed', async () => {
-    const another = await stage.app()
+    const another = await server.app()
     const plain = await another.connect(jamie, { scope: 'openid profile email' })
     const unticked = await another.connect(
       jamie,
@@ -51,7 +51,7 @@ describe('the ID token', () => {
       expect(tokens.claims()).toMatchObject({ sub: jamie.id, name: 'Jamie', email: jamie.email })
       // Nothing of the API was allowed: the token is for userinfo, and says so.
       expect(tokens.scope).toBe('openid profile email')
-      const answer = await fetch(`${stage.origin}/userinfo`, {
+      const answer = await fetch(`${server.origin}/userinfo`, {
         headers: { authorization: `Bearer ${tokens.access_token}` },
       })
       expect(answer.status).toBe(200)
@@ -80,31 +80,31 @@ describe('the ID token', () => {
   })
 
   test('is signed with ES256 for a client that is registered so', async () => {
-    const modern = await stage.app({ id_token_signed_response_alg: 'ES256' })
+    const modern = await server.app({ id_token_signed_response_alg: 'ES256' })
 
     const { id_token } = await modern.connect(jamie)
 
     expect(decodeProtectedHeader(id_token!).alg).toBe('ES256')
-    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS })
-    await jwtVerify(id_token!, keys, { issuer: stage.origin, audience: modern.id })
+    const keys = createRemoteJWKSet(new URL(`${server.origin}/jwks`), { timeoutDuration: PATIENCE_MS })
+    await jwtVerify(id_token!, keys, { issuer: server.origin, audience: modern.id })
   })
 
   test('is signed by a published key, and still verifies after the keys were rotated', async () => {
     const { id_token } = await app.connect(jamie)
-    const keys = createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS })
+    const keys = createRemoteJWKSet(new URL(`${server.origin}/jwks`), { timeoutDuration: PATIENCE_MS })
     const { kid, alg } = decodeProtectedHeader(id_token!)
     expect(alg).toBe('RS256')
 
-    await rotateKeys(stage.db, stage.secrets, SYSTEM)
+    await rotateKeys(server.db, server.secrets, SYSTEM)
 
-    await jwtVerify(id_token!, keys, { issuer: stage.origin, audience: app.id })
+    await jwtVerify(id_token!, keys, { issuer: server.origin, audience: app.id })
     const later = await until(
       () => app.connect(jamie),
       (tokens) => decodeProtectedHeader(tokens.id_token!).kid !== kid,
     )
     await jwtVerify(
       later.id_token!,
-      createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS }),
+      createRemoteJWKSet(new URL(`${server.origin}/jwks`), { timeoutDuration: PATIENCE_MS }),
     )
   })
 
@@ -140,7 +140,7 @@ describe('userinfo', () => {
   test('takes the token by POST, too', async () => {
     const { access_token } = await app.connect(jamie, { scope: 'openid email' })
 
-    const answer = await fetch(`${stage.origin}/userinfo`, {
+    const answer = await fetch(`${server.origin}/userinfo`, {
       method: 'POST',
       body: new URLSearchParams({ access_token }),
     })
@@ -165,7 +165,7 @@ describe('userinfo', () => {
   ])('refuses %s and says what it wants', async (_, token, status, challenge) => {
     const headers = token ? { Authorization: token.includes(' ') ? token : `Bearer ${token}` } : undefined
 
-    const answer = await fetch(`${stage.origin}/userinfo`, { headers })
+    const answer = await fetch(`${server.origin}/userinfo`, { headers })
 
     expect(answer.status).toBe(status)
     expect(answer.headers.get('www-authenticate')).toMatch(challenge)
@@ -174,7 +174,7 @@ describe('userinfo', () => {
   test('refuses a token that has expired', async () => {
     const { access_token } = await app.connect(jamie, { scope: 'openid email' })
     await run(
-      stage.db,
+      server.db,
       sql`update tokens set expires_at = now() - interval '10 seconds' where hash = ${digest(access_token)}`,
     )
 
@@ -190,7 +190,7 @@ describe('userinfo', () => {
   })
 
   test('knows the new name at once', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const { access_token } = await app.connect(robin, { scope: 'openid profile' })
     const profile = await robin.account()
 

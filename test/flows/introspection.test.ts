@@ -4,24 +4,31 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { digest } from '../../src/base/credentials.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Person,
+  PHOTOS,
+  type ServerFixture,
+  startServerFixture,
+} from '../support/flow.ts'
 import { until } from '../support/patience.ts'
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let calendar: Api
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  calendar = await stage.api({
+  server = await startServerFixture()
+  calendar = await server.api({
     identifier: 'https://calendar.example',
     name: 'Calendar',
     scopes: [{ name: 'calendar.read', sentence: 'See your appointments' }],
   })
-  app = await stage.app({ scopes: ['openid', 'profile', 'email', 'photos.read', 'calendar.read'] })
-  jamie = await stage.person('Jamie')
+  app = await server.app({ scopes: ['openid', 'profile', 'email', 'photos.read', 'calendar.read'] })
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 describe('who sees what', () => {
   test('an app sees its own access token', async () => {
@@ -35,7 +42,7 @@ describe('who sees what', () => {
       client_id: app.id,
       scope: 'photos.read',
       aud: PHOTOS.identifier,
-      iss: stage.origin,
+      iss: server.origin,
       iat: expect.any(Number),
       exp: expect.any(Number),
       token_type: 'Bearer',
@@ -59,19 +66,19 @@ describe('who sees what', () => {
     const appointments = await app.connect(jamie, { scope: 'openid calendar.read' })
     const userinfo = await app.connect(jamie, { scope: 'openid email' })
 
-    expect(await stage.photos.introspect(photos.access_token)).toMatchObject({ active: true, sub: jamie.id })
+    expect(await server.photos.introspect(photos.access_token)).toMatchObject({ active: true, sub: jamie.id })
     expect(await calendar.introspect(appointments.access_token)).toMatchObject({
       active: true,
       scope: 'calendar.read',
     })
     expect(await calendar.introspect(photos.access_token)).toEqual({ active: false })
-    expect(await stage.photos.introspect(appointments.access_token)).toEqual({ active: false })
-    expect(await stage.photos.introspect(userinfo.access_token)).toEqual({ active: false })
-    expect(await stage.photos.introspect(photos.refresh_token!)).toEqual({ active: false })
+    expect(await server.photos.introspect(appointments.access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(userinfo.access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(photos.refresh_token!)).toEqual({ active: false })
   })
 
   test('another app sees nothing', async () => {
-    const curious = await stage.app({ name: 'Curious' })
+    const curious = await server.app({ name: 'Curious' })
     const { access_token, refresh_token } = await app.connect(jamie)
 
     expect(await curious.introspect(access_token)).toEqual({ active: false })
@@ -79,7 +86,7 @@ describe('who sees what', () => {
   })
 
   test('a public client sees its own tokens and no others', async () => {
-    const spa = await stage.app({ type: 'spa', name: 'In a page' })
+    const spa = await server.app({ type: 'spa', name: 'In a page' })
     const own = await spa.connect(jamie)
     const other = await app.connect(jamie)
 
@@ -91,8 +98,8 @@ describe('who sees what', () => {
     const { access_token } = await app.connect(jamie)
     const body = new URLSearchParams({ token: access_token })
 
-    const nobody = await fetch(`${stage.origin}/introspect`, { method: 'POST', body })
-    const wrong = await fetch(`${stage.origin}/introspect`, {
+    const nobody = await fetch(`${server.origin}/introspect`, { method: 'POST', body })
+    const wrong = await fetch(`${server.origin}/introspect`, {
       method: 'POST',
       body,
       headers: { Authorization: `Basic ${Buffer.from(`${app.id}:wrong`).toString('base64')}` },
@@ -116,12 +123,12 @@ describe('inactive is', () => {
   test('an access token that has expired', async () => {
     const { access_token } = await app.connect(jamie)
     await run(
-      stage.db,
+      server.db,
       sql`update tokens set expires_at = now() - interval '1 second' where hash = ${digest(access_token)}`,
     )
 
     expect(await app.introspect(access_token)).toEqual({ active: false })
-    expect(await stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(access_token)).toEqual({ active: false })
   })
 
   test('a refresh token that was used', async () => {
@@ -135,7 +142,7 @@ describe('inactive is', () => {
     const { code } = await app.code(jamie)
 
     expect(await app.introspect(code)).toEqual({ active: false })
-    expect(await stage.photos.introspect(code)).toEqual({ active: false })
+    expect(await server.photos.introspect(code)).toEqual({ active: false })
   })
 
   test.each(['nonsense', 'vk_at_', `vk_at_${'A'.repeat(49)}`, 'eyJhbGciOiJub25lIn0.e30.', '__proto__'])(
@@ -158,11 +165,11 @@ test('an answer is not kept by caches', async () => {
 test('introspecting notes the last use of the device', async () => {
   const { access_token } = await app.connect(jamie)
   await run(
-    stage.db,
+    server.db,
     sql`update grants set last_used_at = now() - interval '3 days' where user_id = ${jamie.id}`,
   )
 
-  await stage.photos.introspect(access_token)
+  await server.photos.introspect(access_token)
 
   // Noted a few times a minute.
   await until(async () => (await jamie.account('/account/apps')).text.includes('last used just now'))

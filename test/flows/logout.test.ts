@@ -2,21 +2,27 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { many, sql } from '../../src/db/pool.ts'
-import { type App, type Person, type Stage, startStage, type Tokens } from '../support/flow.ts'
+import {
+  type App,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+  type Tokens,
+} from '../support/flow.ts'
 
 const BYE = 'https://printer.example/bye'
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 let tokens: Tokens
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app()
+  server = await startServerFixture()
+  app = await server.app()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 beforeEach(async () => {
-  jamie = await stage.person('Jamie')
+  jamie = await server.person('Jamie')
   tokens = await app.connect(jamie)
 })
 
@@ -29,8 +35,8 @@ test('an app sends the person here, who says yes and goes back with the state', 
 
   expect(away!.href).toBe(`${BYE}?state=x%2F1`)
   expect((await jamie.open('/account')).title).toBe('Sign in · Valetkey')
-  expect(await many(stage.db, sql`select from sessions where user_id = ${jamie.id}`)).toEqual([])
-  expect(await stage.events({ type: 'sign_out', user_id: jamie.id })).toHaveLength(1)
+  expect(await many(server.db, sql`select from sessions where user_id = ${jamie.id}`)).toEqual([])
+  expect(await server.events({ type: 'sign_out', user_id: jamie.id })).toHaveLength(1)
 })
 
 test('access survives signing out: it ends when the person removes it', async () => {
@@ -108,7 +114,7 @@ test('without a client nobody is led anywhere', async () => {
 test('a client id does instead of an ID token, and both must agree', async () => {
   const query = (client_id: string, hint?: string) =>
     `/session/end?${new URLSearchParams({ client_id, post_logout_redirect_uri: BYE, ...(hint && { id_token_hint: hint }) })}`
-  const other = await stage.app({ name: 'Other' })
+  const other = await server.app({ name: 'Other' })
 
   expect((await jamie.open(query(other.id, tokens.id_token))).status).toBe(400)
   const page = await jamie.open(query(app.id))
@@ -144,7 +150,7 @@ test('a session of before signing out is worth nothing afterwards', async () => 
   const signature = jamie.cookie('_session.sig')!
   await jamie.press(await jamie.open('/session/end'), 'Sign out')
 
-  const answer = await fetch(`${stage.origin}/account`, {
+  const answer = await fetch(`${server.origin}/account`, {
     redirect: 'manual',
     headers: { Cookie: `_session=${old}; _session.sig=${signature}` },
   })

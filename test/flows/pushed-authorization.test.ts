@@ -9,19 +9,19 @@ import {
   PASSWORD,
   type Pending,
   type Person,
-  type Stage,
-  startStage,
+  type ServerFixture,
+  startServerFixture,
 } from '../support/flow.ts'
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  app = await server.app()
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('a pushed request leads through sign-in and consent to tokens', async () => {
   const pending = await app.begin()
@@ -64,7 +64,7 @@ test('reloading before signing in is no second use', async () => {
 })
 
 test('"Use another account" goes on with a pushed request', async () => {
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   const pending = await app.begin({ prompt: 'consent' })
   const consent = await jamie.open(await push(pending))
 
@@ -79,7 +79,7 @@ test('"Use another account" goes on with a pushed request', async () => {
 describe('a pushed request is used once, whatever stood between it and its answer (RFC 9126 §4)', () => {
   test('sign-in and consent', async () => {
     const visitor = jamie.elsewhere()
-    const newcomer = await stage.app({ name: 'Newcomer' })
+    const newcomer = await server.app({ name: 'Newcomer' })
     const uri = await push(await newcomer.begin(), newcomer)
     expect((await visitor.authorize(uri)).searchParams.has('code')).toBe(true)
 
@@ -96,14 +96,14 @@ describe('a pushed request is used once, whatever stood between it and its answe
   })
 
   test('another account, of which no address says what was pushed', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const visitor = await signedIn()
     const pending = await app.begin({ prompt: 'consent' })
     const uri = await push(pending)
     const consent = await visitor.open(uri)
 
     const signIn = await visitor.press(consent, 'Use another account')
-    expect(signIn.url.href).toBe(`${stage.origin}${signIn.url.pathname}`)
+    expect(signIn.url.href).toBe(`${server.origin}${signIn.url.pathname}`)
     expect(signIn.url.pathname).toMatch(/^\/interaction\/[^/]+$/)
     const asked = await visitor.press(signIn, 'Sign in', { email: robin.email, password: PASSWORD })
     const { away } = await visitor.press(asked, 'Allow')
@@ -135,7 +135,7 @@ describe('a pushed request is used once, whatever stood between it and its answe
       const uri = await push(await app.begin())
       const [mine, other] = [jamie.elsewhere(), jamie.elsewhere()]
       const [first, second] = [await mine.open(uri), await other.open(uri)]
-      if (isForgotten) await run(stage.db, sql`delete from provider_state where kind like 'pushed%'`)
+      if (isForgotten) await run(server.db, sql`delete from provider_state where kind like 'pushed%'`)
 
       const pages = await Promise.all([mine.signIn(first), other.signIn(second)])
 
@@ -178,7 +178,7 @@ describe('a pushed request is used once, whatever stood between it and its answe
 })
 
 test('a request_uri of another client, an unknown one and an old one are refused', async () => {
-  const other = await stage.app({ name: 'Thief' })
+  const other = await server.app({ name: 'Thief' })
   const foreign = await push(await app.begin())
   foreign.searchParams.set('client_id', other.id)
   const unknown = new URL(foreign)
@@ -186,7 +186,7 @@ test('a request_uri of another client, an unknown one and an old one are refused
   unknown.searchParams.set('request_uri', 'urn:ietf:params:oauth:request_uri:never')
   const old = await push(await app.begin())
   await run(
-    stage.db,
+    server.db,
     sql`update provider_state set expires_at = now() - interval '1 second' where kind like 'pushed%'`,
   )
 
@@ -220,14 +220,14 @@ test('pushing needs the client’s secret', async () => {
   const { url } = await app.begin()
   const body = url.searchParams
 
-  const answer = await fetch(`${stage.origin}/par`, { method: 'POST', body })
+  const answer = await fetch(`${server.origin}/par`, { method: 'POST', body })
 
   expect(answer.status).toBe(401)
   expect(await answer.json()).toMatchObject({ error: 'invalid_client' })
 })
 
 test('a public client pushes with its id alone', async () => {
-  const spa = await stage.app({ type: 'spa', name: 'In a page' })
+  const spa = await server.app({ type: 'spa', name: 'In a page' })
   const pending = await spa.begin()
   const answer = await spa.post('/par', Object.fromEntries(pending.url.searchParams))
 
@@ -254,6 +254,6 @@ async function push({ url }: Pending, by = app): Promise<URL> {
   const { status, body } = await by.post('/par', Object.fromEntries(url.searchParams))
   expect(status).toBe(201)
   return new URL(
-    `${stage.origin}/auth?${new URLSearchParams({ client_id: by.id, request_uri: body.request_uri })}`,
+    `${server.origin}/auth?${new URLSearchParams({ client_id: by.id, request_uri: body.request_uri })}`,
   )
 }

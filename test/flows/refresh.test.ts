@@ -3,22 +3,22 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { digest } from '../../src/base/credentials.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
-import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type App, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 
-let stage: Stage
+let server: ServerFixture
 let web: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  web = await stage.app()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  web = await server.app()
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 describe.each(['web', 'spa', 'native'] as const)('an app of type %s', (type) => {
   let app: App
   beforeAll(async () => {
-    app = await stage.app({ type, name: `An app of type ${type}` })
+    app = await server.app({ type, name: `An app of type ${type}` })
   })
 
   test('gets a new refresh token at each use, and the chain goes on', async () => {
@@ -44,7 +44,7 @@ describe.each(['web', 'spa', 'native'] as const)('an app of type %s', (type) => 
     for (const token of [first.access_token, second.access_token, second.refresh_token]) {
       expect(await app.introspect(token)).toEqual({ active: false })
     }
-    const [event] = await stage.events({ type: 'token.reuse_detected', client_id: app.id })
+    const [event] = await server.events({ type: 'token.reuse_detected', client_id: app.id })
     expect(event).toMatchObject({
       user_id: jamie.id,
       actor_type: 'client',
@@ -68,7 +68,7 @@ describe.each(['web', 'spa', 'native'] as const)('an app of type %s', (type) => 
 })
 
 test('a reuse ends the family of one device only', async () => {
-  const app = await stage.app({ name: 'On two devices' })
+  const app = await server.app({ name: 'On two devices' })
   const here = await app.connect(jamie)
   const there = await app.connect(jamie.elsewhere())
 
@@ -82,7 +82,7 @@ test('a reuse ends the family of one device only', async () => {
 
 describe('scopes', () => {
   test('an app may ask for less for one access token, and has all again the next time', async () => {
-    const app = await stage.app()
+    const app = await server.app()
     const { refresh_token } = await app.connect(jamie, { scope: 'openid photos.read photos.share' })
 
     const narrow = await app.refresh(refresh_token, { scope: 'photos.share' })
@@ -110,7 +110,7 @@ describe('how long it lasts', () => {
     const { refresh_token } = await web.connect(jamie)
     expect(await daysLeft(refresh_token!)).toBeCloseTo(30, 1)
     await run(
-      stage.db,
+      server.db,
       sql`update tokens set expires_at = now() - interval '1 second' where hash = ${digest(refresh_token!)}`,
     )
 
@@ -159,7 +159,7 @@ test('an access token is no refresh token', async () => {
 })
 
 test('a service gets no refresh token', async () => {
-  const service = await stage.app({ type: 'service', name: 'Nightly', scopes: ['photos.read'] })
+  const service = await server.app({ type: 'service', name: 'Nightly', scopes: ['photos.read'] })
 
   const { body } = await service.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
 
@@ -168,7 +168,7 @@ test('a service gets no refresh token', async () => {
 
 async function daysLeft(refresh_token: string): Promise<number> {
   const { days } = await one<{ days: number }>(
-    stage.db,
+    server.db,
     sql`select extract(epoch from expires_at - now())::float8 / 86400 as days from tokens
         where hash = ${digest(refresh_token)}`,
   )
@@ -179,7 +179,7 @@ async function daysLeft(refresh_token: string): Promise<number> {
 async function begunDaysAgo(refresh_token: string, days: number): Promise<void> {
   const iiat = Math.floor(Date.now() / 1000 - days * 86_400)
   await run(
-    stage.db,
+    server.db,
     sql`update tokens set payload = jsonb_set(payload::jsonb, '{iiat}', ${String(iiat)}::jsonb)::json
         where hash = ${digest(refresh_token)}`,
   )

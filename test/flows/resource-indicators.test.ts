@@ -1,6 +1,13 @@
 // Resource indicators (RFC 8707): one sign-in for several APIs, and each access token for one of them.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Person,
+  PHOTOS,
+  type ServerFixture,
+  startServerFixture,
+} from '../support/flow.ts'
 
 const CALENDAR = {
   identifier: 'https://calendar.example',
@@ -11,17 +18,17 @@ const CALENDAR = {
   ],
 }
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let calendar: Api
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  calendar = await stage.api(CALENDAR)
-  app = await stage.app({ scopes: ['openid', 'email', 'photos.read', 'calendar.read'] })
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  calendar = await server.api(CALENDAR)
+  app = await server.app({ scopes: ['openid', 'email', 'photos.read', 'calendar.read'] })
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 const BOTH = 'openid photos.read calendar.read'
 
@@ -46,7 +53,7 @@ test('a scope alone says which API is meant', async () => {
 test('the app may name the API as well', async () => {
   const tokens = await app.connect(jamie, { scope: 'openid photos.read', resource: PHOTOS.identifier })
 
-  expect(await stage.photos.introspect(tokens.access_token)).toMatchObject({
+  expect(await server.photos.introspect(tokens.access_token)).toMatchObject({
     active: true,
     scope: 'photos.read',
   })
@@ -59,11 +66,11 @@ test('a sign-in for two APIs gives a token for either, and no token opens both',
 
   expect(first.body.scope).toBe('photos.read')
   expect(second.body.scope).toBe('calendar.read')
-  expect(await stage.photos.introspect(first.body.access_token)).toMatchObject({
+  expect(await server.photos.introspect(first.body.access_token)).toMatchObject({
     active: true,
     aud: PHOTOS.identifier,
   })
-  expect(await stage.photos.introspect(second.body.access_token)).toEqual({ active: false })
+  expect(await server.photos.introspect(second.body.access_token)).toEqual({ active: false })
   expect(await calendar.introspect(second.body.access_token)).toMatchObject({
     active: true,
     aud: CALENDAR.identifier,
@@ -108,7 +115,7 @@ test('a scope of one API is not had by naming another', async () => {
   if (!code)
     return expect(away!.searchParams.get('error')).toMatch(/^(invalid_scope|invalid_target|access_denied)$/)
   const tokens = await app.connect(jamie, { scope: 'openid calendar.read', resource: PHOTOS.identifier })
-  const seen = await stage.photos.introspect(tokens.access_token)
+  const seen = await server.photos.introspect(tokens.access_token)
   expect(seen.scope ?? '').not.toContain('calendar')
 })
 

@@ -2,17 +2,17 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { one, sql } from '../../src/db/pool.ts'
-import { type App, type Person, type Stage, startStage } from '../support/flow.ts'
+import { type App, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  app = await server.app()
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('an access token is revoked alone; its siblings and the refresh token live', async () => {
   const tokens = await app.connect(jamie)
@@ -35,12 +35,12 @@ test('a refresh token takes its whole grant along, and the account says so', asy
   expect(await app.introspect(tokens.access_token)).toEqual({ active: false })
   expect((await app.refresh(tokens.refresh_token)).body.error).toBe('invalid_grant')
   const grant = await one<{ revoked_reason: string }>(
-    stage.db,
+    server.db,
     sql`select revoked_reason from grants where user_id = ${jamie.id} and revoked_at is not null
         order by revoked_at desc limit 1`,
   )
   expect(grant.revoked_reason).toBe('revoked_by_client')
-  const [event] = await stage.events({ type: 'grant.revoked', user_id: jamie.id })
+  const [event] = await server.events({ type: 'grant.revoked', user_id: jamie.id })
   expect(event).toMatchObject({
     actor_type: 'client',
     actor_id: app.id,
@@ -70,7 +70,7 @@ test('a hint that is wrong changes nothing', async () => {
 test.each(['web', 'spa'] as const)(
   'the tokens of another client are not touched by a %s app',
   async (type) => {
-    const thief = await stage.app({ type, name: 'Thief' })
+    const thief = await server.app({ type, name: 'Thief' })
     const tokens = await app.connect(jamie)
 
     for (const token of [tokens.access_token, tokens.refresh_token!]) {
@@ -99,7 +99,7 @@ test('revoking twice is fine', async () => {
 })
 
 test('a public client revokes its own tokens', async () => {
-  const spa = await stage.app({ type: 'spa', name: 'In a page' })
+  const spa = await server.app({ type: 'spa', name: 'In a page' })
   const tokens = await spa.connect(jamie)
 
   await spa.post('/revoke', { token: tokens.refresh_token! })
@@ -108,7 +108,7 @@ test('a public client revokes its own tokens', async () => {
 })
 
 test('a token of client credentials is revoked, too', async () => {
-  const service = await stage.app({ type: 'service', name: 'Nightly', scopes: ['photos.read'] })
+  const service = await server.app({ type: 'service', name: 'Nightly', scopes: ['photos.read'] })
   const { body } = await service.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
 
   await service.post('/revoke', { token: body.access_token })
@@ -126,7 +126,7 @@ test('a code is not revoked here', async () => {
 
 test('without a token or without a client the request is refused', async () => {
   expect((await app.post('/revoke', {})).body.error).toBe('invalid_request')
-  const stranger = await fetch(`${stage.origin}/revoke`, {
+  const stranger = await fetch(`${server.origin}/revoke`, {
     method: 'POST',
     body: new URLSearchParams({ token: 'x' }),
   })

@@ -5,41 +5,48 @@ import { deleteClient, resumeClient, suspendClient } from '../../src/core/client
 import { revokeApp, revokeGrant } from '../../src/core/grants/store.ts'
 import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
-import { type Api, type App, type Person, type Stage, startStage, type Tokens } from '../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+  type Tokens,
+} from '../support/flow.ts'
 import { until } from '../support/patience.ts'
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let app: App
 let jamie: Person
 let held: Held
 beforeAll(async () => {
-  stage = await startStage()
+  server = await startServerFixture()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 beforeEach(async () => {
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  app = await server.app()
+  jamie = await server.person('Jamie')
   held = await holdEverything()
 })
 
 test('before anything is taken back, everything works', async () => {
   expect(await app.introspect(held.photos.access_token)).toMatchObject({ active: true })
-  expect(await stage.photos.introspect(held.photos.access_token)).toMatchObject({ active: true })
+  expect(await server.photos.introspect(held.photos.access_token)).toMatchObject({ active: true })
   expect((await app.userinfo(held.userinfo.access_token)).status).toBe(200)
   expect((await app.refresh(held.photos.refresh_token)).status).toBe(200)
   expect((await app.post('/token', held.code)).status).toBe(200)
 })
 
 describe.each([
-  ['the person removes the app', (db: Stage['db']) => revokeApp(db, jamie.id, app.id, SYSTEM)],
-  ['the account is disabled', (db: Stage['db']) => disableUser(db, jamie.id, SYSTEM)],
+  ['the person removes the app', (db: ServerFixture['db']) => revokeApp(db, jamie.id, app.id, SYSTEM)],
+  ['the account is disabled', (db: ServerFixture['db']) => disableUser(db, jamie.id, SYSTEM)],
 ])('once %s', (_, takeBack) => {
   test('every token is dead at once', async () => {
-    await takeBack(stage.db)
+    await takeBack(server.db)
 
     await expectEverythingDead()
     const { rows } = await one<{ rows: number }>(
-      stage.db,
+      server.db,
       sql`select count(*)::int as rows from tokens t join grants g on g.id = t.grant_id where g.user_id = ${jamie.id}`,
     )
     // One mark; the rows stay until the sweeper comes by.
@@ -47,10 +54,10 @@ describe.each([
   })
 
   test('another person’s access to the same app goes on', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const tokens = await app.connect(robin)
 
-    await takeBack(stage.db)
+    await takeBack(server.db)
 
     expect((await app.introspect(tokens.access_token)).active).toBe(true)
     expect((await app.refresh(tokens.refresh_token)).status).toBe(200)
@@ -59,26 +66,26 @@ describe.each([
 
 describe('removing an app', () => {
   test('leaves the person’s other apps alone', async () => {
-    const other = await stage.app({ name: 'Other' })
+    const other = await server.app({ name: 'Other' })
     const tokens = await other.connect(jamie)
 
-    await revokeApp(stage.db, jamie.id, app.id, SYSTEM)
+    await revokeApp(server.db, jamie.id, app.id, SYSTEM)
 
     expect((await other.introspect(tokens.access_token)).active).toBe(true)
   })
 
   test('a second time says that there is nothing', async () => {
-    expect(await revokeApp(stage.db, jamie.id, app.id, SYSTEM)).toMatchObject({
+    expect(await revokeApp(server.db, jamie.id, app.id, SYSTEM)).toMatchObject({
       client_name: 'Photo Printer',
       devices: 1,
     })
 
-    expect(await revokeApp(stage.db, jamie.id, app.id, SYSTEM)).toBeUndefined()
-    expect(await stage.events({ type: 'app.removed', user_id: jamie.id })).toHaveLength(1)
+    expect(await revokeApp(server.db, jamie.id, app.id, SYSTEM)).toBeUndefined()
+    expect(await server.events({ type: 'app.removed', user_id: jamie.id })).toHaveLength(1)
   })
 
   test('and allowing it again does not bring back what was dead', async () => {
-    await revokeApp(stage.db, jamie.id, app.id, SYSTEM)
+    await revokeApp(server.db, jamie.id, app.id, SYSTEM)
 
     const anew = await app.connect(jamie)
 
@@ -90,11 +97,11 @@ describe('removing an app', () => {
 test('one grant is ended alone', async () => {
   const phone = await app.connect(jamie.elsewhere())
   const { id } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`select id from grants where user_id = ${jamie.id} and device like 'Safari%'`,
   )
 
-  await revokeGrant(stage.db, id, 'revoked_by_admin', SYSTEM)
+  await revokeGrant(server.db, id, 'revoked_by_admin', SYSTEM)
 
   expect(await app.introspect(phone.access_token)).toEqual({ active: false })
   expect((await app.refresh(phone.refresh_token)).body.error).toBe('invalid_grant')
@@ -105,7 +112,7 @@ describe('a disabled account', () => {
   test('is signed out everywhere, and cannot sign in', async () => {
     expect((await jamie.open('/account')).title).toBe('Profile · Valetkey')
 
-    await disableUser(stage.db, jamie.id, SYSTEM)
+    await disableUser(server.db, jamie.id, SYSTEM)
 
     const page = await jamie.open('/account')
     expect(page.title).toBe('Sign in · Valetkey')
@@ -115,9 +122,9 @@ describe('a disabled account', () => {
   })
 
   test('that is enabled again can sign in, and its old grants stay dead', async () => {
-    await disableUser(stage.db, jamie.id, SYSTEM)
+    await disableUser(server.db, jamie.id, SYSTEM)
 
-    await enableUser(stage.db, jamie.id, SYSTEM)
+    await enableUser(server.db, jamie.id, SYSTEM)
 
     await expectEverythingDead()
     expect((await jamie.account()).title).toBe('Profile · Valetkey')
@@ -128,7 +135,7 @@ describe('a disabled account', () => {
   test('in the middle of a sign-in gets no further', async () => {
     const pending = await app.begin({ prompt: 'consent' })
     const page = await jamie.open(pending.url)
-    await disableUser(stage.db, jamie.id, SYSTEM)
+    await disableUser(server.db, jamie.id, SYSTEM)
 
     const pressed = await jamie.press(page, 'Allow')
 
@@ -142,7 +149,7 @@ describe('a suspended client', () => {
   test('has no live token, gets none, and cannot send anybody here', async () => {
     await suspend()
 
-    expect(await stage.photos.introspect(held.photos.access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(held.photos.access_token)).toEqual({ active: false })
     expect((await app.userinfo(held.userinfo.access_token)).status).toBe(401)
     for (const answer of [
       await app.refresh(held.photos.refresh_token),
@@ -161,17 +168,17 @@ describe('a suspended client', () => {
 
   test('loses the tokens of its own, too', async () => {
     const { body } = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
-    expect((await stage.photos.introspect(body.access_token)).active).toBe(true)
+    expect((await server.photos.introspect(body.access_token)).active).toBe(true)
 
     await suspend()
 
-    expect(await stage.photos.introspect(body.access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(body.access_token)).toEqual({ active: false })
   })
 
   test('that is resumed has its tokens again, as far as they still live', async () => {
     await suspend()
 
-    await resumeClient(stage.db, app.id, SYSTEM)
+    await resumeClient(server.db, app.id, SYSTEM)
     await until(async () => (await app.refresh(held.photos.refresh_token)).status === 200)
 
     expect((await app.introspect(held.photos.access_token)).active).toBe(true)
@@ -185,28 +192,28 @@ describe('a suspended client', () => {
 
     expect(page.text).toContain('Photo Printer Suspended')
     await jamie.press(await jamie.open(`/account/apps/${app.id}/remove`), 'Remove access')
-    await resumeClient(stage.db, app.id, SYSTEM)
+    await resumeClient(server.db, app.id, SYSTEM)
     await until(async () => (await app.post('/introspect', { token: 'x' })).status === 200)
     await expectEverythingDead()
   })
 
   // Announced to every node; the tokens themselves need no announcement.
   async function suspend(): Promise<void> {
-    expect(await suspendClient(stage.db, app.id, SYSTEM)).toBe(true)
-    expect(await stage.photos.introspect(held.photos.access_token)).toEqual({ active: false })
+    expect(await suspendClient(server.db, app.id, SYSTEM)).toBe(true)
+    expect(await server.photos.introspect(held.photos.access_token)).toEqual({ active: false })
     await until(async () => (await app.post('/introspect', { token: 'x' })).status === 401)
   }
 })
 
 test('a deleted client is gone: no token, no list entry, no sign-in', async () => {
-  await deleteClient(stage.db, app.id, SYSTEM)
+  await deleteClient(server.db, app.id, SYSTEM)
 
-  expect(await stage.photos.introspect(held.photos.access_token)).toEqual({ active: false })
+  expect(await server.photos.introspect(held.photos.access_token)).toEqual({ active: false })
   await until(async () => (await app.refresh(held.photos.refresh_token)).status === 401)
   expect((await jamie.open((await app.begin()).url)).status).toBe(400)
   expect((await jamie.account('/account/apps')).text).toContain('No app has access to your account')
   expect((await jamie.account('/account/activity')).status).toBe(200)
-  expect(await resumeClient(stage.db, app.id, SYSTEM)).toBe(false)
+  expect(await resumeClient(server.db, app.id, SYSTEM)).toBe(false)
 })
 
 interface Held {
@@ -234,7 +241,7 @@ async function expectEverythingDead(): Promise<void> {
   ]) {
     expect(await app.introspect(token)).toEqual({ active: false })
   }
-  expect(await stage.photos.introspect(photos.access_token)).toEqual({ active: false })
+  expect(await server.photos.introspect(photos.access_token)).toEqual({ active: false })
   expect((await app.userinfo(userinfo.access_token)).status).toBe(401)
   for (const answer of [
     await app.refresh(photos.refresh_token),

@@ -2,21 +2,21 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { createSetupLink } from '../../src/core/users/store.ts'
 import { many, run, sql } from '../../src/db/pool.ts'
-import { type Page, Person, type Stage, startStage } from '../support/flow.ts'
+import { type Page, Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 
 const ADMIN = { name: 'Alex', email: 'Alex@Example.com', password: 'a kettle full of keys' }
 
-let stage: Stage
+let server: ServerFixture
 let alex: Person
 let path: string
 beforeAll(async () => {
-  stage = await startStage()
+  server = await startServerFixture()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 beforeEach(async () => {
-  await run(stage.db, sql`delete from users`)
-  alex = new Person(stage.origin, '', ADMIN.email)
-  path = `/setup/${await createSetupLink(stage.db)}`
+  await run(server.db, sql`delete from users`)
+  alex = new Person(server.origin, '', ADMIN.email)
+  path = `/setup/${await createSetupLink(server.db)}`
 })
 
 test('the link makes an administrator, who then signs in', async () => {
@@ -28,7 +28,7 @@ test('the link makes an administrator, who then signs in', async () => {
   expect(account.title).toBe('Sign in · Valetkey')
   expect((await alex.signIn(account, ADMIN.password)).text).toContain('alex@example.com')
   expect(await administrators()).toEqual([{ name: 'Alex', email: 'alex@example.com' }])
-  expect((await stage.events({ type: 'user.created' }))[0]).toMatchObject({
+  expect((await server.events({ type: 'user.created' }))[0]).toMatchObject({
     data: { role: 'admin' },
     ip: '127.0.0.1',
   })
@@ -61,16 +61,16 @@ test('the form that used it does no harm when it comes again, and helps nobody t
 
   expect(await administrators()).toHaveLength(1)
   expect(new Set(guesses.map(({ status }) => status))).toEqual(new Set([404, 429]))
-  await run(stage.db, sql`update user_links set consumed_at = consumed_at - interval '11 minutes'`)
+  await run(server.db, sql`update user_links set consumed_at = consumed_at - interval '11 minutes'`)
   expect((await press({})).status).toBe(404)
 })
 
 test('it ends after a day, and when a newer one is made', async () => {
-  const newer = `/setup/${await createSetupLink(stage.db)}`
+  const newer = `/setup/${await createSetupLink(server.db)}`
   expect((await alex.open(path)).status).toBe(404)
   expect((await alex.open(newer)).status).toBe(200)
 
-  await run(stage.db, sql`update user_links set expires_at = expires_at - interval '24 hours'`)
+  await run(server.db, sql`update user_links set expires_at = expires_at - interval '24 hours'`)
 
   expect((await alex.open(newer)).status).toBe(404)
 })
@@ -92,7 +92,7 @@ test.each([
 })
 
 test('an address that has an account already is told, and the link still works', async () => {
-  await run(stage.db, sql`insert into users (email, name) values ('alex@example.com', 'Alex')`)
+  await run(server.db, sql`insert into users (email, name) values ('alex@example.com', 'Alex')`)
 
   const page = await alex.press(await alex.open(path), 'Create the administrator', ADMIN)
 
@@ -128,7 +128,7 @@ function expectKept(page: Page, { name, email }: { name: string; email: string }
 
 function administrators() {
   return many<{ name: string; email: string }>(
-    stage.db,
+    server.db,
     sql`select name, email from users where role = 'admin'`,
   )
 }

@@ -7,7 +7,14 @@ import { suspendClient } from '../../src/core/clients/store.ts'
 import { rotateKeys } from '../../src/core/keys/store.ts'
 import { changeResource } from '../../src/core/resources/update.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { type Api, type App, type Person, PHOTOS, type Stage, startStage } from '../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Person,
+  PHOTOS,
+  type ServerFixture,
+  startServerFixture,
+} from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 
@@ -18,23 +25,23 @@ const NOTES = {
   token_format: 'jwt',
 } as const
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let notes: Api
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
-  notes = await stage.api({ ...NOTES, scopes: [...NOTES.scopes] })
-  app = await stage.app({ scopes: ['openid', 'email', 'photos.read', 'notes.read'] })
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  notes = await server.api({ ...NOTES, scopes: [...NOTES.scopes] })
+  app = await server.app({ scopes: ['openid', 'email', 'photos.read', 'notes.read'] })
+  jamie = await server.person('Jamie')
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 const SCOPE = { scope: 'openid notes.read' }
 const connect = () => app.connect(jamie, SCOPE)
 const verify = (token: string, audience: string = NOTES.identifier) =>
-  jwtVerify(token, createRemoteJWKSet(new URL(`${stage.origin}/jwks`), { timeoutDuration: PATIENCE_MS }), {
-    issuer: stage.origin,
+  jwtVerify(token, createRemoteJWKSet(new URL(`${server.origin}/jwks`), { timeoutDuration: PATIENCE_MS }), {
+    issuer: server.origin,
     audience,
     typ: 'at+jwt',
   })
@@ -46,7 +53,7 @@ describe('the token', () => {
     const { payload, protectedHeader } = await verify(access_token)
     expect(protectedHeader).toEqual({ alg: 'RS256', typ: 'at+jwt', kid: expect.any(String) })
     expect(payload).toEqual({
-      iss: stage.origin,
+      iss: server.origin,
       aud: NOTES.identifier,
       sub: jamie.id,
       client_id: app.id,
@@ -59,7 +66,7 @@ describe('the token', () => {
   })
 
   test('of a service names the service', async () => {
-    const service = await stage.app({ type: 'service', name: 'Nightly', scopes: ['notes.read'] })
+    const service = await server.app({ type: 'service', name: 'Nightly', scopes: ['notes.read'] })
 
     const { access_token } = await openid.clientCredentialsGrant(await service.client(), {
       scope: 'notes.read',
@@ -91,7 +98,7 @@ describe('the token', () => {
   test('ends when the decision of the person ends', async () => {
     const tokens = await connect()
     await run(
-      stage.db,
+      server.db,
       sql`update grants set ends_at = now() + interval '90 seconds'
           where client_id = ${app.id} and revoked_at is null`,
     )
@@ -101,7 +108,7 @@ describe('the token', () => {
     expect(body.expires_in).toBeLessThanOrEqual(90)
     const { exp, iat } = decodeJwt(body.access_token)
     expect(exp! - iat!).toBeLessThanOrEqual(90)
-    await run(stage.db, sql`update grants set ends_at = null where client_id = ${app.id}`)
+    await run(server.db, sql`update grants set ends_at = null where client_id = ${app.id}`)
   })
 
   test('with DPoP is bound to the key', async () => {
@@ -128,7 +135,7 @@ describe('asking about it', () => {
       client_id: app.id,
       scope: 'notes.read',
       aud: NOTES.identifier,
-      iss: stage.origin,
+      iss: server.origin,
       token_type: 'Bearer',
       jti,
       iat,
@@ -140,11 +147,11 @@ describe('asking about it', () => {
 
   test('nobody else is told anything, nor is anybody without credentials', async () => {
     const { access_token } = await connect()
-    const other = await stage.app({ name: 'Other' })
+    const other = await server.app({ name: 'Other' })
 
-    expect(await stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await server.photos.introspect(access_token)).toEqual({ active: false })
     expect(await other.introspect(access_token)).toEqual({ active: false })
-    const wrong = await fetch(`${stage.origin}/introspect`, {
+    const wrong = await fetch(`${server.origin}/introspect`, {
       method: 'POST',
       headers: { Authorization: `Basic ${Buffer.from(`${notes.id}:wrong`).toString('base64')}` },
       body: new URLSearchParams({ token: access_token }),
@@ -168,8 +175,8 @@ describe('asking about it', () => {
   test('a key that was retired still counts', async () => {
     const { access_token } = await connect()
 
-    await rotateKeys(stage.db, stage.secrets, SYSTEM)
-    await heard(stage)
+    await rotateKeys(server.db, server.secrets, SYSTEM)
+    await heard(server)
 
     expect(await notes.introspect(access_token)).toMatchObject({ active: true })
     expect((await verify(access_token)).payload.sub).toBe(jamie.id)
@@ -178,7 +185,7 @@ describe('asking about it', () => {
 
 describe('what ends it', () => {
   test('the person removes the app: inactive at once, though its signature still verifies', async () => {
-    const mallory = await stage.person('Mallory')
+    const mallory = await server.person('Mallory')
     const { access_token } = await app.connect(mallory, SCOPE)
     expect(await notes.introspect(access_token)).toMatchObject({ active: true })
 
@@ -190,7 +197,7 @@ describe('what ends it', () => {
 
   test('the app revokes it, and only its own; its refresh token goes on', async () => {
     const tokens = await connect()
-    const other = await stage.app({ name: 'Another' })
+    const other = await server.app({ name: 'Another' })
 
     expect((await other.post('/revoke', { token: tokens.access_token })).status).toBe(200)
     expect(await notes.introspect(tokens.access_token)).toMatchObject({ active: true })
@@ -202,19 +209,19 @@ describe('what ends it', () => {
   })
 
   test('the app is suspended', async () => {
-    const service = await stage.app({ type: 'service', name: 'Daily', scopes: ['notes.read'] })
+    const service = await server.app({ type: 'service', name: 'Daily', scopes: ['notes.read'] })
     const { body } = await service.post('/token', { grant_type: 'client_credentials', scope: 'notes.read' })
 
-    await suspendClient(stage.db, service.id, SYSTEM)
+    await suspendClient(server.db, service.id, SYSTEM)
 
     expect(await notes.introspect(body.access_token)).toEqual({ active: false })
   })
 })
 
 test('an API decides how long its tokens live, from the next one on', async () => {
-  await changeResource(stage.db, NOTES.identifier, { token_seconds: 120 }, SYSTEM)
-  await changeResource(stage.db, PHOTOS.identifier, { token_seconds: 1200 }, SYSTEM)
-  await heard(stage)
+  await changeResource(server.db, NOTES.identifier, { token_seconds: 120 }, SYSTEM)
+  await changeResource(server.db, PHOTOS.identifier, { token_seconds: 1200 }, SYSTEM)
+  await heard(server)
   const { access_token } = await connect()
   const photos = await app.connect(jamie, { scope: 'openid photos.read' })
 
@@ -224,10 +231,10 @@ test('an API decides how long its tokens live, from the next one on', async () =
 })
 
 test('where all tokens live for longer, a JWT does not unless its API says so', async () => {
-  const patient = await startStage({ ACCESS_TOKEN_TTL_SECONDS: '7200' })
+  const patient = await startServerFixture({ ACCESS_TOKEN_TTL_SECONDS: '7200' })
   try {
     await patient.api({ ...NOTES, scopes: [...NOTES.scopes] })
-    await heard(stage)
+    await heard(server)
     const service = await patient.app({ type: 'service', scopes: ['notes.read', 'photos.read'] })
     const ask = (scope: string) => service.post('/token', { grant_type: 'client_credentials', scope })
 

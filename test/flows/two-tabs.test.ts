@@ -8,20 +8,20 @@ import {
   PASSWORD,
   type Page,
   type Person,
-  type Stage,
-  startStage,
+  type ServerFixture,
+  startServerFixture,
 } from '../support/flow.ts'
 
-let stage: Stage
+let server: ServerFixture
 let app: App
 let jamie: Person
 beforeAll(async () => {
-  stage = await startStage()
+  server = await startServerFixture()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 beforeEach(async () => {
-  app = await stage.app({ homepage_uri: 'https://printer.example/' })
-  jamie = await stage.person('Jamie')
+  app = await server.app({ homepage_uri: 'https://printer.example/' })
+  jamie = await server.person('Jamie')
 })
 
 describe('signing in, in two tabs', () => {
@@ -47,7 +47,7 @@ describe('signing in, in two tabs', () => {
   })
 
   test('two apps in two tabs both get their answer', async () => {
-    const album = await stage.app({ name: 'Album' })
+    const album = await server.app({ name: 'Album' })
     const [first, second] = [await app.begin(), await album.begin()]
     const [one, other] = [await jamie.open(first.url), await jamie.open(second.url)]
 
@@ -60,7 +60,7 @@ describe('signing in, in two tabs', () => {
   })
 
   test('somebody else in the second tab is who is signed in from then on', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const [first, second] = [await app.begin(), await app.begin()]
     const [one, other] = [await jamie.open(first.url), await jamie.open(second.url)]
     const access = await app.finish((await allow(await jamie.signIn(one))).away!, first)
@@ -148,7 +148,7 @@ describe('deciding, in two tabs', () => {
   })
 
   test('"Use another account" in one tab does not let the other decide for the wrong person', async () => {
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const pending = await app.begin()
     const page = await jamie.signIn(await jamie.open(pending.url))
     const signIn = await jamie.press(page, 'Use another account')
@@ -245,7 +245,7 @@ describe('a request that is over', () => {
   test('an address that was copied to another browser shows nothing of it', async () => {
     const page = await jamie.signIn(await jamie.open((await app.begin()).url))
 
-    const copied = await (await stage.person('Robin')).open(page.url)
+    const copied = await (await server.person('Robin')).open(page.url)
 
     expect(copied.status).toBe(410)
     expect(copied.text).not.toContain(jamie.email)
@@ -287,7 +287,7 @@ function allow(page: Page): Promise<Page> | Page {
 
 async function tokensOf({ id }: Person): Promise<number> {
   const rows = await many(
-    stage.db,
+    server.db,
     sql`select from tokens t join grants g on g.id = t.grant_id where g.user_id = ${id}`,
   )
   return rows.length

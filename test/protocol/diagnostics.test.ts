@@ -17,13 +17,13 @@ import {
   App,
   type Page,
   type Person,
-  type Stage,
-  startStage,
+  type ServerFixture,
+  startServerFixture,
 } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 import { untilPasses } from '../support/patience.ts'
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let jamie: Person
 let ada: Person
 
@@ -197,10 +197,10 @@ const CASES: Record<string, Case> = {
   },
   'a secret that was revoked': {
     async send(app) {
-      const value = await addNamedSecret(stage.db, app.id, 'web 2', SYSTEM)
-      const [row] = await listSecrets(stage.db, app.id)
-      await revokeSecret(stage.db, app.id, row!.id, SYSTEM)
-      await heard(stage)
+      const value = await addNamedSecret(server.db, app.id, 'web 2', SYSTEM)
+      const [row] = await listSecrets(server.db, app.id)
+      await revokeSecret(server.db, app.id, row!.id, SYSTEM)
+      await heard(server)
       return as(app, value!).post('/revoke', { token: 'x' })
     },
     answer: CLIENT,
@@ -208,8 +208,8 @@ const CASES: Record<string, Case> = {
   },
   'a secret that has expired': {
     async send(app) {
-      await rotateSecret(stage.db, app.id, SYSTEM)
-      await heard(stage)
+      await rotateSecret(server.db, app.id, SYSTEM)
+      await heard(server)
       return app.post('/token', { grant_type: 'client_credentials' })
     },
     answer: CLIENT,
@@ -259,7 +259,7 @@ const CASES: Record<string, Case> = {
       const { form, code } = await app.code(jamie)
       const hash = createHash('sha256').update(code).digest()
       await run(
-        stage.db,
+        server.db,
         sql`update tokens set issued_at = issued_at - interval '90 seconds', expires_at = now() - interval '30 seconds'
             where hash = ${hash}`,
       )
@@ -270,7 +270,7 @@ const CASES: Record<string, Case> = {
   },
   'a code of another app': {
     async send(app) {
-      const other = await stage.app()
+      const other = await server.app()
       const { form } = await other.code(jamie)
       return app.post('/token', form)
     },
@@ -299,7 +299,7 @@ const CASES: Record<string, Case> = {
     async send(app) {
       const { refresh_token } = await app.connect(jamie)
       const hash = createHash('sha256').update(refresh_token!).digest()
-      await run(stage.db, sql`update tokens set expires_at = now() - interval '1 day' where hash = ${hash}`)
+      await run(server.db, sql`update tokens set expires_at = now() - interval '1 day' where hash = ${hash}`)
       return app.refresh(refresh_token)
     },
     answer: GRANT,
@@ -308,7 +308,7 @@ const CASES: Record<string, Case> = {
   'a refresh token whose access was removed': {
     async send(app) {
       const { refresh_token } = await app.connect(jamie)
-      await revokeApp(stage.db, jamie.id, app.id, SYSTEM)
+      await revokeApp(server.db, jamie.id, app.id, SYSTEM)
       return app.refresh(refresh_token)
     },
     answer: GRANT,
@@ -317,7 +317,7 @@ const CASES: Record<string, Case> = {
   'an access token whose access was removed': {
     async send(app) {
       const { access_token } = await app.connect(jamie, { scope: 'openid email' })
-      await revokeApp(stage.db, jamie.id, app.id, SYSTEM)
+      await revokeApp(server.db, jamie.id, app.id, SYSTEM)
       return app.userinfo(access_token)
     },
     answer: { status: 401, error: 'invalid_token', error_description: 'invalid token provided' },
@@ -397,8 +397,8 @@ const CASES: Record<string, Case> = {
   },
   'a suspended app': {
     async send(app) {
-      await suspendClient(stage.db, app.id, SYSTEM)
-      await heard(stage)
+      await suspendClient(server.db, app.id, SYSTEM)
+      await heard(server)
       const answer = await app.post('/token', { grant_type: 'client_credentials' })
       return answer
     },
@@ -408,8 +408,8 @@ const CASES: Record<string, Case> = {
   'a service that waits for approval': {
     app: { type: 'service', scopes: ['photos.read'] },
     async send(app) {
-      await run(stage.db, sql`update clients set state = 'pending' where id = ${app.id}`)
-      await heard(stage)
+      await run(server.db, sql`update clients set state = 'pending' where id = ${app.id}`)
+      await heard(server)
       return app.post('/token', { grant_type: 'client_credentials' })
     },
     answer: {
@@ -421,9 +421,9 @@ const CASES: Record<string, Case> = {
   },
   'an app that waits for approval': {
     async send(app) {
-      await run(stage.db, sql`update clients set state = 'pending' where id = ${app.id}`)
-      await heard(stage)
-      const robin = await stage.person('Robin')
+      await run(server.db, sql`update clients set state = 'pending' where id = ${app.id}`)
+      await heard(server)
+      const robin = await server.person('Robin')
       const page = await robin.signIn(await robin.open((await app.begin()).url))
       return { status: page.status, body: { error: 'page' } }
     },
@@ -436,11 +436,11 @@ const sent = new Map<string, { app: App; answer: Sent }>()
 let keys: Awaited<ReturnType<typeof generateKeyPair>>
 
 beforeAll(async () => {
-  stage = await startStage({ TRUSTED_PROXIES: '127.0.0.0/8,::1' })
+  server = await startServerFixture({ TRUSTED_PROXIES: '127.0.0.0/8,::1' })
   keys = await generateKeyPair('ES256', { extractable: true })
-  jamie = await stage.person('Jamie')
-  ada = await stage.person('Ada')
-  await setRole(stage.db, ada.id, 'admin', SYSTEM)
+  jamie = await server.person('Jamie')
+  ada = await server.person('Ada')
+  await setRole(server.db, ada.id, 'admin', SYSTEM)
   await jamie.account()
   await ada.account('/admin')
   for (const [name, { app: input, send }] of Object.entries(CASES)) {
@@ -448,7 +448,7 @@ beforeAll(async () => {
     sent.set(name, { app, answer: await send(app) })
   }
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 describe.each(Object.keys(CASES))('%s', (name) => {
   test('is answered as tersely as ever', () => {
@@ -476,7 +476,7 @@ describe.each(Object.keys(CASES))('%s', (name) => {
 test('what people answer is no error of the app', async () => {
   const app = await owned()
   const pending = await app.begin()
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   const asked = await robin.signIn(await robin.open(pending.url))
   const refused = await robin.press(asked, 'Don’t allow')
   const silent = await robin.open((await app.begin({ prompt: 'none' })).url)
@@ -512,7 +512,7 @@ test('no credential, no person and no markup reaches the table or the page', asy
   await expectRows(app, values.length * 5)
 
   const rows = JSON.stringify(
-    await many(stage.db, sql`select * from client_refusals where client_id = ${app.id}`),
+    await many(server.db, sql`select * from client_refusals where client_id = ${app.id}`),
   )
   const html = (await jamie.open(`/developer/apps/${app.id}/errors`)).html
   for (const value of [...secrets.slice(0, 4), 'state-of-mine', 'nonce-of-mine', jamie.id]) {
@@ -529,10 +529,10 @@ test('no credential, no person and no markup reaches the table or the page', asy
 
 test('an app is shown to its owners and to administrators; to everybody else there is none', async () => {
   const app = await owned()
-  const robin = await stage.person('Robin')
-  const other = await stage.app()
+  const robin = await server.person('Robin')
+  const other = await server.app()
   await robin.account()
-  await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${other.id}, ${robin.id})`)
+  await run(server.db, sql`insert into client_owners (client_id, user_id) values (${other.id}, ${robin.id})`)
 
   for (const view of ['errors', 'usage']) {
     const pages = await Promise.all([
@@ -542,8 +542,8 @@ test('an app is shown to its owners and to administrators; to everybody else the
       robin.open(`/admin/clients/${app.id}/${view}`),
       ada.open(`/developer/apps/${app.id}/${view}`),
       jamie.open(`/developer/apps/nothing/${view}`),
-      jamie.open(`/developer/apps/${stage.photos.id}/${view}`),
-      ada.open(`/admin/clients/${stage.photos.id}/${view}`),
+      jamie.open(`/developer/apps/${server.photos.id}/${view}`),
+      ada.open(`/admin/clients/${server.photos.id}/${view}`),
     ])
     expect(pages.map(({ status }) => status)).toEqual([200, 200, 404, 404, 404, 404, 404, 404])
     expect(pages.slice(2).some(({ text }) => text.includes('Photo Printer'))).toBe(false)
@@ -597,36 +597,36 @@ describe('a stranger who knows the id', () => {
   })
 
   test('makes no row with ids that nobody has', async () => {
-    const before = await one<{ n: number }>(stage.db, sql`select count(*)::int as n from client_refusals`)
+    const before = await one<{ n: number }>(server.db, sql`select count(*)::int as n from client_refusals`)
     for (let i = 0; i < 20; i++) {
-      const nobody = new App(stage.origin, `nobody_${i}`, 'x', 'https://printer.example/callback')
+      const nobody = new App(server.origin, `nobody_${i}`, 'x', 'https://printer.example/callback')
       expect((await nobody.post('/token', { grant_type: 'client_credentials' })).status).toBe(401)
     }
     const app = await owned()
     await authorize(app, { scope: 'openid last' })
     await shown(app, 'No API here knows this scope')
 
-    const after = await one<{ n: number }>(stage.db, sql`select count(*)::int as n from client_refusals`)
+    const after = await one<{ n: number }>(server.db, sql`select count(*)::int as n from client_refusals`)
     expect(after.n).toBe(before.n + 1)
   })
 })
 
 test('an app that was suspended by mistake works on, and its errors stay', async () => {
   const { app } = sent.get('a suspended app')!
-  await resumeClient(stage.db, app.id, SYSTEM)
-  await heard(stage)
+  await resumeClient(server.db, app.id, SYSTEM)
+  await heard(server)
 
   expect((await jamie.open(`/developer/apps/${app.id}/errors`)).text).toContain('The app is suspended')
 })
 
 test('a database that refuses the notes loses the notes, and nothing else', async () => {
   const app = await owned()
-  await run(stage.db, sql`alter table client_refusals rename to client_refusals_away`)
+  await run(server.db, sql`alter table client_refusals rename to client_refusals_away`)
   const refused = await authorize(app, { scope: 'openid lost' })
   const works = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
   // Two writes' time: the first one has failed.
   await new Promise((resolve) => setTimeout(resolve, 2_100))
-  await run(stage.db, sql`alter table client_refusals_away rename to client_refusals`)
+  await run(server.db, sql`alter table client_refusals_away rename to client_refusals`)
 
   await authorize(app, { scope: 'openid kept' })
   const page = await shown(app, 'kept')
@@ -636,8 +636,8 @@ test('a database that refuses the notes loses the notes, and nothing else', asyn
 })
 
 async function owned(input?: Partial<ClientInput>): Promise<App> {
-  const app = await stage.app(input)
-  await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`)
+  const app = await server.app(input)
+  await run(server.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`)
   return app
 }
 
@@ -659,7 +659,7 @@ function readOf(page: Page): string {
 async function expectLast(app: App, text: string, count: number): Promise<void> {
   await untilPasses(async () => {
     const { n } = await one<{ n: number }>(
-      stage.db,
+      server.db,
       sql`select count(*)::int as n from client_refusals where client_id = ${app.id} and strpos(came, ${text}) = 1`,
     )
     expect(n).toBe(count)
@@ -672,7 +672,7 @@ async function expectRows(app: App, atLeast: number): Promise<void> {
 
 async function kinds(app: App): Promise<string[]> {
   const rows = await many<{ kind: string }>(
-    stage.db,
+    server.db,
     sql`select kind from client_refusals where client_id = ${app.id} order by id`,
   )
   return rows.map(({ kind }) => kind)
@@ -680,7 +680,7 @@ async function kinds(app: App): Promise<string[]> {
 
 /** The same app with another secret, or none. */
 function as(app: App, secret: string | undefined): App {
-  return new App(stage.origin, app.id, secret, app.redirectUri)
+  return new App(server.origin, app.id, secret, app.redirectUri)
 }
 
 async function authorize(
@@ -722,7 +722,7 @@ async function redeem(
 async function proof(claims: Record<string, unknown>): Promise<string> {
   const usual = {
     htm: 'POST',
-    htu: `${stage.origin}/token`,
+    htu: `${server.origin}/token`,
     jti: randomUUID(),
     iat: Math.floor(Date.now() / 1000),
   }

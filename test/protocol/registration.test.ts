@@ -12,7 +12,7 @@ import {
 } from '../../src/core/registration/initial-access-tokens.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
-import { App, type Stage, startStage } from '../support/flow.ts'
+import { App, type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { untilPasses } from '../support/patience.ts'
 import { REDIRECT_CASES } from '../support/registration.ts'
 
@@ -20,11 +20,14 @@ const CALLBACK = 'https://printer.example/callback'
 const PHOTO_PRINTER = { client_name: 'Photo Printer', redirect_uris: [CALLBACK] }
 const ALL = ['openid', 'profile', 'email', 'photos.read']
 
-let open: Awaited<ReturnType<typeof startStage>>
-let token: Stage
+let open: Awaited<ReturnType<typeof startServerFixture>>
+let token: ServerFixture
 beforeAll(async () => {
-  open = await startStage({ DYNAMIC_REGISTRATION: 'open', DYNAMIC_REGISTRATION_SCOPES: ALL.join(',') })
-  token = await startStage({ DYNAMIC_REGISTRATION: 'token' })
+  open = await startServerFixture({
+    DYNAMIC_REGISTRATION: 'open',
+    DYNAMIC_REGISTRATION_SCOPES: ALL.join(','),
+  })
+  token = await startServerFixture({ DYNAMIC_REGISTRATION: 'token' })
 })
 afterAll(async () => {
   await open?.stop()
@@ -33,17 +36,17 @@ afterAll(async () => {
 
 describe('off', () => {
   test('there is no such address, and discovery names none', async () => {
-    const stage = await startStage()
+    const server = await startServerFixture()
     try {
       for (const path of ['/register', '/register/c_1']) {
         for (const method of ['POST', 'GET', 'PUT', 'DELETE', 'OPTIONS']) {
-          expect((await fetch(stage.origin + path, { method })).status).toBe(404)
+          expect((await fetch(server.origin + path, { method })).status).toBe(404)
         }
       }
-      const metadata = await (await fetch(`${stage.origin}/.well-known/openid-configuration`)).json()
+      const metadata = await (await fetch(`${server.origin}/.well-known/openid-configuration`)).json()
       expect(metadata).not.toHaveProperty('registration_endpoint')
     } finally {
-      await stage.stop()
+      await server.stop()
     }
   })
 })
@@ -258,42 +261,42 @@ describe('open', () => {
 })
 
 describe('open, with approval', () => {
-  let stage: Stage
+  let server: ServerFixture
   beforeAll(async () => {
-    stage = await startStage({ DYNAMIC_REGISTRATION: 'open', DYNAMIC_REGISTRATION_APPROVAL: 'true' })
+    server = await startServerFixture({ DYNAMIC_REGISTRATION: 'open', DYNAMIC_REGISTRATION_APPROVAL: 'true' })
   })
-  afterAll(() => stage?.stop())
+  afterAll(() => server?.stop())
 
   test('nobody can use it before it is approved, and a page says so', async () => {
-    const { body } = await register(stage, { ...PHOTO_PRINTER, scope: 'openid profile' })
-    const app = new App(stage.origin, body.client_id, body.client_secret, CALLBACK)
-    const alice = await stage.person('Alice')
+    const { body } = await register(server, { ...PHOTO_PRINTER, scope: 'openid profile' })
+    const app = new App(server.origin, body.client_id, body.client_secret, CALLBACK)
+    const alice = await server.person('Alice')
 
     const page = await alice.open((await app.begin({ scope: 'openid profile' })).url)
 
     expect(page.status).toBe(403)
     expect(page.title).toContain('Photo Printer cannot be used yet')
-    await run(stage.db, sql`update clients set state = 'active' where id = ${body.client_id}`)
+    await run(server.db, sql`update clients set state = 'active' where id = ${body.client_id}`)
     const approved = await untilApproved(() => app.connect(alice, { scope: 'openid profile' }))
     expect(approved.claims()).toMatchObject({ sub: alice.id })
   })
 
   test('an approved one that shows itself differently waits again; who allowed it is not sent on silently', async () => {
-    const { body } = await register(stage, { ...PHOTO_PRINTER, scope: 'openid' })
-    await run(stage.db, sql`update clients set state = 'active' where id = ${body.client_id}`)
-    const app = new App(stage.origin, body.client_id, body.client_secret, CALLBACK)
-    const alice = await stage.person('Alice')
+    const { body } = await register(server, { ...PHOTO_PRINTER, scope: 'openid' })
+    await run(server.db, sql`update clients set state = 'active' where id = ${body.client_id}`)
+    const app = new App(server.origin, body.client_id, body.client_secret, CALLBACK)
+    const alice = await server.person('Alice')
     await untilApproved(() => app.connect(alice, { scope: 'openid' }))
 
-    const changed = await manage(stage, body, 'PUT', {
+    const changed = await manage(server, body, 'PUT', {
       client_id: body.client_id,
       client_name: 'Photo Printer',
       redirect_uris: [CALLBACK, 'https://evil.example/callback'],
     })
 
     expect(changed.status).toBe(200)
-    expect((await findClient(stage.db, body.client_id))?.state).toBe('pending')
-    const evil = new App(stage.origin, body.client_id, body.client_secret, 'https://evil.example/callback')
+    expect((await findClient(server.db, body.client_id))?.state).toBe('pending')
+    const evil = new App(server.origin, body.client_id, body.client_secret, 'https://evil.example/callback')
     const page = await untilApproved(async () => {
       const seen = await alice.open((await evil.begin({ scope: 'openid' })).url)
       if (seen.status !== 403) throw new Error(`${seen.status} ${seen.away}`)
@@ -303,13 +306,13 @@ describe('open, with approval', () => {
   })
 
   test('a rejected one is unknown, and cannot come back by changing itself', async () => {
-    const { body } = await register(stage, PHOTO_PRINTER)
-    await run(stage.db, sql`update clients set state = 'rejected' where id = ${body.client_id}`)
+    const { body } = await register(server, PHOTO_PRINTER)
+    await run(server.db, sql`update clients set state = 'rejected' where id = ${body.client_id}`)
 
-    const changed = await manage(stage, body, 'PUT', { client_id: body.client_id, ...PHOTO_PRINTER })
+    const changed = await manage(server, body, 'PUT', { client_id: body.client_id, ...PHOTO_PRINTER })
 
     expect([changed.status, changed.body.error]).toEqual([403, 'access_denied'])
-    const app = new App(stage.origin, body.client_id, body.client_secret, CALLBACK)
+    const app = new App(server.origin, body.client_id, body.client_secret, CALLBACK)
     expect((await app.post('/token', { grant_type: 'refresh_token', refresh_token: 'x' })).status).toBe(401)
   })
 })
@@ -770,9 +773,9 @@ interface Made {
 // Each from an address of its own: the limit has a test of its own.
 let addresses = 1
 
-function register(stage: Stage, members: object, initial?: string) {
+function register(server: ServerFixture, members: object, initial?: string) {
   return raw(
-    stage,
+    server,
     {
       'Content-Type': 'application/json',
       ...(initial && { Authorization: `Bearer ${initial}` }),
@@ -781,15 +784,15 @@ function register(stage: Stage, members: object, initial?: string) {
   )
 }
 
-async function raw(stage: Stage, headers: Record<string, string>, body: string) {
+async function raw(server: ServerFixture, headers: Record<string, string>, body: string) {
   // The limit per address is the subject of the attacks.
-  if (addresses++ % 15 === 0) await run(stage.db, sql`delete from rate_limits`)
-  const answer = await fetch(`${stage.origin}/register`, { method: 'POST', headers, body })
+  if (addresses++ % 15 === 0) await run(server.db, sql`delete from rate_limits`)
+  const answer = await fetch(`${server.origin}/register`, { method: 'POST', headers, body })
   return read(answer)
 }
 
-async function manage(stage: Stage, to: Made, method: string, members?: object) {
-  const answer = await fetch(`${stage.origin}/register/${to.client_id}`, {
+async function manage(server: ServerFixture, to: Made, method: string, members?: object) {
+  const answer = await fetch(`${server.origin}/register/${to.client_id}`, {
     method,
     headers: {
       Authorization: `Bearer ${to.registration_access_token}`,
@@ -811,9 +814,9 @@ function newToken(given: Partial<NewRegistrationToken>) {
   return createRegistrationToken(token.db, { scopes: ['openid'], maxUses: 5, days: 1, ...given }, SYSTEM)
 }
 
-async function everyRow(stage: Stage, id: string): Promise<unknown> {
+async function everyRow(server: ServerFixture, id: string): Promise<unknown> {
   return one(
-    stage.db,
+    server.db,
     sql`select to_json(c) as client, to_json(r) as registration, json_agg(s) as secrets, json_agg(a) as audit
         from clients c
         join client_registrations r on r.client_id = c.id

@@ -15,28 +15,28 @@ import {
   WEB,
 } from '../pages/developer/developer-fixture.ts'
 
-import { PASSWORD, type Page, type Person, type Stage } from '../support/flow.ts'
+import { PASSWORD, type Page, type Person, type ServerFixture } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
 import { freePort, startApp, type TestApp } from '../support/server.ts'
 
 const TOLD = /You have changed a lot in a short time\. Try again in (\d+) seconds\./
 
 let fixture: DeveloperFixture
-let stage: Stage
+let server: ServerFixture
 /** Another node. */
 let two: TestApp
 beforeAll(async () => {
   fixture = await startDeveloperFixture()
-  ;({ stage } = fixture)
-  two = await startApp({ db: stage.db, env: { ISSUER_URL: stage.origin, PORT: String(await freePort()) } })
+  ;({ server } = fixture)
+  two = await startApp({ db: server.db, env: { ISSUER_URL: server.origin, PORT: String(await freePort()) } })
 })
 afterAll(async () => {
   await two?.stop()
-  await fixture?.stage.stop()
+  await fixture?.server.stop()
 })
 
 const somebody = async (name: string): Promise<Person> => {
-  const person = await stage.person(name)
+  const person = await server.person(name)
   await person.account()
   return person
 }
@@ -109,7 +109,7 @@ describe('somebody who has nothing left', () => {
   test('may take every access away, that of people and that of apps', async () => {
     const pat = await somebody('Pat')
     const friend = await somebody('Friend')
-    const [first, second, third] = [await stage.app(), await stage.app(), await stage.app()]
+    const [first, second, third] = [await server.app(), await server.app(), await server.app()]
     await first.connect(pat)
     await first.connect(pat.elsewhere())
     await second.connect(pat)
@@ -117,11 +117,11 @@ describe('somebody who has nothing left', () => {
     const app = await ownApp(fixture, pat)
     const by = { ...SYSTEM, type: 'user' as const, id: pat.id }
     const waiting = await ownApp(fixture, pat, { approval: true })
-    await addTestUser(stage.db, waiting.id, friend.email, by)
-    const invitation = await createInvitation(stage.db, app.id, friend.email, { mailed: false }, by)
-    await acceptInvitation(stage.db, invitation!.secret!, { ...by, id: friend.id })
-    await createInvitation(stage.db, app.id, 'somebody@example.com', { mailed: false }, by)
-    const [secret] = await listSecrets(stage.db, app.id)
+    await addTestUser(server.db, waiting.id, friend.email, by)
+    const invitation = await createInvitation(server.db, app.id, friend.email, { mailed: false }, by)
+    await acceptInvitation(server.db, invitation!.secret!, { ...by, id: friend.id })
+    await createInvitation(server.db, app.id, 'somebody@example.com', { mailed: false }, by)
+    const [secret] = await listSecrets(server.db, app.id)
     const device = /\/account\/apps\/[^/"]+\/devices\/[^/"]+\/remove/.exec(
       (await pat.open('/account/apps')).html,
     )![0]
@@ -168,7 +168,7 @@ describe('somebody who has nothing left', () => {
 
   test('is told on the consent page, which stays as it is, and nothing is given or recorded', async () => {
     const lee = await somebody('Lee')
-    const app = await stage.app()
+    const app = await server.app()
     const asked = await lee.open((await app.begin()).url)
     expect(asked.title).toContain('wants access')
 
@@ -178,7 +178,7 @@ describe('somebody who has nothing left', () => {
     expect(page.text).toMatch(TOLD)
     expect(page.away).toBeUndefined()
     expect((await refused(lee, () => lee.press(asked, 'Don’t allow'))).status).toBe(429)
-    expect(await stage.events({ client_id: app.id, user_id: lee.id })).toEqual([])
+    expect(await server.events({ client_id: app.id, user_id: lee.id })).toEqual([])
   })
 })
 
@@ -209,7 +209,7 @@ test('a name that stays as it is is not recorded', async () => {
 })
 
 test('administrators are not told to wait before they may put things right', async () => {
-  const app = await stage.app()
+  const app = await server.app()
   for (let i = 0; i < 30; i++) {
     for (const [path, button] of [
       ['suspend', 'Suspend'],
@@ -220,7 +220,7 @@ test('administrators are not told to wait before they may put things right', asy
     }
   }
 
-  expect(await stage.events({ type: 'client.suspended', client_id: app.id })).toHaveLength(30)
+  expect(await server.events({ type: 'client.suspended', client_id: app.id })).toHaveLength(30)
 })
 
 test('what developers have registered is theirs to delete, however much of it there is', async () => {
@@ -242,7 +242,7 @@ async function rename(person: Person, name: string): Promise<Page> {
 
 async function renames(person: Person): Promise<number> {
   const { count } = await one<{ count: number }>(
-    stage.db,
+    server.db,
     sql`select count(*)::int as count from audit_events where type = 'user.renamed' and user_id = ${person.id}`,
   )
   return count
@@ -260,6 +260,6 @@ function postAt(
     method: 'POST',
     body: new URLSearchParams(fields),
     redirect: 'manual',
-    headers: { cookie, origin: stage.origin, accept: 'text/html' },
+    headers: { cookie, origin: server.origin, accept: 'text/html' },
   })
 }

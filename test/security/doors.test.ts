@@ -10,7 +10,7 @@ import { run, sql } from '../../src/db/pool.ts'
 import { type ApiFixture, startApiFixture, tokenOf } from '../api/api-fixture.ts'
 import { administrator } from '../pages/admin/admin-fixture.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../support/documents.ts'
-import { type Api, App, startStage } from '../support/flow.ts'
+import { type Api, App, startServerFixture } from '../support/flow.ts'
 import { until } from '../support/patience.ts'
 
 const NOTES = {
@@ -24,7 +24,7 @@ let fixture: ApiFixture
 let notes: Api
 beforeAll(async () => {
   fixture = await startApiFixture({ API_REQUESTS_PER_MINUTE: '6000' })
-  notes = await fixture.stage.api({ ...NOTES, scopes: [...NOTES.scopes] })
+  notes = await fixture.server.api({ ...NOTES, scopes: [...NOTES.scopes] })
 })
 afterAll(() => fixture.stop())
 
@@ -83,10 +83,10 @@ test.each([
 test.each(['role', 'disablement'])(
   'a token that makes no administrators does not undo, by asking all the time, what is decided of one: %s',
   async (what) => {
-    const { db } = fixture.stage
-    const weak = await fixture.stage.app({ type: 'service', name: 'Weak', scopes: ['users:write'] })
+    const { db } = fixture.server
+    const weak = await fixture.server.app({ type: 'service', name: 'Weak', scopes: ['users:write'] })
     const token = await tokenOf(weak, ['users:write'])
-    const mallory = await administrator(fixture.stage, 'Mallory')
+    const mallory = await administrator(fixture.server, 'Mallory')
     const ask = () =>
       what === 'role'
         ? fixture.call('PUT', `/users/${mallory.id}/role`, { token, body: { role: 'admin' } })
@@ -108,7 +108,7 @@ test.each(['role', 'disablement'])(
 
 describe('a JWT for an API', () => {
   test('is not had by an app that asked the person for nothing of that API', async () => {
-    const app = await fixture.stage.app({ name: 'Curious', scopes: ['openid'] })
+    const app = await fixture.server.app({ name: 'Curious', scopes: ['openid'] })
 
     const { access_token } = await app.connect(fixture.ada, { scope: 'openid', resource: NOTES.identifier })
     const { code, form } = await app.code(fixture.ada, { scope: 'openid', resource: NOTES.identifier })
@@ -121,7 +121,7 @@ describe('a JWT for an API', () => {
   })
 
   test('is not had where the person allowed nothing of that API', async () => {
-    const app = await fixture.stage.app({ name: 'Declined', scopes: ['openid', 'notes.read'] })
+    const app = await fixture.server.app({ name: 'Declined', scopes: ['openid', 'notes.read'] })
     const pending = await app.begin({ scope: 'openid notes.read', resource: NOTES.identifier })
     const back = await fixture.ada.authorize(pending.url, { scope: [] })
 
@@ -140,12 +140,12 @@ describe('a JWT for an API', () => {
   test.each([NOTES.identifier, 'https://photos.example'])(
     'nor any token for %s, by a program that may ask for nothing of it',
     async (resource) => {
-      const service = await fixture.stage.app({
+      const service = await fixture.server.app({
         type: 'service',
         name: 'Bystander',
         scopes: ['prints.order'],
       })
-      const nobody = await fixture.stage.app({ type: 'service', name: 'Nobody', scopes: [] })
+      const nobody = await fixture.server.app({ type: 'service', name: 'Nobody', scopes: [] })
       const asking = { grant_type: 'client_credentials', resource }
 
       const answers = await Promise.all([nobody.post('/token', asking), service.post('/token', asking)])
@@ -157,7 +157,7 @@ describe('a JWT for an API', () => {
   )
 
   test('that is asked about or revoked is no mistake that an app made', async () => {
-    const app = await fixture.stage.app({ name: 'Orderly', scopes: ['openid', 'notes.read'] })
+    const app = await fixture.server.app({ name: 'Orderly', scopes: ['openid', 'notes.read'] })
     const { access_token } = await app.connect(fixture.ada, { scope: 'openid notes.read' })
     expect(decodeJwt(access_token).aud).toBe(NOTES.identifier)
 
@@ -171,7 +171,7 @@ describe('a JWT for an API', () => {
     })
 
     const errors = async () =>
-      (await listRejectedRequests(fixture.stage.db, app.id)).map(({ endpoint }) => endpoint)
+      (await listRejectedRequests(fixture.server.db, app.id)).map(({ endpoint }) => endpoint)
     await until(async () => (await errors()).length > 0)
     expect(await errors()).toEqual(['/token'])
     expect(await app.introspect(access_token)).toEqual({ active: false })
@@ -186,7 +186,7 @@ describe('an app at the longest address that is a client id', () => {
   afterAll(() => host.stop())
 
   test('is seen and stopped over the Admin API', async () => {
-    const stage = await startStage(
+    const server = await startServerFixture(
       { CLIENT_ID_METADATA_DOCUMENTS: 'on' },
       { fetchOutside: host.fetchOutside },
     )
@@ -194,16 +194,16 @@ describe('an app at the longest address that is a client id', () => {
       const path = `/${'a'.repeat(500 - `https://${HOST}/`.length)}`
       const id = host.put(path, PRINTER)
       expect(id).toHaveLength(500)
-      const alice = await stage.person('Alice')
-      const app = new App(stage.origin, id, undefined, PRINTER.redirect_uris[0]!)
+      const alice = await server.person('Alice')
+      const app = new App(server.origin, id, undefined, PRINTER.redirect_uris[0]!)
       await alice.open((await app.begin({ scope: 'openid' })).url)
 
-      const service = await stage.app({ type: 'service', scopes: ['clients:read', 'clients:write'] })
+      const service = await server.app({ type: 'service', scopes: ['clients:read', 'clients:write'] })
       const { body } = await service.post('/token', {
         grant_type: 'client_credentials',
         scope: 'clients:write',
       })
-      const address = `${stage.origin}/api/v1/clients/${encodeURIComponent(id)}/suspension`
+      const address = `${server.origin}/api/v1/clients/${encodeURIComponent(id)}/suspension`
       const { status } = await fetch(address, {
         method: 'PUT',
         headers: { Authorization: `Bearer ${body.access_token}` },
@@ -211,12 +211,12 @@ describe('an app at the longest address that is a client id', () => {
 
       expect(status).toBe(200)
       const suspended = await run(
-        stage.db,
+        server.db,
         sql`select from clients where id = ${id} and suspended_at is not null`,
       )
       expect(suspended).toBe(1)
     } finally {
-      await stage.stop()
+      await server.stop()
     }
   })
 })

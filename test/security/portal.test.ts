@@ -16,26 +16,26 @@ import {
   startDeveloperFixture,
   WEB,
 } from '../pages/developer/developer-fixture.ts'
-import { type App, PASSWORD, Person, type Stage } from '../support/flow.ts'
+import { type App, PASSWORD, Person, type ServerFixture } from '../support/flow.ts'
 import { heard } from '../support/heard.ts'
 import { PATIENCE_MS } from '../support/patience.ts'
 import { startApp } from '../support/server.ts'
 
 let fixture: DeveloperFixture
-let stage: Stage
+let server: ServerFixture
 let dev: Person
 let other: Person
 let sam: Person
 let ada: Person
 beforeAll(async () => {
   fixture = await startDeveloperFixture()
-  ;({ stage, dev, other, sam, ada } = fixture)
+  ;({ server, dev, other, sam, ada } = fixture)
 })
-afterAll(() => fixture?.stage.stop())
+afterAll(() => fixture?.server.stop())
 // Nobody may look after more than 25.
 beforeEach(async () => {
-  await run(stage.db, sql`update clients set deleted_at = now() where registered_by = 'developer'`)
-  await run(stage.db, sql`delete from rate_limits`)
+  await run(server.db, sql`update clients set deleted_at = now() where registered_by = 'developer'`)
+  await run(server.db, sql`delete from rate_limits`)
 })
 
 const invite = async (app: App, by: Person, person: Person): Promise<string> =>
@@ -104,10 +104,10 @@ describe('what an administrator looks at is what is decided about', () => {
     expect(page.status).toBe(409)
     expect(page.text).toContain('changed')
     expect(page.text).toContain('Bank of Example')
-    expect(await clientRow(stage, app.id)).toMatchObject({ state: 'pending', verified_at: null })
+    expect(await clientRow(server, app.id)).toMatchObject({ state: 'pending', verified_at: null })
     // Having seen that, it is one more press.
     await ada.press(page, button)
-    const after = await clientRow(stage, app.id)
+    const after = await clientRow(server, app.id)
     expect(after.state === 'active' || after.verified_at !== null).toBe(true)
   })
 
@@ -118,19 +118,19 @@ describe('what an administrator looks at is what is decided about', () => {
     const page = await ada.post(path, { csrf: csrfOf(await ada.open(path)) })
 
     expect(page.status).toBe(409)
-    expect(await clientRow(stage, app.id)).toMatchObject({ state: 'pending' })
+    expect(await clientRow(server, app.id)).toMatchObject({ state: 'pending' })
   })
 
   test('what somebody vouches for stays as it was vouched for, whatever else is undecided', async () => {
     const app = await ownApp(fixture, dev, { approval: true })
-    await verifyClient(stage.db, app.id, SYSTEM)
+    await verifyClient(server.db, app.id, SYSTEM)
 
     await dev.press(await dev.open(`/developer/apps/${app.id}/edit`), 'Save', {
       name: 'Bank of Example',
       description: 'New',
     })
 
-    expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Calendar', description: 'New' })
+    expect(await clientRow(server, app.id)).toMatchObject({ name: 'Calendar', description: 'New' })
   })
 })
 
@@ -151,16 +151,16 @@ describe('an invitation', () => {
 
   test('of an owner whose account is disabled is not accepted', async () => {
     const app = await ownApp(fixture, dev)
-    const thief = await stage.person('Thief')
+    const thief = await server.person('Thief')
     await thief.account()
     await thief.open(await invite(app, dev, thief))
     await thief.press(await thief.open('/developer/invitation'), 'Accept')
     await thief.open(`/developer/apps/${app.id}`)
-    const accomplice = await stage.person('Accomplice')
+    const accomplice = await server.person('Accomplice')
     await accomplice.account()
     const link = await invite(app, thief, accomplice)
     const asking = await accomplice.open(link)
-    await disableUser(stage.db, thief.id, SYSTEM)
+    await disableUser(server.db, thief.id, SYSTEM)
 
     const page = await accomplice.press(asking, 'Accept')
 
@@ -173,54 +173,54 @@ test('who was taken off a rejected app does not come back with the next try for 
   const app = await ownApp(fixture, dev, { approval: true })
   await dev.press(await dev.open(`/developer/apps/${app.id}/test-users`), 'Add', { email: sam.email })
   const { access_token } = await app.connect(sam, { scope: 'openid' })
-  await rejectClient(stage.db, app.id, 'No', SYSTEM)
-  await heard(stage)
+  await rejectClient(server.db, app.id, 'No', SYSTEM)
+  await heard(server)
   const users = await dev.open(`/developer/apps/${app.id}/test-users`)
   await dev.press(users, 'Remove')
 
   await dev.press(await dev.open(`/developer/apps/${app.id}`), 'Ask again')
-  await heard(stage)
+  await heard(server)
 
-  expect(await clientRow(stage, app.id)).toMatchObject({ state: 'pending' })
+  expect(await clientRow(server, app.id)).toMatchObject({ state: 'pending' })
   expect((await app.userinfo(access_token)).status).toBe(401)
 })
 
 describe('a link for a new password ends', () => {
   const linkFor = async (person: Person): Promise<string> =>
-    (await sendReset(stage.db, person.id, 'hand', SYSTEM))!.path!
+    (await sendReset(server.db, person.id, 'hand', SYSTEM))!.path!
 
   test('when its person chooses a password without it', async () => {
-    const jamie = await stage.person('Jamie')
+    const jamie = await server.person('Jamie')
     const link = await linkFor(jamie)
     await jamie.press(await jamie.account(), 'Change password', {
       current_password: PASSWORD,
       new_password: 'seven dry umbrellas',
     })
 
-    const page = await new Person(stage.origin, '', jamie.email).open(link)
+    const page = await new Person(server.origin, '', jamie.email).open(link)
 
     expect(page.status).toBe(404)
   })
 
   test('when the account is disabled, also for when it is enabled again', async () => {
-    const jamie = await stage.person('Jamie')
+    const jamie = await server.person('Jamie')
     const link = await linkFor(jamie)
-    await disableUser(stage.db, jamie.id, SYSTEM)
-    await enableUser(stage.db, jamie.id, SYSTEM)
+    await disableUser(server.db, jamie.id, SYSTEM)
+    await enableUser(server.db, jamie.id, SYSTEM)
 
-    expect((await new Person(stage.origin, '', jamie.email).open(link)).status).toBe(404)
+    expect((await new Person(server.origin, '', jamie.email).open(link)).status).toBe(404)
   })
 
   test('and so does one that still waits to be mailed', async () => {
-    const jamie = await stage.person('Jamie')
-    await sendReset(stage.db, jamie.id, 'mail', SYSTEM)
+    const jamie = await server.person('Jamie')
+    await sendReset(server.db, jamie.id, 'mail', SYSTEM)
     await jamie.press(await jamie.account(), 'Change password', {
       current_password: PASSWORD,
       new_password: 'seven dry umbrellas',
     })
 
     const { waiting } = await one<{ waiting: number }>(
-      stage.db,
+      server.db,
       sql`select count(*)::int as waiting from mails where recipient = ${jamie.email} and kind = 'password_reset' and state = 'waiting'`,
     )
     expect(waiting).toBe(0)
@@ -236,20 +236,20 @@ test('replacing a secret again and again does not heap up secrets that all still
 
   expect(last.status).toBe(422)
   expect(last.text).toContain('revoke one')
-  expect(await listSecrets(stage.db, app.id)).toHaveLength(10)
+  expect(await listSecrets(server.db, app.id)).toHaveLength(10)
   // The way out of a leak is open whatever there is.
   expect((await dev.press(form, 'Make a new secret', { overlap: '0' })).status).toBe(200)
-  expect(await listSecrets(stage.db, app.id)).toHaveLength(1)
+  expect(await listSecrets(server.db, app.id)).toHaveLength(1)
 })
 
 test('what was tried out with a rejected app stays ended, whoever asks again', async () => {
   const app = await ownApp(fixture, dev, { approval: true })
   const { access_token, refresh_token } = await app.connect(dev, { scope: 'openid offline_access' })
-  await rejectClient(stage.db, app.id, 'No', SYSTEM)
-  await heard(stage)
+  await rejectClient(server.db, app.id, 'No', SYSTEM)
+  await heard(server)
 
   await dev.press(await dev.open(`/developer/apps/${app.id}`), 'Ask again')
-  await heard(stage)
+  await heard(server)
 
   expect((await app.userinfo(access_token)).status).toBe(401)
   if (refresh_token) expect((await app.refresh(refresh_token)).status).toBe(400)
@@ -289,7 +289,7 @@ describe('a form with a file', () => {
         stream.enqueue(new TextEncoder().encode('--x\r\n'))
       },
     })
-    const answer = await fetch(`${stage.origin}${path}`, {
+    const answer = await fetch(`${server.origin}${path}`, {
       method: 'POST',
       body,
       duplex: 'half',
@@ -328,8 +328,8 @@ test('an app that nobody checked does not go by the host of somebody else', asyn
 test('twenty-one ticks are as good as twenty', async () => {
   const names = Array.from({ length: 25 }, (_, i) => `many.scope${i}`)
   const scopes = names.map((name) => ({ name, sentence: `Do ${name}` }))
-  await stage.api({ identifier: 'https://many.example', name: 'Many', scopes })
-  await heard(stage)
+  await server.api({ identifier: 'https://many.example', name: 'Many', scopes })
+  await heard(server)
 
   const page = await dev.press(await dev.open('/developer/apps/new'), 'Register', {
     ...WEB,
@@ -338,12 +338,12 @@ test('twenty-one ticks are as good as twenty', async () => {
   })
 
   expect(page.text).toContain('Ticker is registered')
-  expect((await clientRow(stage, await lastApp(fixture))).scopes).toHaveLength(26)
+  expect((await clientRow(server, await lastApp(fixture))).scopes).toHaveLength(26)
 })
 
 test('nobody’s mailbox is filled with invitations', async () => {
   const smtp = await startSmtpFixture()
-  const mailing = await startApp({ db: stage.db, env: smtp.env })
+  const mailing = await startApp({ db: server.db, env: smtp.env })
   try {
     const app = await ownApp(fixture, dev)
     const me = new Person(mailing.origin, dev.id, dev.email)

@@ -14,7 +14,7 @@ import { createTestDatabase, type TestDatabase } from './database.ts'
 import { startApp, type TestApp } from './server.ts'
 
 /** A served app over a database of its own, and what a story puts there. */
-export interface Stage extends TestApp {
+export interface ServerFixture extends TestApp {
   db: TestDatabase['db']
   /** Where another process reaches that database. */
   databaseUrl: string
@@ -62,10 +62,10 @@ export async function atTime<T>(seconds: number, work: () => Promise<T>): Promis
 }
 
 /** Starts a server with the photos API. @param env settings that differ from the defaults. */
-export async function startStage(
+export async function startServerFixture(
   env?: Record<string, string>,
   parts: { fetchOutside?: FetchOutside } = {},
-): Promise<Stage & { photos: Api }> {
+): Promise<ServerFixture & { photos: Api }> {
   const database = await createTestDatabase()
   const { db } = database
   const photos = await createResource(db, PHOTOS, SYSTEM)

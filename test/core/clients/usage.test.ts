@@ -5,21 +5,27 @@ import { clientUseRecorder, sweepUsageDays, usageOfDays } from '../../../src/cor
 import { setRole } from '../../../src/core/users/roles.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { chartOf } from '../../../src/pages/shared/usage-chart.ts'
-import { type App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+import {
+  type App,
+  type Page,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+} from '../../support/flow.ts'
 import { untilPasses } from '../../support/patience.ts'
 
-let stage: Stage
+let server: ServerFixture
 let jamie: Person
 let ada: Person
 beforeAll(async () => {
-  stage = await startStage()
-  jamie = await stage.person('Jamie')
-  ada = await stage.person('Ada')
-  await setRole(stage.db, ada.id, 'admin', SYSTEM)
+  server = await startServerFixture()
+  jamie = await server.person('Jamie')
+  ada = await server.person('Ada')
+  await setRole(server.db, ada.id, 'admin', SYSTEM)
   await ada.account('/admin')
   await jamie.account()
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('users, tokens and refused requests are counted, and said in words, in a table and in a picture', async () => {
   const app = await owned()
@@ -30,7 +36,7 @@ test('users, tokens and refused requests are counted, and said in words, in a ta
   await app.post('/introspect', {})
   await jamie.open((await app.begin({ redirect_uri: 'https://elsewhere.example/' })).url)
   // A person's no is no error.
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   await robin.press(await robin.signIn(await robin.open((await app.begin()).url)), 'Don’t allow')
 
   const page = await counted(app, { tokens: 3, refused: 4 })
@@ -76,7 +82,7 @@ test('an app that nobody has used has a page, too', async () => {
 })
 
 test('several nodes add to one row; what an app that is gone was counted for is left out', async () => {
-  const { db } = stage
+  const { db } = server
   const app = await owned()
   const nodes = Array.from({ length: 4 }, () =>
     clientUseRecorder(db, (error) => {
@@ -101,7 +107,7 @@ test('several nodes add to one row; what an app that is gone was counted for is 
 })
 
 test('days are read by index, and those older than 90 go', async () => {
-  const { db } = stage
+  const { db } = server
   const app = await owned()
   await run(
     db,
@@ -139,13 +145,13 @@ test('a picture keeps to its size, and shows one among many', () => {
 })
 
 async function owned(): Promise<App> {
-  const app = await stage.app()
-  await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`)
+  const app = await server.app()
+  await run(server.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`)
   return app
 }
 
 /** The owner's page, once as much was counted; counting goes on every five seconds. */
 async function counted(app: App, wanted: { tokens: number; refused: number }): Promise<Page> {
-  await untilPasses(async () => expect((await usageOfDays(stage.db, app.id, 1))[0]).toMatchObject(wanted))
+  await untilPasses(async () => expect((await usageOfDays(server.db, app.id, 1))[0]).toMatchObject(wanted))
   return jamie.open(`/developer/apps/${app.id}/usage`)
 }

@@ -19,8 +19,8 @@ beforeAll(async () => {
   form = `/developer/apps/${app.id}/logo`
   await fixture.jamie.account(form)
 })
-beforeEach(() => run(fixture.stage.db, sql`delete from rate_limits`))
-afterAll(() => fixture?.stage.stop())
+beforeEach(() => run(fixture.server.db, sql`delete from rate_limits`))
+afterAll(() => fixture?.server.stop())
 
 describe('a picture', () => {
   test.each(['png', 'jpeg', 'webp', 'gif'] as const)(
@@ -112,7 +112,7 @@ describe('a picture', () => {
   test('is served so that it is kept for ever and can do nothing', async () => {
     await upload(fixture.jamie, form, await drawn(60, 60).png().toBuffer())
     const { logo_uri } = await row(app)
-    expect(logo_uri).toMatch(new RegExp(`^${fixture.stage.origin}/logos/[0-9a-f]{64}\\.png$`))
+    expect(logo_uri).toMatch(new RegExp(`^${fixture.server.origin}/logos/[0-9a-f]{64}\\.png$`))
 
     const answer = await fetch(logo_uri!)
 
@@ -136,7 +136,7 @@ describe('a picture', () => {
       `${'A'.repeat(64)}.png`,
       '..%2f..%2fetc%2fpasswd',
     ]) {
-      expect((await fetch(`${fixture.stage.origin}/logos/${wrong}`)).status).toBe(404)
+      expect((await fetch(`${fixture.server.origin}/logos/${wrong}`)).status).toBe(404)
     }
   })
 
@@ -149,13 +149,13 @@ describe('a picture', () => {
 
     expect(removed.text).toContain('Photo Printer has no logo any more.')
     expect((await row(app)).logo_uri).toBeNull()
-    const [event] = await fixture.stage.events({ type: 'client.changed', client_id: app.id })
+    const [event] = await fixture.server.events({ type: 'client.changed', client_id: app.id })
     expect(event!.data).toMatchObject({ changes: [{ field: 'logo_uri', from: logo_uri, to: null }] })
     expect(event!.actor_id).toBe(fixture.jamie.id)
   })
 
   test('that many show is stored once, and swept when nobody shows it', async () => {
-    const { db } = fixture.stage
+    const { db } = fixture.server
     const other = await ours('Postcards')
     const picture = await drawn(62, 62).png().toBuffer()
     await upload(fixture.jamie, form, picture)
@@ -229,7 +229,7 @@ describe('refused, with a reason and nothing changed:', () => {
   test('a form without its token, or with that of somebody else', async () => {
     const picture = await drawn(20, 20).png().toBuffer()
     const before = await row(app)
-    const robin = await fixture.stage.person('Robin')
+    const robin = await fixture.server.person('Robin')
     await robin.account()
     const theirs = /name="csrf" value="([^"]*)"/.exec((await robin.open('/account')).html)![1]!
 
@@ -240,12 +240,12 @@ describe('refused, with a reason and nothing changed:', () => {
   })
 
   test('the app of another developer, an API, and nothing at all', async () => {
-    const robin = await fixture.stage.person('Robin')
+    const robin = await fixture.server.person('Robin')
     await robin.account()
     const before = await row(app)
-    const api = fixture.stage.photos.id
+    const api = fixture.server.photos.id
     await run(
-      fixture.stage.db,
+      fixture.server.db,
       sql`insert into client_owners (client_id, user_id) values (${api}, ${robin.id})`,
     )
 
@@ -277,7 +277,7 @@ describe('refused, with a reason and nothing changed:', () => {
 })
 
 test('at most twenty pictures in ten minutes', async () => {
-  const casey = await fixture.stage.person('Casey')
+  const casey = await fixture.server.person('Casey')
   const theirs = await ours('Calendars', casey)
   const path = `/developer/apps/${theirs.id}/logo`
   await casey.account(path)
@@ -291,7 +291,7 @@ test('at most twenty pictures in ten minutes', async () => {
 })
 
 test('many pictures at once are all answered, and the server goes on', async () => {
-  const people = await Promise.all(['Kim', 'Lee', 'Max', 'Noa'].map((name) => fixture.stage.person(name)))
+  const people = await Promise.all(['Kim', 'Lee', 'Max', 'Noa'].map((name) => fixture.server.person(name)))
   const big = await plain(3000, 3000, 'red').jpeg().toBuffer()
   const apps = await Promise.all(people.map((person) => ours('Big', person)))
   await Promise.all(people.map((person, i) => person.account(`/developer/apps/${apps[i]!.id}/logo`)))
@@ -309,16 +309,16 @@ test('many pictures at once are all answered, and the server goes on', async () 
 })
 
 test('the new logo of an approved app waits for a decision, and is kept until then', async () => {
-  const { stage, ada } = fixture
+  const { server, ada } = fixture
   const verified = await ours('Verified')
-  await run(stage.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
+  await run(server.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
   const path = `/developer/apps/${verified.id}/logo`
 
   const page = await upload(fixture.jamie, path, await drawn(72, 72).png().toBuffer())
   expect(page.text).toContain('The change of the logo waits for approval.')
   expect((await row(verified)).logo_uri).toBeNull()
-  await run(stage.db, sql`update logos set created_at = now() - interval '8 days'`)
-  await sweepLogos(stage.db)
+  await run(server.db, sql`update logos set created_at = now() - interval '8 days'`)
+  await sweepLogos(server.db)
   const console = await ada.open(`/admin/clients/${verified.id}/change/approve`)
   await ada.press(console, 'Approve the change')
 
@@ -340,7 +340,7 @@ describe('an administrator', () => {
     const path = `/admin/clients/${app.id}/logo`
     const before = await row(app)
     const token = await tokenOf(fixture.ada, path)
-    await age(fixture.stage, fixture.ada, 20)
+    await age(fixture.server, fixture.ada, 20)
 
     const page = await send(fixture.ada, path, { logo: await drawn(71, 71).png().toBuffer() }, token)
 
@@ -350,16 +350,16 @@ describe('an administrator', () => {
 })
 
 async function ours(name: string, person: Person = fixture.jamie): Promise<App> {
-  const made = await fixture.stage.app({ name })
+  const made = await fixture.server.app({ name })
   await run(
-    fixture.stage.db,
+    fixture.server.db,
     sql`insert into client_owners (client_id, user_id) values (${made.id}, ${person.id})`,
   )
   return made
 }
 
 function row({ id }: App): Promise<{ logo_uri: string | null; version: number }> {
-  return one(fixture.stage.db, sql`select logo_uri, version from clients where id = ${id}`)
+  return one(fixture.server.db, sql`select logo_uri, version from clients where id = ${id}`)
 }
 
 async function logo(of: App): Promise<Buffer> {

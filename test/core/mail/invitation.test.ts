@@ -21,7 +21,7 @@ beforeAll(async () => {
   app = await ownApp(fixture, fixture.dev)
 })
 afterAll(async () => {
-  await fixture?.stage.stop()
+  await fixture?.server.stop()
   await smtp?.stop()
 })
 
@@ -43,7 +43,7 @@ test('who is invited gets a mail, accepts, and looks after the app; the page sho
   expect(mail.text).toContain('Who invites you:\n    Dev (dev[.]')
   const accepted = await sam.press(await sam.open(link), 'Accept')
   expect(accepted.url.pathname).toBe(`/developer/apps/${app.id}`)
-  const owners = await findOwners(fixture.stage.db, app.id)
+  const owners = await findOwners(fixture.server.db, app.id)
   expect(owners.map(({ id }) => id)).toEqual([dev.id, sam.id])
 })
 
@@ -54,7 +54,7 @@ test('a mail that is sent again has another link, and the first one is dead', as
   // As if the process had died between sending the mail and noting it.
   await until(async () => (await stateOf(other.email)) === 'sent')
   const { id } = await one<{ id: string }>(
-    fixture.stage.db,
+    fixture.server.db,
     sql`select id from client_invitations where email = ${other.email}`,
   )
   const params = JSON.stringify({
@@ -64,10 +64,10 @@ test('a mail that is sent again has another link, and the first one is dead', as
     inviter_name: 'Dev',
   })
   await run(
-    fixture.stage.db,
+    fixture.server.db,
     sql`update mails set state = 'waiting', finished_at = null, params = ${params} where recipient = ${other.email}`,
   )
-  await dueNow(fixture.stage.db)
+  await dueNow(fixture.server.db)
   const second = await linkTo(other.email, 2)
 
   expect(second).not.toBe(first)
@@ -83,13 +83,13 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
   })
   const countOf = async (mailbox: string) => {
     const { mails } = await one<{ mails: number }>(
-      fixture.stage.db,
+      fixture.server.db,
       sql`select count(*)::int as mails from mails where mailbox = ${mailbox}`,
     )
     return mails
   }
   const invited = () =>
-    many(fixture.stage.db, sql`select id, withdrawn_at from client_invitations order by id`)
+    many(fixture.server.db, sql`select id, withdrawn_at from client_invitations order by id`)
   const inviteBy = async (dev: Person, of: App, email: string): Promise<Page> =>
     dev.press(await dev.open(`/developer/apps/${of.id}/owners/invite`), 'Invite', { email })
 
@@ -111,7 +111,7 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
   })
 
   test('a day later there may be more', async () => {
-    await run(fixture.stage.db, sql`update mails set created_at = now() - interval '24 hours'`)
+    await run(fixture.server.db, sql`update mails set created_at = now() - interval '24 hours'`)
 
     const page = await inviteBy(fixture.dev, mine, 'pat@example.org')
 
@@ -119,14 +119,14 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
   })
 
   test('many apps at once on two nodes', async () => {
-    const { stage, dev } = fixture
-    const second = openPool(stage.databaseUrl)
+    const { server, dev } = fixture
+    const second = openPool(server.databaseUrl)
     const apps = await Promise.all(Array.from({ length: 10 }, () => ownApp(fixture, dev)))
     const by = { type: 'user' as const, id: dev.id }
 
     const answers = await Promise.allSettled(
       apps.map(({ id }, i) =>
-        createInvitation(i % 2 ? second : stage.db, id, `kit+${i}@example.org`, { mailed: true }, by),
+        createInvitation(i % 2 ? second : server.db, id, `kit+${i}@example.org`, { mailed: true }, by),
       ),
     )
 
@@ -150,15 +150,15 @@ describe('at most five within a day reach one mailbox, whoever they are from:', 
 })
 
 test('one that is withdrawn before its mail is sent sends none', async () => {
-  const { stage, dev } = fixture
-  await run(stage.db, sql`update mails set next_try_at = now() + interval '1 day' where state = 'waiting'`)
+  const { server, dev } = fixture
+  await run(server.db, sql`update mails set next_try_at = now() + interval '1 day' where state = 'waiting'`)
   await smtp.stop()
   await invite('late@example.org')
   const owners = await dev.open(`/developer/apps/${app.id}/owners`)
   await dev.press(owners, 'Withdraw')
 
   await until(async () => {
-    await dueNow(stage.db)
+    await dueNow(server.db)
     return (await stateOf('late@example.org')) !== 'waiting'
   })
   expect(smtp.mails.filter(({ recipient }) => recipient === 'late@example.org')).toEqual([])
@@ -166,7 +166,7 @@ test('one that is withdrawn before its mail is sent sends none', async () => {
 
 async function stateOf(recipient: string): Promise<string> {
   const { state } = await one<{ state: string }>(
-    fixture.stage.db,
+    fixture.server.db,
     sql`select state from mails where recipient = ${recipient}`,
   )
   return state

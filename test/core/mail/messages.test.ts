@@ -8,34 +8,38 @@ import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createLogger } from '../../../src/http/log.ts'
 import { wait } from '../../pages/admin/admin-fixture.ts'
 import { createTestDatabase } from '../../support/database.ts'
-import { type App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { type App, type Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { addressee, type ReceivedMail, type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 const ADMIN = { type: 'cli', id: 'tests' } as const
 
 let smtp: SmtpFixture
-let stage: Stage
+let server: ServerFixture
 let jamie: Person
 let robin: Person
 let app: App
 beforeAll(async () => {
   smtp = await startSmtpFixture()
-  stage = await startStage({ ...smtp.env, BRAND_NAME: 'Example ID', SUPPORT_ADDRESS: 'help@id.example' })
-  jamie = await stage.person('Jamie')
-  robin = await stage.person('Robin')
-  app = await stage.app()
-  await wait(stage, app, jamie, robin)
+  server = await startServerFixture({
+    ...smtp.env,
+    BRAND_NAME: 'Example ID',
+    SUPPORT_ADDRESS: 'help@id.example',
+  })
+  jamie = await server.person('Jamie')
+  robin = await server.person('Robin')
+  app = await server.app()
+  await wait(server, app, jamie, robin)
 })
 afterAll(async () => {
-  await stage?.stop()
+  await server?.stop()
   await smtp?.stop()
 })
 
 test('owners read that their app is rejected, and why', async () => {
   const reason = 'The redirect host is <b>not</b> yours.\nShow that it is:\n  put a file there.'
 
-  await rejectClient(stage.db, app.id, reason, ADMIN)
+  await rejectClient(server.db, app.id, reason, ADMIN)
 
   for (const owner of [jamie, robin]) {
     const mail = await smtp.mail(owner.email)
@@ -52,7 +56,7 @@ test('owners read that their app is rejected, and why', async () => {
 })
 
 test('owners read that their app is approved', async () => {
-  await approveClient(stage.db, app.id, ADMIN)
+  await approveClient(server.db, app.id, ADMIN)
 
   const mail = await smtp.mail(jamie.email, 2)
   expectProper(mail)
@@ -61,15 +65,15 @@ test('owners read that their app is approved', async () => {
     expect(part).toContain('Hello Jamie,')
     expect(part).toContain('From now on everybody with an account at Example ID can use it.')
     expect(part).toContain('help@id.example')
-    expect(part).toContain(stage.origin)
+    expect(part).toContain(server.origin)
   }
 })
 
 test('a decision that changes nothing, or is undone, is told to nobody', async () => {
   const before = await queued()
 
-  expect(await approveClient(stage.db, app.id, ADMIN)).toBe(false)
-  const undone = tx(stage.db, async (t) => {
+  expect(await approveClient(server.db, app.id, ADMIN)).toBe(false)
+  const undone = tx(server.db, async (t) => {
     await run(t, sql`update clients set state = 'pending' where id = ${app.id}`)
     await rejectClient(t, app.id, 'never mind', ADMIN)
     throw new Error('undone')
@@ -80,9 +84,9 @@ test('a decision that changes nothing, or is undone, is told to nobody', async (
 })
 
 test('an invitation leads to the link that is made when it is sent', async () => {
-  // Apart from the stage, whose mailer knows of no such invitation and would take the mail as well.
+  // Apart from the server, whose mailer knows of no such invitation and would take the mail as well.
   const database = await createTestDatabase()
-  const config = { ...stage.config, issuerUrl: new URL('https://id.example') }
+  const config = { ...server.config, issuerUrl: new URL('https://id.example') }
   const mailer = startMailer({
     db: database.db,
     log: createLogger('silent'),
@@ -133,7 +137,7 @@ test.each([
   const to = `${what.replaceAll(' ', '-')}@owner.example`
   const params = { name: client_name, client_id: app.id, client_name }
 
-  await queueMail(stage.db, { to, kind: 'app_approved', params })
+  await queueMail(server.db, { to, kind: 'app_approved', params })
 
   const mail = await smtp.mail(to)
   expectProper(mail)
@@ -164,7 +168,7 @@ const LOUD: [Mail['kind'], object][] = [
 test.each(LOUD)(
   '%s: subject and first lines are ours alone, and others’ words lead nowhere',
   (kind, params) => {
-    const write = messages(stage.config.brand, 'https://id.example')
+    const write = messages(server.config.brand, 'https://id.example')
 
     const { subject, text, html } = write(
       { to: 'x@y.example', kind, params } as Mail,
@@ -188,19 +192,19 @@ test('an address that looks like several is one that is refused, not several', a
     params: { name: 'A', client_id: app.id, client_name: 'App' },
   }
 
-  await queueMail(stage.db, sent)
-  await queueMail(stage.db, { ...sent, to: 'next@x.example' })
+  await queueMail(server.db, sent)
+  await queueMail(server.db, { ...sent, to: 'next@x.example' })
 
   await smtp.mail('next@x.example')
   await until(
     async () =>
-      (await one(stage.db, sql`select state from mails where recipient = ${sent.to}`)).state !== 'waiting',
+      (await one(server.db, sql`select state from mails where recipient = ${sent.to}`)).state !== 'waiting',
   )
   expect(smtp.mails.filter(({ recipient }) => /mallory|a@x/.test(recipient))).toEqual([])
 })
 
 async function queued(): Promise<number> {
-  const { mails } = await one<{ mails: number }>(stage.db, sql`select count(*)::int as mails from mails`)
+  const { mails } = await one<{ mails: number }>(server.db, sql`select count(*)::int as mails from mails`)
   return mails
 }
 

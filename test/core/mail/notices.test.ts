@@ -11,30 +11,36 @@ import { createUser, disableUser, enableUser, setPassword } from '../../../src/c
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { administrator } from '../../pages/admin/admin-fixture.ts'
 import { ownApp } from '../../pages/developer/developer-fixture.ts'
-import { type App, PASSWORD, type Person, type Stage, startStage } from '../../support/flow.ts'
+import {
+  type App,
+  PASSWORD,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+} from '../../support/flow.ts'
 import { type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
 
 const CLI = { type: 'cli', id: 'tests' } as const
 const NEXT = 'seven dry umbrellas'
 
 let smtp: SmtpFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 let bob: Person
 let jamie: Person
 let since: string
 beforeAll(async () => {
   smtp = await startSmtpFixture()
-  stage = await startStage({ ...smtp.env, DEVELOPER_REGISTRATION: 'open' })
-  ada = await administrator(stage, 'Ada')
-  bob = await administrator(stage, 'Bob')
+  server = await startServerFixture({ ...smtp.env, DEVELOPER_REGISTRATION: 'open' })
+  ada = await administrator(server, 'Ada')
+  bob = await administrator(server, 'Bob')
 })
 afterAll(async () => {
-  await stage?.stop()
+  await server?.stop()
   await smtp?.stop()
 })
 beforeEach(async () => {
-  jamie = await stage.person('Jamie')
+  jamie = await server.person('Jamie')
   await begin()
 })
 
@@ -45,13 +51,13 @@ const shown = (email: string) => email.replace(/(?<=\w)\.(?=\w)/g, '[.]')
 
 /** From here on mails count. */
 async function begin(): Promise<void> {
-  ;({ since } = await one<{ since: string }>(stage.db, sql`select clock_timestamp()::text as since`))
+  ;({ since } = await one<{ since: string }>(server.db, sql`select clock_timestamp()::text as since`))
 }
 
 /** Who was sent what since then, as `kind to`. */
 async function told(): Promise<string[]> {
   const rows = await many<{ kind: string; recipient: string }>(
-    stage.db,
+    server.db,
     sql`select kind, recipient from mails where created_at >= ${since}::timestamptz order by kind, recipient`,
   )
   const names = new Map([ada, bob, jamie].map(({ email }) => [email, email.split('.')[0]]))
@@ -62,34 +68,39 @@ const summary = sql`select extract(epoch from max(next_try_at) - now())::int / 6
                     where kind = 'more_notices' and state = 'waiting'`
 
 async function minutesUntilSummary(): Promise<number> {
-  return (await one<{ minutes: number }>(stage.db, summary)).minutes
+  return (await one<{ minutes: number }>(server.db, summary)).minutes
 }
 
 /** Lets the time pass; queueing another mail wakes the mailer. */
 async function sendSummary(): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update mails set next_try_at = now() where kind = 'more_notices' and state = 'waiting'`,
   )
-  await run(stage.db, sql`notify valetkey, 'mails'`)
+  await run(server.db, sql`notify valetkey, 'mails'`)
 }
 
 describe('an account', () => {
   const changes: [string, () => Promise<unknown>, words: string, all: boolean][] = [
     [
       'is made an administrator',
-      () => setRole(stage.db, jamie.id, 'admin', asUser(ada)),
+      () => setRole(server.db, jamie.id, 'admin', asUser(ada)),
       'is an administrator now',
       true,
     ],
-    ['is disabled', () => disableUser(stage.db, jamie.id, asUser(ada)), 'is disabled', false],
+    ['is disabled', () => disableUser(server.db, jamie.id, asUser(ada)), 'is disabled', false],
     [
       'gets a password',
-      () => setPassword(stage.db, jamie.id, NEXT, asUser(ada)),
+      () => setPassword(server.db, jamie.id, NEXT, asUser(ada)),
       'has another password',
       false,
     ],
-    ['is signed out', () => endSessions(stage.db, jamie.id, asUser(ada)), 'was signed out everywhere', false],
+    [
+      'is signed out',
+      () => endSessions(server.db, jamie.id, asUser(ada)),
+      'was signed out everywhere',
+      false,
+    ],
   ]
   test.each(changes)('that %s by somebody else: its person is told', async (_, change, words, all) => {
     await change()
@@ -98,18 +109,18 @@ describe('an account', () => {
     const mail = await smtp.mail(jamie.email)
     expect(mail.text).toContain(words)
     expect(mail.text).toContain(`Done by:\n    Ada (${shown(ada.email)})`)
-    await setRole(stage.db, jamie.id, 'user', SYSTEM)
+    await setRole(server.db, jamie.id, 'user', SYSTEM)
   })
 
   test('that administers: the other administrators are told of all of it', async () => {
-    const mighty = await administrator(stage, 'Mighty')
+    const mighty = await administrator(server, 'Mighty')
     await begin()
 
-    await endSessions(stage.db, mighty.id, asUser(ada))
-    await setPassword(stage.db, mighty.id, NEXT, CLI)
-    await disableUser(stage.db, mighty.id, CLI)
-    await enableUser(stage.db, mighty.id, CLI)
-    await setRole(stage.db, mighty.id, 'user', asUser(bob))
+    await endSessions(server.db, mighty.id, asUser(ada))
+    await setPassword(server.db, mighty.id, NEXT, CLI)
+    await disableUser(server.db, mighty.id, CLI)
+    await enableUser(server.db, mighty.id, CLI)
+    await setRole(server.db, mighty.id, 'user', asUser(bob))
 
     const all = await told()
     expect(all.filter((each) => each === 'account_changed mighty')).toHaveLength(5)
@@ -120,10 +131,10 @@ describe('an account', () => {
 
   test('that is made with the role: the administrators are told', async () => {
     const made = { email: 'new@example.com', name: 'New', password: PASSWORD, role: 'admin' } as const
-    const { id } = await createUser(stage.db, made, CLI)
+    const { id } = await createUser(server.db, made, CLI)
 
     expect(await told()).toEqual(['person_changed ada', 'person_changed bob'])
-    await setRole(stage.db, id, 'user', SYSTEM)
+    await setRole(server.db, id, 'user', SYSTEM)
   })
 
   test('whose person chooses a password: they are told, and nobody else', async () => {
@@ -133,28 +144,28 @@ describe('an account', () => {
     expect(await told()).toEqual(['account_changed jamie'])
     expect((await smtp.mail(jamie.email)).text).toContain('If it was not you')
 
-    const sent = await sendReset(stage.db, jamie.id, 'hand', CLI)
-    await redeemResetLink(stage.db, sent!.path!.split('/').at(-1)!, PASSWORD, { type: 'user' })
+    const sent = await sendReset(server.db, jamie.id, 'hand', CLI)
+    await redeemResetLink(server.db, sent!.path!.split('/').at(-1)!, PASSWORD, { type: 'user' })
     expect(await told()).toEqual(['account_changed jamie', 'account_changed jamie'])
   })
 
   test('that stands like that already: nobody is told', async () => {
-    await setRole(stage.db, jamie.id, 'user', CLI)
-    await enableUser(stage.db, jamie.id, CLI)
+    await setRole(server.db, jamie.id, 'user', CLI)
+    await enableUser(server.db, jamie.id, CLI)
 
     expect(await told()).toEqual([])
   })
 
   test('that is changed again and again: some mails, the last one says so, and one more counts what else happened', async () => {
-    for (let i = 0; i < 30; i++) await endSessions(stage.db, jamie.id, CLI)
+    for (let i = 0; i < 30; i++) await endSessions(server.db, jamie.id, CLI)
     // What matters comes last.
-    await setPassword(stage.db, jamie.id, NEXT, CLI)
+    await setPassword(server.db, jamie.id, NEXT, CLI)
 
     expect(await told()).toEqual([...Array(20).fill('account_changed jamie'), 'more_notices jamie'])
     const last = await smtp.mail(jamie.email, 20)
     expect(last.text).toContain('What else does is summed up')
     expect(smtp.mails.filter(({ text }) => text.includes('summed up'))).toHaveLength(1)
-    expect(await stage.events({ type: 'user.signed_out_everywhere', user_id: jamie.id })).toHaveLength(30)
+    expect(await server.events({ type: 'user.signed_out_everywhere', user_id: jamie.id })).toHaveLength(30)
 
     expect(await minutesUntilSummary()).toBeGreaterThan(10)
     await sendSummary()
@@ -164,32 +175,32 @@ describe('an account', () => {
     expect(text).toContain('Your account at Valetkey was signed out everywhere: 10 times.')
 
     // One that was sent takes nothing up any more.
-    await endSessions(stage.db, jamie.id, CLI)
+    await endSessions(server.db, jamie.id, CLI)
     await sendSummary()
     expect((await smtp.mail(jamie.email, 22)).text).toContain('was signed out everywhere: once.')
   })
 
   test('is summed up for each administrator, however much happens at once', async () => {
     await run(
-      stage.db,
+      server.db,
       sql`insert into mails (recipient, kind, state, finished_at)
           select email, 'person_changed', 'sent', now()
           from unnest(${[ada.email, bob.email]}::text[]) email, generate_series(1, 20)`,
     )
-    await run(stage.db, sql`delete from mails where kind = 'more_notices'`)
-    const people = await Promise.all([1, 2, 3, 4].map((n) => stage.person(`New${n}`)))
+    await run(server.db, sql`delete from mails where kind = 'more_notices'`)
+    const people = await Promise.all([1, 2, 3, 4].map((n) => server.person(`New${n}`)))
 
-    await Promise.all(people.map(({ id }) => setRole(stage.db, id, 'admin', CLI)))
-    await Promise.all(people.map(({ id }) => setRole(stage.db, id, 'user', CLI)))
+    await Promise.all(people.map(({ id }) => setRole(server.db, id, 'admin', CLI)))
+    await Promise.all(people.map(({ id }) => setRole(server.db, id, 'user', CLI)))
 
     const summaries = await many(
-      stage.db,
+      server.db,
       sql`select recipient, params -> 'counts' as counts from mails
           where kind = 'more_notices' and recipient = any(${[ada.email, bob.email]}) order by recipient`,
     )
     const counts = { 'person_changed:made_admin': 4, 'person_changed:made_user': 4 }
     expect(summaries).toEqual([ada, bob].map(({ email }) => ({ recipient: email, counts })))
-    await run(stage.db, sql`delete from mails`)
+    await run(server.db, sql`delete from mails`)
   })
 })
 
@@ -197,14 +208,14 @@ describe('an app', () => {
   let app: App
   let other: Person
   beforeEach(async () => {
-    other = await stage.person('Other')
-    app = await ownApp({ stage }, jamie)
-    await verifyClient(stage.db, app.id, SYSTEM)
+    other = await server.person('Other')
+    app = await ownApp({ server }, jamie)
+    await verifyClient(server.db, app.id, SYSTEM)
     await begin()
   })
   const join = async () => {
-    const made = await createInvitation(stage.db, app.id, other.email, { mailed: false }, asUser(jamie))
-    await acceptInvitation(stage.db, made!.secret!, asUser(other))
+    const made = await createInvitation(server.db, app.id, other.email, { mailed: false }, asUser(jamie))
+    await acceptInvitation(server.db, made!.secret!, asUser(other))
   }
 
   test('gets an owner: the owners and the administrators are told, but for who came', async () => {
@@ -220,7 +231,7 @@ describe('an app', () => {
     await join()
     await begin()
 
-    await removeOwner(stage.db, app.id, jamie.id, asUser(jamie))
+    await removeOwner(server.db, app.id, jamie.id, asUser(jamie))
 
     expect(await told()).toEqual([
       'owner_gone ada',
@@ -241,7 +252,7 @@ describe('an app', () => {
     await join()
     await begin()
 
-    await removeOwner(stage.db, app.id, jamie.id, asUser(other))
+    await removeOwner(server.db, app.id, jamie.id, asUser(other))
 
     expect((await told()).slice(0, 3)).toEqual(['owner_gone ada', 'owner_gone bob', 'owner_gone jamie'])
     const { text } = await smtp.mail(jamie.email, 2)
@@ -253,7 +264,7 @@ describe('an app', () => {
     await join()
     await begin()
 
-    await disableUser(stage.db, jamie.id, CLI)
+    await disableUser(server.db, jamie.id, CLI)
 
     expect(await told()).toEqual([
       'account_changed jamie',

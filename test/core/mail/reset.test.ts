@@ -7,7 +7,7 @@ import { disableUser, enableUser, setPassword } from '../../../src/core/users/st
 import { many, one, run, sql, tx } from '../../../src/db/pool.ts'
 import { against } from '../../cli/run.ts'
 import { administrator, age } from '../../pages/admin/admin-fixture.ts'
-import { type App, PASSWORD, Person, type Stage, startStage } from '../../support/flow.ts'
+import { type App, PASSWORD, Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { startApp, startServer, type TestApp } from '../../support/server.ts'
 import { type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
@@ -17,25 +17,25 @@ const NEXT = 'seven dry umbrellas'
 const OVER = 'This link is over'
 
 let smtp: SmtpFixture
-let stage: Stage
+let server: ServerFixture
 let withoutMail: TestApp
 let ada: Person
 let jamie: Person
 let app: App
 beforeAll(async () => {
   smtp = await startSmtpFixture()
-  stage = await startStage(smtp.env)
-  ada = await administrator(stage, 'Ada')
+  server = await startServerFixture(smtp.env)
+  ada = await administrator(server, 'Ada')
   await ada.account('/admin')
-  app = await stage.app()
+  app = await server.app()
 })
 afterAll(async () => {
   await withoutMail?.stop()
-  await stage?.stop()
+  await server?.stop()
   await smtp?.stop()
 })
 beforeEach(async () => {
-  jamie = await stage.person('Jamie')
+  jamie = await server.person('Jamie')
 })
 
 test('an administrator sends the link, the person chooses a password, and every old sign-in is dead', async () => {
@@ -48,7 +48,7 @@ test('an administrator sends the link, the person chooses a password, and every 
   expect(sent.text).toContain(`A mail to ${jamie.email} is on its way.`)
   expect(sent.html).not.toContain('/reset/')
   const path = await mailed()
-  const stranger = new Person(stage.origin, '', jamie.email)
+  const stranger = new Person(server.origin, '', jamie.email)
   const page = await stranger.open(path)
   expect(page.title).toBe('Choose a new password · Valetkey')
   expect(page.text).toContain(jamie.email)
@@ -69,9 +69,9 @@ test('an administrator sends the link, the person chooses a password, and every 
   const activity = await stranger.open('/account/activity')
   expect(activity.text).toContain('An administrator sent you a link to choose a new password')
   expect(activity.text).toContain('A new password was chosen with that link')
-  const [reset] = await stage.events({ type: 'user.password_reset', user_id: jamie.id })
+  const [reset] = await server.events({ type: 'user.password_reset', user_id: jamie.id })
   expect(reset).toMatchObject({ actor_id: jamie.id, ip: '127.0.0.1', data: { sessions: 2 } })
-  const [asked] = await stage.events({ type: 'user.reset_sent', user_id: jamie.id })
+  const [asked] = await server.events({ type: 'user.reset_sent', user_id: jamie.id })
   expect(asked).toMatchObject({ actor_id: ada.id, data: { how: 'mail' } })
 })
 
@@ -99,8 +99,8 @@ describe('the link', () => {
     const again = await press()
 
     expect([again.status, again.url.pathname]).toEqual([200, '/reset/done'])
-    expect(await stage.events({ type: 'user.password_reset', user_id: jamie.id })).toHaveLength(1)
-    await setPassword(stage.db, jamie.id, PASSWORD, ADMIN)
+    expect(await server.events({ type: 'user.password_reset', user_id: jamie.id })).toHaveLength(1)
+    await setPassword(server.db, jamie.id, PASSWORD, ADMIN)
     expect((await press()).status).toBe(404)
     expect(await signsIn(PASSWORD)).toBe(true)
   })
@@ -109,24 +109,24 @@ describe('the link', () => {
     const secret = (await send()).split('/').at(-1)!
 
     const tries = Array.from({ length: 20 }, (_, i) =>
-      redeemResetLink(stage.db, secret, `umbrella number ${i}`, ADMIN),
+      redeemResetLink(server.db, secret, `umbrella number ${i}`, ADMIN),
     )
     const winners = (await Promise.all(tries)).flatMap((won, i) => (won ? [i] : []))
 
     expect(winners).toHaveLength(1)
     expect(await signsIn(`umbrella number ${winners[0]}`)).toBe(true)
-    expect(await stage.events({ type: 'user.password_reset', user_id: jamie.id })).toHaveLength(1)
+    expect(await server.events({ type: 'user.password_reset', user_id: jamie.id })).toHaveLength(1)
   })
 
   test('ends after an hour, and when a newer one is asked for', async () => {
     const first = await send()
-    await sendReset(stage.db, jamie.id, 'mail', ADMIN)
+    await sendReset(server.db, jamie.id, 'mail', ADMIN)
     expect((await jamie.open(first)).status).toBe(404)
     const second = await mailed(2)
     const page = await jamie.open(second)
     expect(page.status).toBe(200)
 
-    await run(stage.db, sql`update user_links set expires_at = expires_at - interval '60 minutes'`)
+    await run(server.db, sql`update user_links set expires_at = expires_at - interval '60 minutes'`)
 
     expect((await jamie.open(second)).text).toContain(OVER)
     expect((await jamie.press(page, 'Set the password', { password: NEXT })).status).toBe(404)
@@ -136,18 +136,18 @@ describe('the link', () => {
   test('is worth nothing to a disabled account, and nothing is sent to one', async () => {
     const path = await send()
     const page = await jamie.open(path)
-    await disableUser(stage.db, jamie.id, ADMIN)
+    await disableUser(server.db, jamie.id, ADMIN)
 
     expect((await jamie.open(path)).status).toBe(404)
     expect((await jamie.press(page, 'Set the password', { password: NEXT })).status).toBe(404)
     expect((await ada.open(`/admin/users/${jamie.id}/send-reset`)).status).toBe(404)
-    expect(await sendReset(stage.db, jamie.id, 'hand', ADMIN)).toBeUndefined()
-    await enableUser(stage.db, jamie.id, ADMIN)
+    expect(await sendReset(server.db, jamie.id, 'hand', ADMIN)).toBeUndefined()
+    await enableUser(server.db, jamie.id, ADMIN)
     expect(await signsIn(PASSWORD)).toBe(true)
   })
 
   test('is not sent when the account was disabled before it could be', async () => {
-    const { db } = stage
+    const { db } = server
     await run(db, sql`update users set disabled_at = now() where id = ${jamie.id}`)
     await run(
       db,
@@ -160,7 +160,7 @@ describe('the link', () => {
   })
 
   test('is withdrawn by an administrator, also while its mail is being sent', async () => {
-    const { db } = stage
+    const { db } = server
     const path = await send()
     const page = await ada.open(`/admin/users/${jamie.id}`)
     expect(page.html).toContain('withdraw-reset')
@@ -188,7 +188,7 @@ describe('the link', () => {
     await until(async () => (await states()).includes('withdrawn'))
     expect(await hasReset(db, jamie)).toBe(false)
     expect(smtp.mails.filter(({ recipient }) => recipient === jamie.email)).toHaveLength(1)
-    expect(await stage.events({ type: 'user.reset_withdrawn', user_id: jamie.id })).toHaveLength(2)
+    expect(await server.events({ type: 'user.reset_withdrawn', user_id: jamie.id })).toHaveLength(2)
   })
 
   test.each(['guessed', 'x'.repeat(43), 'x'.repeat(3000), "'; drop table users; --", 'done/', '%2e%2e'])(
@@ -242,7 +242,7 @@ describe('the form', () => {
     expect(await post(path, 19)).toEqual(Array(19).fill(403))
     await jamie.press(page, 'Set the password', { password: NEXT })
     expect(await signsIn(NEXT)).toBe(true)
-    await sendReset(stage.db, jamie.id, 'mail', ADMIN)
+    await sendReset(server.db, jamie.id, 'mail', ADMIN)
     // The second one tells of the new password.
     const next = await mailed(3)
     expect(await post(next, 21)).toEqual([...Array(20).fill(403), 429])
@@ -256,17 +256,17 @@ test('only a recent administrator may send one', async () => {
   await jamie.account()
   expect((await jamie.open(address)).status).toBe(404)
 
-  await age(stage, ada, 16)
+  await age(server, ada, 16)
   const asked = await ada.press(page, 'Send the link')
 
   expect(asked.title).toBe('Sign in · Valetkey')
-  expect(await stage.events({ type: 'user.reset_sent', user_id: jamie.id })).toEqual([])
+  expect(await server.events({ type: 'user.reset_sent', user_id: jamie.id })).toEqual([])
   await ada.signIn(asked)
 })
 
 test('a second one takes back the first, if that was not sent yet', async () => {
   await run(
-    stage.db,
+    server.db,
     sql`insert into mails (recipient, kind, params, next_try_at)
         values (${jamie.email}, 'password_reset', ${JSON.stringify({ name: 'Jamie', user_id: jamie.id })},
                 now() + interval '1 hour')`,
@@ -281,7 +281,7 @@ test('a link that was sent to somebody with another role is over', async () => {
   await send()
   const link = await mailed()
 
-  await setRole(stage.db, jamie.id, 'admin', ADMIN)
+  await setRole(server.db, jamie.id, 'admin', ADMIN)
 
   expect((await jamie.elsewhere().open(link)).text).toContain(OVER)
 })
@@ -289,8 +289,8 @@ test('a link that was sent to somebody with another role is over', async () => {
 describe('without a mail server', () => {
   let grace: Person
   beforeAll(async () => {
-    withoutMail = await startApp({ db: stage.db })
-    const { id, email } = await administrator(stage, 'Grace')
+    withoutMail = await startApp({ db: server.db })
+    const { id, email } = await administrator(server, 'Grace')
     grace = new Person(withoutMail.origin, id, email)
     await grace.account('/admin')
   })
@@ -309,7 +309,7 @@ describe('without a mail server', () => {
     const set = await grace.elsewhere().open(link)
     await grace.elsewhere().press(set, 'Set the password', { password: NEXT })
     expect(await signsIn(NEXT)).toBe(true)
-    const [event] = await stage.events({ type: 'user.reset_sent', user_id: jamie.id })
+    const [event] = await server.events({ type: 'user.reset_sent', user_id: jamie.id })
     expect(event).toMatchObject({ data: { how: 'hand' } })
     expect(JSON.stringify(event)).not.toContain(link.slice(-43))
   })
@@ -323,8 +323,8 @@ describe('without a mail server', () => {
 })
 
 test('valetkey users send-reset mails the link, or prints it when mail is off', async () => {
-  const cli = against((stage.db.pg.options as { connectionString: string }).connectionString)
-  const env = { ...smtp.env, ISSUER_URL: stage.origin }
+  const cli = against((server.db.pg.options as { connectionString: string }).connectionString)
+  const env = { ...smtp.env, ISSUER_URL: server.origin }
 
   expect(await cli.run(['users', 'send-reset', jamie.email], { env })).toEqual({
     code: 0,
@@ -332,7 +332,7 @@ test('valetkey users send-reset mails the link, or prints it when mail is off', 
     stderr: '',
   })
   const path = await mailed()
-  const printed = await cli.run(['users', 'send-reset', jamie.email], { env: { ISSUER_URL: stage.origin } })
+  const printed = await cli.run(['users', 'send-reset', jamie.email], { env: { ISSUER_URL: server.origin } })
   expect(printed.stdout).toMatch(/^http:\/\/localhost:\d+\/reset\/[\w-]{43}\n$/)
   expect(printed.stderr).toContain('mail is off')
   const json = await cli.json<{ link: string; sent: boolean }>(['users', 'send-reset', jamie.id])
@@ -342,19 +342,19 @@ test('valetkey users send-reset mails the link, or prints it when mail is off', 
     expect((await jamie.open(old)).status).toBe(404)
   }
   expect((await jamie.open(new URL(json.link).pathname)).status).toBe(200)
-  await disableUser(stage.db, jamie.id, ADMIN)
+  await disableUser(server.db, jamie.id, ADMIN)
   const refused = await cli.run(['users', 'send-reset', jamie.email])
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('is disabled') })
 })
 
 test('neither the log nor any table ever holds a link or what was chosen with it', async () => {
-  const server = await startServer({
-    databaseUrl: (stage.db.pg.options as { connectionString: string }).connectionString,
+  const child = await startServer({
+    databaseUrl: (server.db.pg.options as { connectionString: string }).connectionString,
     env: { ...smtp.env, LOG_LEVEL: 'debug' },
   })
-  const visitor = new Person(server.origin, '', jamie.email)
+  const visitor = new Person(child.origin, '', jamie.email)
   const texts: string[] = []
-  await sendReset(stage.db, jamie.id, 'mail', ADMIN)
+  await sendReset(server.db, jamie.id, 'mail', ADMIN)
   texts.push(await dump())
   const path = await mailed()
   texts.push(await dump())
@@ -363,10 +363,10 @@ test('neither the log nor any table ever holds a link or what was chosen with it
   await visitor.press(page, 'Set the password', { password: NEXT })
   await visitor.open(path)
   texts.push(await dump())
-  await server.stop()
+  await child.stop()
 
-  texts.push(server.output())
-  expect(server.output()).toContain('/reset/…')
+  texts.push(child.output())
+  expect(child.output()).toContain('/reset/…')
   const secret = path.split('/').at(-1)!
   for (const value of [secret, Buffer.from(secret).toString('hex'), NEXT]) {
     expect(texts.map((text) => text.includes(value))).toEqual([false, false, false, false])
@@ -375,7 +375,7 @@ test('neither the log nor any table ever holds a link or what was chosen with it
 
 /** Has a link mailed. @returns its path */
 async function send(): Promise<string> {
-  await sendReset(stage.db, jamie.id, 'mail', ADMIN)
+  await sendReset(server.db, jamie.id, 'mail', ADMIN)
   return mailed()
 }
 
@@ -389,13 +389,13 @@ async function mailed(count = 1): Promise<string> {
 }
 
 async function signsIn(password: string): Promise<boolean> {
-  const browser = new Person(stage.origin, jamie.id, jamie.email)
+  const browser = new Person(server.origin, jamie.id, jamie.email)
   return (await browser.signIn(await browser.open('/account'), password)).text.includes('Sign out')
 }
 
 async function states(): Promise<string[]> {
   const rows = await many<{ state: string }>(
-    stage.db,
+    server.db,
     sql`select state from mails where recipient = ${jamie.email} order by created_at`,
   )
   return rows.map(({ state }) => state)
@@ -403,7 +403,7 @@ async function states(): Promise<string[]> {
 
 async function dump(): Promise<string> {
   const { text } = await one<{ text: string }>(
-    stage.db,
+    server.db,
     sql`select (select string_agg(m::text, ' ') from mails m) || (select string_agg(l::text, ' ') from user_links l)
             || (select string_agg(a::text, ' ') from audit_events a) as text`,
   )
@@ -413,7 +413,7 @@ async function dump(): Promise<string> {
 /** How many statements wait for the lock of an account; a transaction sees one moment of this view. */
 async function waiting(): Promise<number> {
   const { count } = await one<{ count: number }>(
-    stage.db,
+    server.db,
     sql`select count(*)::int as count from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock' and query like 'select name, email from users%'`,
   )

@@ -11,7 +11,7 @@ import { type LostMail, queueMail } from '../../../src/core/mail/outbox.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { Lane } from '../../../src/jobs/lane.ts'
 import { administrator, wait } from '../../pages/admin/admin-fixture.ts'
-import { type App, Person, type Stage, startStage } from '../../support/flow.ts'
+import { type App, Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { freePort, startApp, startServer } from '../../support/server.ts'
 import { dueNow, type SmtpFixture, startSmtpFixture } from './smtp-fixture.ts'
@@ -20,7 +20,7 @@ const TO = 'jamie@owner.example'
 const PASSWORD = 'hunter2:of/the@server'
 const AUTH = { user: 'post', pass: PASSWORD }
 
-let stage: Stage
+let server: ServerFixture
 let port: number
 let jamie: Person
 let app: App
@@ -29,24 +29,24 @@ const senders: Lane[] = []
 beforeAll(async () => {
   port = await freePort()
   // Its own mail is off: each test starts the nodes that send.
-  stage = await startStage()
-  jamie = await stage.person('Jamie')
-  app = await stage.app()
+  server = await startServerFixture()
+  jamie = await server.person('Jamie')
+  app = await server.app()
 })
 afterEach(async () => {
   for (const each of opened.splice(0)) await each.stop()
   senders.length = 0
-  await run(stage.db, sql`delete from mails`)
+  await run(server.db, sql`delete from mails`)
 })
-afterAll(() => stage?.stop())
+afterAll(() => server?.stop())
 
 test('a server that is down holds nobody up; when it is back, the mail comes once', async () => {
-  const { id, email } = await administrator(stage, 'Ada')
+  const { id, email } = await administrator(server, 'Ada')
   // Of her new role she is told, too.
-  await run(stage.db, sql`delete from mails`)
+  await run(server.db, sql`delete from mails`)
   const ada = new Person((await node()).origin, id, email)
   await ada.account('/admin')
-  await wait(stage, app, jamie)
+  await wait(server, app, jamie)
   let turnedAway = 0
   const closed = await open(
     {
@@ -63,16 +63,16 @@ test('a server that is down holds nobody up; when it is back, the mail comes onc
   await until(() => turnedAway === 1)
   expect(await row()).toMatchObject({ state: 'waiting', attempts: 1, pause: 60 })
   await closed.stop()
-  await dueNow(stage.db)
+  await dueNow(server.db)
   // Nobody listens at all now.
   await until(async () => (await row()).attempts === 2)
 
   const smtp = await open({}, port)
-  await dueNow(stage.db)
-  await dueNow(stage.db)
+  await dueNow(server.db)
+  await dueNow(server.db)
   const mail = await smtp.mail(jamie.email)
   await until(async () => (await row()).state === 'sent')
-  await dueNow(stage.db)
+  await dueNow(server.db)
 
   expect(mail.from?.value).toEqual([{ name: 'Post', address: 'post@id.example' }])
   expect(await row()).toMatchObject({ params: null })
@@ -80,7 +80,7 @@ test('a server that is down holds nobody up; when it is back, the mail comes onc
 })
 
 test('the pauses grow to an hour, and after a day it is given up, which is recorded', async () => {
-  const { db } = stage
+  const { db } = server
   await node()
   await run(db, sql`update clients set state = 'pending' where id = ${app.id}`)
   await rejectClient(db, app.id, 'not yet', SYSTEM)
@@ -162,7 +162,7 @@ test.each<[string, SMTPServerOptions]>([
   expect(await row()).toMatchObject({ state: 'waiting', attempts: 1 })
   const smtp = await open({}, port)
   await node()
-  await dueNow(stage.db)
+  await dueNow(server.db)
   await smtp.mail(TO)
   await until(async () => (await row()).state === 'sent')
   expect(smtp.mails).toHaveLength(1)
@@ -183,20 +183,20 @@ test('where TLS is required, nothing is said without it: no name, no password, n
   const plain = await open({ ...listening, allowInsecureAuth: true })
   const homemade = await open({ ...listening, disabledCommands: [] })
 
-  for (const [server, why] of [
+  for (const [smtp, why] of [
     [plain, /ETLS/],
     // A certificate that nobody vouches for.
     [homemade, /certificate/],
   ] as const) {
-    const { lines, stop } = mailer(server.port, { requireTls: true, isLoopback: false, auth: AUTH })
+    const { lines, stop } = mailer(smtp.port, { requireTls: true, isLoopback: false, auth: AUTH })
     await queue(TO)
     await until(() => lines.some((line) => line.includes('could not be sent')))
     await stop()
 
     expect(lines.join('')).toMatch(why)
     expect(said).toEqual([])
-    expect(server.mails).toEqual([])
-    await run(stage.db, sql`delete from mails`)
+    expect(smtp.mails).toEqual([])
+    await run(server.db, sql`delete from mails`)
   }
 })
 
@@ -225,8 +225,8 @@ test('the real server says neither the password nor an address, however talkativ
       done(Object.assign(new Error(`no ${username} ${password} here`), { responseCode: 535 })),
   })
   const credentials = `post:${encodeURIComponent(PASSWORD)}`
-  const server = await startServer({
-    databaseUrl: (stage.db.pg.options as { connectionString: string }).connectionString,
+  const child = await startServer({
+    databaseUrl: (server.db.pg.options as { connectionString: string }).connectionString,
     env: {
       SMTP_URL: `smtp://${credentials}@127.0.0.1:${smtp.port}`,
       MAIL_FROM: 'post@id.example',
@@ -234,28 +234,28 @@ test('the real server says neither the password nor an address, however talkativ
       WORKERS: '2',
     },
   })
-  opened.unshift(server)
+  opened.unshift(child)
 
   await queue(TO)
-  await until(() => server.output().includes('could not be sent'))
-  await server.stop()
+  await until(() => child.output().includes('could not be sent'))
+  await child.stop()
 
-  expect(server.output()).toContain('"response":535')
+  expect(child.output()).toContain('"response":535')
   for (const secret of [PASSWORD, encodeURIComponent(PASSWORD), TO, 'jamie@']) {
-    expect(server.output()).not.toContain(secret)
+    expect(child.output()).not.toContain(secret)
   }
 })
 
 test('what is given up long ago is forgotten; what waits is not', async () => {
   await queue(TO)
   await run(
-    stage.db,
+    server.db,
     sql`insert into mails (recipient, kind, state, finished_at)
         values ('old@x.example', 'app_approved', 'sent', now() - interval '91 days'),
                ('new@x.example', 'app_approved', 'sent', now() - interval '1 day')`,
   )
 
-  opened.push(await startApp({ db: stage.db, env: { SWEEP_INTERVAL_SECONDS: '1' } }))
+  opened.push(await startApp({ db: server.db, env: { SWEEP_INTERVAL_SECONDS: '1' } }))
 
   await until(async () => (await states()).length === 2)
   expect((await states()).map(({ recipient }) => recipient)).toEqual([TO, 'new@x.example'])
@@ -283,7 +283,7 @@ function mailer(at: number, more: Partial<MailConfig> = {}) {
     from: { name: '', address: 'post@id.example' },
     ...more,
   }
-  const { config, db } = stage
+  const { config, db } = server
   const sender: Lane = startMailer({
     db,
     log,
@@ -299,7 +299,7 @@ function mailer(at: number, more: Partial<MailConfig> = {}) {
 /** A server that sends. */
 async function node(at = port) {
   const env = { SMTP_URL: `smtp://localhost:${at}`, MAIL_FROM: 'Post <post@id.example>' }
-  const served = await startApp({ db: stage.db, env })
+  const served = await startApp({ db: server.db, env })
   let stopped: Promise<void> | undefined
   const once = { ...served, stop: () => (stopped ??= served.stop()) }
   opened.unshift(once)
@@ -308,17 +308,17 @@ async function node(at = port) {
 
 async function queue(to: string): Promise<void> {
   const params = { name: 'Jamie', client_id: app.id, client_name: 'Photo Printer' }
-  await queueMail(stage.db, { to, kind: 'app_approved', params })
+  await queueMail(server.db, { to, kind: 'app_approved', params })
   for (const sender of senders) sender.wake()
 }
 
 function row(): Promise<Record<string, unknown>> {
   return one(
-    stage.db,
+    server.db,
     sql`select *, round(extract(epoch from next_try_at - now()) / 30)::int * 30 as pause from mails`,
   )
 }
 
 function states(): Promise<{ recipient: string; state: string; attempts: number }[]> {
-  return many(stage.db, sql`select recipient, state, attempts from mails order by recipient collate "C"`)
+  return many(server.db, sql`select recipient, state, attempts from mails order by recipient collate "C"`)
 }

@@ -5,17 +5,17 @@ import { findClient } from '../../../src/core/clients/store.ts'
 import { createRegistrationToken } from '../../../src/core/registration/initial-access-tokens.ts'
 import { registerDynamicClient, sweepUnused } from '../../../src/core/registration/store.ts'
 import { run, sql } from '../../../src/db/pool.ts'
-import { App, startStage } from '../../support/flow.ts'
+import { App, startServerFixture } from '../../support/flow.ts'
 
 const CALLBACK = 'https://printer.example/callback'
 const DOOR = { scopes: ['openid', 'photos.read'], approval: false }
 
-let stage: Awaited<ReturnType<typeof startStage>>
+let server: Awaited<ReturnType<typeof startServerFixture>>
 beforeAll(async () => {
-  stage = await startStage({ DYNAMIC_REGISTRATION: 'open' })
+  server = await startServerFixture({ DYNAMIC_REGISTRATION: 'open' })
 })
-beforeEach(() => run(stage.db, sql`delete from client_registrations`))
-afterAll(() => stage?.stop())
+beforeEach(() => run(server.db, sql`delete from client_registrations`))
+afterAll(() => server?.stop())
 
 test('nobody uses it: told a week before, then deleted by the system', async () => {
   const { id } = await registered()
@@ -29,12 +29,12 @@ test('nobody uses it: told a week before, then deleted by the system', async () 
   // Told once, and not deleted before its time.
   await pass(id, 3)
   await review(id)
-  expect(await findClient(stage.db, id)).toBeDefined()
+  expect(await findClient(server.db, id)).toBeDefined()
   await pass(id, 4)
   await review(id)
 
-  expect(await findClient(stage.db, id)).toBeUndefined()
-  const [deleted, announced] = await stage.events({ client_id: id })
+  expect(await findClient(server.db, id)).toBeUndefined()
+  const [deleted, announced] = await server.events({ client_id: id })
   expect(deleted).toMatchObject({ type: 'client.deleted', actor_type: 'system' })
   expect(announced!.data).toEqual({ unused_since: expect.any(String), delete_after: expect.any(String) })
 })
@@ -45,14 +45,14 @@ test('one that was long unused when the server came up is told first all the sam
   await pass(id, 400)
   await review(id)
 
-  expect(await findClient(stage.db, id)).toBeDefined()
+  expect(await findClient(server.db, id)).toBeDefined()
   expect((await types(id))[0]).toBe('client.removal_announced')
 })
 
 test('one that somebody allowed stays; once they removed it, its days count from then', async () => {
   const { id, secret } = await registered()
-  const alice = await stage.person('Alice')
-  await new App(stage.origin, id, secret, CALLBACK).connect(alice, { scope: 'openid photos.read' })
+  const alice = await server.person('Alice')
+  await new App(server.origin, id, secret, CALLBACK).connect(alice, { scope: 'openid photos.read' })
 
   await pass(id, 400)
   await review(id)
@@ -68,42 +68,42 @@ test('one that is used after the warning has to be told again', async () => {
   const { id, secret } = await registered()
   await pass(id, 25)
   await review(id)
-  const alice = await stage.person('Alice')
-  await new App(stage.origin, id, secret, CALLBACK).connect(alice, { scope: 'openid photos.read' })
+  const alice = await server.person('Alice')
+  await new App(server.origin, id, secret, CALLBACK).connect(alice, { scope: 'openid photos.read' })
   await alice.press(await alice.account(`/account/apps/${id}/remove`), 'Remove access')
 
   await pass(id, 31)
   await run(
-    stage.db,
+    server.db,
     sql`update consents set revoked_at = now() - interval '31 days' where client_id = ${id}`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`update grants set last_used_at = now() - interval '31 days' where client_id = ${id}`,
   )
   await review(id)
 
-  expect(await findClient(stage.db, id)).toBeDefined()
+  expect(await findClient(server.db, id)).toBeDefined()
   expect((await types(id)).filter((type) => type === 'client.removal_announced')).toHaveLength(2)
 })
 
 test('what an operator looks after stays: verified, first-party, acting for itself, or registered by hand', async () => {
   const { value } = await createRegistrationToken(
-    stage.db,
+    server.db,
     { scopes: ['photos.read'], client_credentials: true, maxUses: 1, days: 1 },
     SYSTEM,
   )
   const service = await registerDynamicClient(
-    stage.db,
+    server.db,
     { client_name: 'Nightly', grant_types: ['client_credentials'] },
     DOOR,
     value,
     SYSTEM,
   )
   const [verified, own] = [await registered(), await registered()]
-  const byHand = await stage.app()
-  await run(stage.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
-  await run(stage.db, sql`update clients set first_party = true where id = ${own.id}`)
+  const byHand = await server.app()
+  await run(server.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
+  await run(server.db, sql`update clients set first_party = true where id = ${own.id}`)
 
   for (const id of [service!.client.id, verified.id, own.id, byHand.id]) {
     await pass(id, 400)
@@ -111,7 +111,7 @@ test('what an operator looks after stays: verified, first-party, acting for itse
     await pass(id, 30)
     await review(id)
     expect(await types(id)).not.toContain('client.removal_announced')
-    expect(await findClient(stage.db, id)).toBeDefined()
+    expect(await findClient(server.db, id)).toBeDefined()
   }
 })
 
@@ -119,37 +119,37 @@ test('0 days is never; each is looked at once a day; two that look at once do it
   const { id } = await registered()
   await pass(id, 400)
 
-  expect(await sweepUnused(0)(stage.db)).toBe(0)
-  const looked = await Promise.all([1, 2, 3, 4].map(() => sweepUnused(30)(stage.db)))
+  expect(await sweepUnused(0)(server.db)).toBe(0)
+  const looked = await Promise.all([1, 2, 3, 4].map(() => sweepUnused(30)(server.db)))
   expect(looked.reduce((sum, n) => sum + n, 0)).toBe(1)
-  expect(await sweepUnused(30)(stage.db)).toBe(0)
+  expect(await sweepUnused(30)(server.db)).toBe(0)
   expect((await types(id)).filter((type) => type === 'client.removal_announced')).toHaveLength(1)
 })
 
 async function registered(): Promise<{ id: string; secret: string }> {
   const members = { client_name: 'Photo Printer', redirect_uris: [CALLBACK] }
-  const made = await registerDynamicClient(stage.db, members, DOOR, undefined, SYSTEM)
+  const made = await registerDynamicClient(server.db, members, DOOR, undefined, SYSTEM)
   return { id: made!.client.id, secret: made!.secret! }
 }
 
 /** So many days go by for one app. */
 async function pass(id: string, days: number): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update clients set created_at = created_at - make_interval(days => ${days}) where id = ${id}`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`update client_registrations
         set reviewed_at = reviewed_at - make_interval(days => ${days}),
             warned_at = warned_at - make_interval(days => ${days}) where client_id = ${id}`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`update grants set last_used_at = last_used_at - make_interval(days => ${days}) where client_id = ${id}`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`update consents
         set updated_at = updated_at - make_interval(days => ${days}),
             revoked_at = revoked_at - make_interval(days => ${days}) where client_id = ${id}`,
@@ -158,12 +158,12 @@ async function pass(id: string, days: number): Promise<void> {
 
 async function review(id: string): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update client_registrations set reviewed_at = now() - interval '2 days' where client_id = ${id}`,
   )
-  await sweepUnused(30)(stage.db)
+  await sweepUnused(30)(server.db)
 }
 
 async function types(id: string): Promise<string[]> {
-  return (await stage.events({ client_id: id })).map(({ type }) => type)
+  return (await server.events({ client_id: id })).map(({ type }) => type)
 }

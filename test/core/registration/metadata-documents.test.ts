@@ -7,7 +7,7 @@ import { unblockDocument } from '../../../src/core/registration/metadata-documen
 import { many, maybe, one, run, sql } from '../../../src/db/pool.ts'
 import { outsideFetch } from '../../../src/http/fetch.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../../support/documents.ts'
-import { App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { App, type Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { untilPasses } from '../../support/patience.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
 import { startApp } from '../../support/server.ts'
@@ -18,34 +18,34 @@ const CALLBACK = PRINTER.redirect_uris[0]!
 const OPERATOR = { type: 'cli' } as const
 
 let host: DocumentHost
-let stage: Stage
+let server: ServerFixture
 let alice: Person
 beforeAll(async () => {
   host = await startDocumentHost()
-  stage = await startStage({ ...ON, DYNAMIC_REGISTRATION_SCOPES: ALL.join(',') }, host)
-  alice = await stage.person('Alice')
+  server = await startServerFixture({ ...ON, DYNAMIC_REGISTRATION_SCOPES: ALL.join(',') }, host)
+  alice = await server.person('Alice')
   await alice.account()
 })
 afterAll(async () => {
-  await stage?.stop()
+  await server?.stop()
   await host?.stop()
 })
 // All of them come from one address.
-const forgiven = () => run(stage.db, sql`delete from rate_limits where key like 'documents:%'`)
+const forgiven = () => run(server.db, sql`delete from rate_limits where key like 'documents:%'`)
 
-const appOf = (id: string, redirectUri = CALLBACK, origin = stage.origin) =>
+const appOf = (id: string, redirectUri = CALLBACK, origin = server.origin) =>
   new App(origin, id, undefined, redirectUri)
 const open = async (id: string, params?: Record<string, string>, who = alice) =>
   who.open((await appOf(id).begin(params)).url)
 const expire = (id: string, interval = '1 second') =>
   run(
-    stage.db,
+    server.db,
     sql`update client_documents set fresh_until = now() - ${interval}::interval, retry_at = null
         where client_id = ${id}`,
   )
 // What was changed past the server is announced to it.
 const until = untilPasses
-const rowOf = (id: string) => maybe(stage.db, sql`select id from clients where id = ${id}`)
+const rowOf = (id: string) => maybe(server.db, sql`select id from clients where id = ${id}`)
 
 describe('an app that nobody has registered', () => {
   test('signs somebody in, is told as what it is, and can be removed', async () => {
@@ -63,9 +63,11 @@ describe('an app that nobody has registered', () => {
     expect(tokens.claims()).toMatchObject({ name: 'Alice', aud: id })
     const refreshed = await app.refresh(tokens.refresh_token)
     expect(refreshed.status).toBe(200)
-    const seen = await (stage as Stage & { photos: App }).photos.introspect(refreshed.body.access_token)
+    const seen = await (server as ServerFixture & { photos: App }).photos.introspect(
+      refreshed.body.access_token,
+    )
     expect(seen).toMatchObject({ active: true, client_id: id })
-    expect(await findClient(stage.db, id)).toMatchObject({
+    expect(await findClient(server.db, id)).toMatchObject({
       type: 'spa',
       registered_by: 'itself',
       state: 'active',
@@ -76,7 +78,7 @@ describe('an app that nobody has registered', () => {
     })
     expect(host.lastHeaders()).not.toHaveProperty('cookie')
     expect(host.lastHeaders()).not.toHaveProperty('authorization')
-    expect(await stage.events({ type: 'client.registered', client_id: id })).toHaveLength(1)
+    expect(await server.events({ type: 'client.registered', client_id: id })).toHaveLength(1)
 
     const apps = await alice.account('/account/apps')
     expect(apps.text).toContain(HOST)
@@ -94,7 +96,7 @@ describe('an app that nobody has registered', () => {
     await open(id)
     await open(id)
     const kept = await one<{ seconds: number }>(
-      stage.db,
+      server.db,
       sql`select extract(epoch from fresh_until - fetched_at)::int as seconds from client_documents where client_id = ${id}`,
     )
     await expire(id)
@@ -102,7 +104,7 @@ describe('an app that nobody has registered', () => {
 
     expect(kept.seconds).toBe(3600)
     expect(host.asked('/cached.json')).toBe(2)
-    expect(await stage.events({ type: 'client.changed', client_id: id })).toHaveLength(0)
+    expect(await server.events({ type: 'client.changed', client_id: id })).toHaveLength(0)
   })
 
   test.each([
@@ -117,7 +119,7 @@ describe('an app that nobody has registered', () => {
     await open(id)
 
     const kept = await one<{ seconds: number }>(
-      stage.db,
+      server.db,
       sql`select extract(epoch from fresh_until - fetched_at)::int as seconds from client_documents where client_id = ${id}`,
     )
     expect(kept.seconds).toBe(seconds)
@@ -132,12 +134,12 @@ describe('an app that nobody has registered', () => {
       }, 200)
     })
     const other = await startApp({
-      db: stage.db,
+      db: server.db,
       env: { ...ON, DYNAMIC_REGISTRATION_SCOPES: ALL.join(',') },
       fetchOutside: host.fetchOutside,
     })
     try {
-      const nodes = [stage.origin, other.origin]
+      const nodes = [server.origin, other.origin]
       const urls = await Promise.all(
         Array.from({ length: 10 }, async (_, i) => (await appOf(id, CALLBACK, nodes[i % 2]).begin()).url),
       )
@@ -146,7 +148,7 @@ describe('an app that nobody has registered', () => {
 
       expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(303))
       expect(host.asked('/together.json')).toBe(2)
-      expect(await stage.events({ type: 'client.registered', client_id: id })).toHaveLength(1)
+      expect(await server.events({ type: 'client.registered', client_id: id })).toHaveLength(1)
     } finally {
       await other.stop()
     }
@@ -183,7 +185,7 @@ describe('a document that changes', () => {
     const id = host.put('/changing.json', PRINTER)
     const app = appOf(id)
     await app.connect(alice)
-    await verifyClient(stage.db, id, OPERATOR)
+    await verifyClient(server.db, id, OPERATOR)
     expect((await alice.open((await app.begin()).url)).away?.searchParams.get('code')).toBeTruthy()
 
     for (const change of [
@@ -197,11 +199,11 @@ describe('a document that changes', () => {
 
       expect(page.title).toContain('wants access')
       expect(page.text).toContain('This app has changed since you allowed it.')
-      expect((await findClient(stage.db, id))?.verified_at).toBeNull()
+      expect((await findClient(server.db, id))?.verified_at).toBeNull()
       await alice.press(page, 'Allow')
       expect((await alice.open((await app.begin()).url)).away?.searchParams.get('code')).toBeTruthy()
     }
-    const changed = await stage.events({ type: 'client.changed', client_id: id })
+    const changed = await server.events({ type: 'client.changed', client_id: id })
     expect(changed[0]?.actor_type).toBe('client')
   })
 
@@ -215,13 +217,13 @@ describe('a document that changes', () => {
     const page = await alice.open((await app.begin()).url)
 
     expect(page.away?.searchParams.get('code')).toBeTruthy()
-    expect((await findClient(stage.db, id))?.redirect_uris).toHaveLength(2)
+    expect((await findClient(server.db, id))?.redirect_uris).toHaveLength(2)
   })
 
   test('keeps with the decision what the person saw', async () => {
     const id = host.put('/seen.json', { ...PRINTER, logo_uri: 'https://printer.example/logo.png' })
     await open(id)
-    await verifyClient(stage.db, id, OPERATOR)
+    await verifyClient(server.db, id, OPERATOR)
     await until(async () => {
       const page = await open(id)
       if (!page.text.includes('Verified')) throw new Error(page.text)
@@ -230,7 +232,7 @@ describe('a document that changes', () => {
     await appOf(id).connect(alice)
 
     const [kept] = await many(
-      stage.db,
+      server.db,
       sql`select client_name, client_host, client_logo_uri from consents where client_id = ${id}`,
     )
     expect(kept).toEqual({
@@ -245,7 +247,7 @@ describe('a host that is away', () => {
   test('takes the app away only when it stays away', async () => {
     await forgiven()
     const id = host.put('/outage.json', PRINTER)
-    const bob = await stage.person('Bob')
+    const bob = await server.person('Bob')
     const { refresh_token } = await appOf(id).connect(bob)
     host.put('/outage.json', (_req, res) => void res.writeHead(500).end())
 
@@ -391,7 +393,7 @@ describe('an address that leads inside', () => {
         resolve: async () => answers[looked++] ?? [],
         mayReach: undefined,
       })
-      const guarded = await startApp({ db: stage.db, env: ON, fetchOutside })
+      const guarded = await startApp({ db: server.db, env: ON, fetchOutside })
       try {
         await forgiven()
         const id = host.put(`/inside-${address.replaceAll(':', '-')}`, PRINTER)
@@ -443,7 +445,10 @@ describe('limits', () => {
   })
 
   test('only hosts on the list are asked', async () => {
-    const listed = await startStage({ ...ON, CLIENT_ID_METADATA_HOSTS: 'apps.example,*.tools.example' }, host)
+    const listed = await startServerFixture(
+      { ...ON, CLIENT_ID_METADATA_HOSTS: 'apps.example,*.tools.example' },
+      host,
+    )
     try {
       const bob = await listed.person('Bob')
       const id = host.put('/unlisted.json', PRINTER)
@@ -461,7 +466,7 @@ describe('limits', () => {
     const id = host.put('/off.json', PRINTER)
     await open(id)
     const asked = host.asked('/off.json')
-    const off = await startApp({ db: stage.db, fetchOutside: host.fetchOutside })
+    const off = await startApp({ db: server.db, fetchOutside: host.fetchOutside })
     const metadata = async (origin: string) =>
       (await fetch(`${origin}/.well-known/openid-configuration`)).json() as Promise<object>
     try {
@@ -471,14 +476,14 @@ describe('limits', () => {
       expect(await page.text()).toContain('invalid_client')
       expect(host.asked('/off.json')).toBe(asked)
       expect(await metadata(off.origin)).not.toHaveProperty('client_id_metadata_document_supported')
-      expect(await metadata(stage.origin)).toHaveProperty('client_id_metadata_document_supported', true)
+      expect(await metadata(server.origin)).toHaveProperty('client_id_metadata_document_supported', true)
     } finally {
       await off.stop()
     }
   })
 
   test('with approval it waits, and again when it looks otherwise', async () => {
-    const careful = await startStage({ ...ON, DYNAMIC_REGISTRATION_APPROVAL: 'true' }, host)
+    const careful = await startServerFixture({ ...ON, DYNAMIC_REGISTRATION_APPROVAL: 'true' }, host)
     try {
       const bob = await careful.person('Bob')
       const id = host.put('/waits.json', PRINTER)
@@ -509,7 +514,7 @@ describe('an operator', () => {
     const app = appOf(id)
     const tokens = await app.connect(alice)
 
-    await suspendClient(stage.db, id, OPERATOR)
+    await suspendClient(server.db, id, OPERATOR)
     await expire(id)
     const asked = host.asked('/suspended.json')
 
@@ -522,7 +527,7 @@ describe('an operator', () => {
     expect(page.status).toBe(400)
     expect(host.asked('/suspended.json')).toBe(asked)
 
-    await resumeClient(stage.db, id, OPERATOR)
+    await resumeClient(server.db, id, OPERATOR)
     await until(async () => {
       const seen = await open(id)
       if (!seen.away) throw new Error(seen.title)
@@ -534,16 +539,16 @@ describe('an operator', () => {
     const id = host.put('/deleted.json', PRINTER)
     const app = appOf(id)
     const tokens = await app.connect(alice)
-    await verifyClient(stage.db, id, OPERATOR)
+    await verifyClient(server.db, id, OPERATOR)
 
-    await deleteClient(stage.db, id, OPERATOR)
+    await deleteClient(server.db, id, OPERATOR)
     const asked = host.asked('/deleted.json')
     await until(async () => {
       if ((await open(id)).status !== 400) throw new Error('it is still known')
     })
     expect(host.asked('/deleted.json')).toBe(asked)
 
-    expect(await unblockDocument(stage.db, id, OPERATOR)).toBe(true)
+    expect(await unblockDocument(server.db, id, OPERATOR)).toBe(true)
     const page = await until(async () => {
       const seen = await open(id)
       if (seen.status !== 200) throw new Error(seen.text)
@@ -551,10 +556,10 @@ describe('an operator', () => {
     })
     expect(page.title).toContain('Photo Printer wants access')
     expect(page.text).toContain('Registered itself')
-    expect((await findClient(stage.db, id))?.verified_at).toBeNull()
+    expect((await findClient(server.db, id))?.verified_at).toBeNull()
     expect((await app.refresh(tokens.refresh_token)).status).toBe(400)
-    expect(await unblockDocument(stage.db, id, OPERATOR)).toBe(false)
-    expect(await stage.events({ type: 'client.unblocked', client_id: id })).toHaveLength(1)
+    expect(await unblockDocument(server.db, id, OPERATOR)).toBe(false)
+    expect(await server.events({ type: 'client.unblocked', client_id: id })).toHaveLength(1)
   })
 
   test('removes unused ones, which come back with the next who uses them', async () => {
@@ -562,10 +567,10 @@ describe('an operator', () => {
     const id = host.put('/unused.json', PRINTER)
     await open(id)
 
-    await deleteClient(stage.db, id, SYSTEM)
+    await deleteClient(server.db, id, SYSTEM)
     const page = await open(id)
 
     expect(page.title).toContain('Photo Printer wants access')
-    expect(await findClient(stage.db, id)).toMatchObject({ state: 'active' })
+    expect(await findClient(server.db, id)).toMatchObject({ state: 'active' })
   })
 })

@@ -7,19 +7,19 @@ import { changeScope } from '../../../src/core/resources/update.ts'
 import { against } from '../../cli/run.ts'
 import { type AdminFixture, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
-import type { Person, Stage } from '../../support/flow.ts'
+import type { Person, ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 beforeAll(async () => {
   fixture = await startAdminFixture({
     DYNAMIC_REGISTRATION: 'open',
     DYNAMIC_REGISTRATION_SCOPES: 'openid,bank.read,bank.pay',
   })
-  ;({ stage, ada } = fixture)
-  await stage.api({
+  ;({ server, ada } = fixture)
+  await server.api({
     identifier: 'https://bank.example',
     name: 'Bank',
     scopes: [
@@ -28,15 +28,15 @@ beforeAll(async () => {
     ],
   })
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 const REFUSED = '"bank.pay" is not for this kind of app (spa), only for web, service'
 const CALLBACK = 'https://app.example/callback'
 
 describe('a registration with a scope that is not for its kind is refused', () => {
   test('by the store', async () => {
-    await expect(stage.app({ type: 'spa', scopes: ['openid', 'bank.pay'] })).rejects.toThrow(REFUSED)
-    await expect(stage.app({ type: 'web', scopes: ['openid', 'bank.pay'] })).resolves.toBeDefined()
+    await expect(server.app({ type: 'spa', scopes: ['openid', 'bank.pay'] })).rejects.toThrow(REFUSED)
+    await expect(server.app({ type: 'web', scopes: ['openid', 'bank.pay'] })).resolves.toBeDefined()
   })
 
   test('by the console, when it is registered and when it is edited', async () => {
@@ -47,7 +47,7 @@ describe('a registration with a scope that is not for its kind is refused', () =
       type: 'spa',
       scope: ['openid', 'bank.pay'],
     })
-    const spa = await stage.app({ type: 'spa', scopes: ['openid'] })
+    const spa = await server.app({ type: 'spa', scopes: ['openid'] })
     const edit = await ada.press(await ada.open(`/admin/clients/${spa.id}/edit`), 'Save', {
       scope: ['openid', 'bank.pay'],
     })
@@ -56,11 +56,11 @@ describe('a registration with a scope that is not for its kind is refused', () =
     expect(page.text).toContain(REFUSED)
     expect(page.text).toContain('only web, service')
     expect(edit.status).toBe(422)
-    expect((await findClient(stage.db, spa.id))!.scopes).toEqual(['openid'])
+    expect((await findClient(server.db, spa.id))!.scopes).toEqual(['openid'])
   })
 
   const register = async (body: object, token?: string) => {
-    const answer = await fetch(`${stage.origin}/register`, {
+    const answer = await fetch(`${server.origin}/register`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
       body: JSON.stringify({ redirect_uris: [CALLBACK], ...body }),
@@ -81,7 +81,7 @@ describe('a registration with a scope that is not for its kind is refused', () =
 
   test('by dynamic registration with a token that allows the scope', async () => {
     const { value } = await createRegistrationToken(
-      stage.db,
+      server.db,
       { scopes: ['openid', 'bank.pay'], maxUses: 5, days: 1 },
       SYSTEM,
     )
@@ -109,13 +109,13 @@ describe('a registration with a scope that is not for its kind is refused', () =
 })
 
 test('a scope that becomes stricter is not to be had any more: not at sign-in, not at the next refresh', async () => {
-  const web = await stage.app({ type: 'web', scopes: ['openid', 'bank.read', 'bank.pay'] })
+  const web = await server.app({ type: 'web', scopes: ['openid', 'bank.read', 'bank.pay'] })
   const tokens = await web.connect(fixture.jamie, { scope: 'openid bank.read bank.pay' })
   expect(tokens.scope).toContain('bank.pay')
 
   const words = { sentence: 'Pay', detail: '', dangerous: false }
-  await changeScope(stage.db, 'https://bank.example', 'bank.pay', { ...words, kinds: ['service'] }, SYSTEM)
-  await heard(stage)
+  await changeScope(server.db, 'https://bank.example', 'bank.pay', { ...words, kinds: ['service'] }, SYSTEM)
+  await heard(server)
 
   const asked = await fixture.jamie.open((await web.begin({ scope: 'openid bank.pay' })).url)
   expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')
@@ -124,7 +124,7 @@ test('a scope that becomes stricter is not to be had any more: not at sign-in, n
   expect(refreshed.body.scope).toBe('bank.read')
   const own = await web.post('/token', { grant_type: 'client_credentials', scope: 'bank.pay' })
   expect(own.body.error).toBe('invalid_scope')
-  const service = await stage.app({ type: 'service', scopes: ['bank.pay'] })
+  const service = await server.app({ type: 'service', scopes: ['bank.pay'] })
   const paid = await service.post('/token', { grant_type: 'client_credentials', scope: 'bank.pay' })
   expect(paid.status).toBe(200)
 })

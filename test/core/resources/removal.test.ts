@@ -10,7 +10,7 @@ import { addScope, removeScope } from '../../../src/core/resources/update.ts'
 import { findJob } from '../../../src/db/jobs.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import { type AdminFixture, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
-import type { Api, App, Stage } from '../../support/flow.ts'
+import type { Api, App, ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { until } from '../../support/patience.ts'
 
@@ -19,29 +19,29 @@ const PATH = `/admin/apis/${Buffer.from(BANK).toString('base64url')}`
 const PAY = { name: 'bank.pay', sentence: 'Pay' }
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let bank: Api
 let app: App
 beforeAll(async () => {
   fixture = await startAdminFixture()
-  ;({ stage } = fixture)
-  bank = await stage.api({
+  ;({ server } = fixture)
+  bank = await server.api({
     identifier: BANK,
     name: 'Bank',
     scopes: [{ name: 'bank.read', sentence: 'See your balance' }, PAY],
   })
-  app = await stage.app({ scopes: ['openid', 'bank.read', 'bank.pay'] })
+  app = await server.app({ scopes: ['openid', 'bank.read', 'bank.pay'] })
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 test('it is gone at once, also while the job cannot get at the apps, and does not come back meanwhile', async () => {
   const { jamie, ada } = fixture
   const tokens = await app.connect(jamie, { scope: 'openid bank.read bank.pay' })
   const code = await app.code(jamie, { scope: 'openid bank.read bank.pay' })
-  const service = await stage.app({ type: 'service', scopes: ['bank.pay'] })
+  const service = await server.app({ type: 'service', scopes: ['bank.pay'] })
   const own = await service.post('/token', { grant_type: 'client_credentials', scope: 'bank.pay' })
   expect((await bank.introspect(own.body.access_token)).scope).toBe('bank.pay')
-  const holder = await stage.db.pg.connect()
+  const holder = await server.db.pg.connect()
   try {
     await holder.query('begin')
     await holder.query('select from clients where id = $1 for no key update', [app.id])
@@ -53,7 +53,7 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
     expect(page.text).toMatch(/Being removed.* bank\.pay Under way See how far/)
     expect((await bank.introspect(tokens.access_token)).scope).toBe('bank.read')
     expect((await bank.introspect(own.body.access_token)).scope).toBeUndefined()
-    expect((await findClient(stage.db, app.id))!.scopes).toEqual(['openid', 'bank.read'])
+    expect((await findClient(server.db, app.id))!.scopes).toEqual(['openid', 'bank.read'])
     // The node's memory may be a moment behind; the row is not.
     const again = await service.post('/token', { grant_type: 'client_credentials', scope: 'bank.pay' })
     expect(again.body.error).toBe('invalid_scope')
@@ -61,7 +61,7 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
     expect(redeemed.body.scope).toBe('bank.read')
     const refreshed = await app.refresh(tokens.refresh_token)
     expect(refreshed.body.scope).not.toContain('bank.pay')
-    await heard(stage)
+    await heard(server)
     const asked = await jamie.open((await app.begin({ scope: 'openid bank.pay' })).url)
     expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')
 
@@ -71,7 +71,7 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
     })
     expect(back.status).toBe(409)
     expect(back.text).toContain('bank.pay is still being taken from the apps that had it.')
-    const [api] = (await listResources(stage.db)).filter(({ identifier }) => identifier === BANK)
+    const [api] = (await listResources(server.db)).filter(({ identifier }) => identifier === BANK)
     expect(api).toMatchObject({ scopes: [{ name: 'bank.read' }], being_removed: [{ name: 'bank.pay' }] })
     const job = await ada.open(`/admin/jobs/${api!.being_removed[0]!.job_id}`)
     expect(job.text).toContain('Take bank.pay from apps and decisions')
@@ -82,10 +82,10 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
   await finished()
 
   // What was allowed before does not come back with it: neither to the app, nor to tokens, nor unasked.
-  await addScope(stage.db, BANK, PAY, SYSTEM)
-  expect((await findClient(stage.db, app.id))!.scopes).toEqual(['openid', 'bank.read'])
-  await run(stage.db, sql`update clients set scopes = array_append(scopes, 'bank.pay') where id = ${app.id}`)
-  await heard(stage)
+  await addScope(server.db, BANK, PAY, SYSTEM)
+  expect((await findClient(server.db, app.id))!.scopes).toEqual(['openid', 'bank.read'])
+  await run(server.db, sql`update clients set scopes = array_append(scopes, 'bank.pay') where id = ${app.id}`)
+  await heard(server)
   expect((await bank.introspect(tokens.access_token)).scope).toBe('bank.read')
   const later = await app.connect(jamie, { scope: 'openid bank.read' })
   expect(later.scope).not.toContain('bank.pay')
@@ -95,23 +95,23 @@ test('it is gone at once, also while the job cannot get at the apps, and does no
 })
 
 test('a job takes it from everything that names it, a window at a time, and records how many apps there were', async () => {
-  await addScope(stage.db, BANK, { name: 'bank.lend', sentence: 'Lend' }, SYSTEM)
+  await addScope(server.db, BANK, { name: 'bank.lend', sentence: 'Lend' }, SYSTEM)
   const { token } = await createRegistrationToken(
-    stage.db,
+    server.db,
     { scopes: ['openid', 'bank.lend'], maxUses: 5, days: 1 },
     SYSTEM,
   )
   await crowd(2_500)
   const before = await one<{ version: number }>(
-    stage.db,
+    server.db,
     sql`select version from clients where id = 'crowd7'`,
   )
 
-  const job = await removeScope(stage.db, BANK, 'bank.lend', SYSTEM)
+  const job = await removeScope(server.db, BANK, 'bank.lend', SYSTEM)
   await finished()
 
   const left = await many(
-    stage.db,
+    server.db,
     sql`select id from clients where 'bank.lend' = any(scopes)
         union all select client_id from client_registrations where 'bank.lend' = any(allowed_scopes)
         union all select id::text from registration_tokens where 'bank.lend' = any(scopes)
@@ -120,7 +120,7 @@ test('a job takes it from everything that names it, a window at a time, and reco
   )
   expect(left).toEqual([])
   const rows = await one(
-    stage.db,
+    server.db,
     sql`select (select scopes from clients where id = 'crowd7') as of_client,
                (select version from clients where id = 'crowd7') as version,
                (select allowed_scopes from client_registrations where client_id = 'crowd7') as of_registration,
@@ -140,7 +140,7 @@ test('a job takes it from everything that names it, a window at a time, and reco
     of_grant: { openid: { scope: 'openid' }, resources: { [BANK]: 'bank.read' } },
     of_rejected: { resources: {}, rejected: { resources: { [BANK]: '' } } },
   })
-  expect((await stage.events({ type: 'resource.scope_taken' }))[0]!.data).toEqual({
+  expect((await server.events({ type: 'resource.scope_taken' }))[0]!.data).toEqual({
     resource: BANK,
     scope: 'bank.lend',
     clients: 2_500,
@@ -150,18 +150,18 @@ test('a job takes it from everything that names it, a window at a time, and reco
 
 test('a decision that is being stored meanwhile does not bring it back either', async () => {
   const { jamie } = fixture
-  await addScope(stage.db, BANK, { name: 'bank.move', sentence: 'Move' }, SYSTEM)
-  const mover = await stage.app({ scopes: ['openid', 'bank.read', 'bank.move'] })
-  await heard(stage)
+  await addScope(server.db, BANK, { name: 'bank.move', sentence: 'Move' }, SYSTEM)
+  const mover = await server.app({ scopes: ['openid', 'bank.read', 'bank.move'] })
+  await heard(server)
   await mover.connect(jamie, { scope: 'openid bank.read' })
   const page = await jamie.open((await mover.begin({ scope: 'openid bank.read bank.move' })).url)
-  const holder = await stage.db.pg.connect()
+  const holder = await server.db.pg.connect()
   try {
     await holder.query('begin')
     await holder.query('select from consents where client_id = $1 for update', [mover.id])
     const allowing = jamie.press(page, 'Allow').catch(() => {})
     await waitsForLock()
-    const removing = removeScope(stage.db, BANK, 'bank.move', SYSTEM).then(finished)
+    const removing = removeScope(server.db, BANK, 'bank.move', SYSTEM).then(finished)
     await Promise.race([removing, new Promise((resolve) => setTimeout(resolve, 1_000))])
     await holder.query('rollback')
     await Promise.all([allowing, removing])
@@ -173,14 +173,14 @@ test('a decision that is being stored meanwhile does not bring it back either', 
 })
 
 test('a decision of a node that has not heard of it yet leaves it out', async () => {
-  const { id: user_id } = await stage.person('Robin')
+  const { id: user_id } = await server.person('Robin')
   const client = { id: app.id, name: 'App', host: 'app.example' }
-  await addScope(stage.db, BANK, { name: 'bank.give', sentence: 'Give' }, SYSTEM)
-  await removeScope(stage.db, BANK, 'bank.give', SYSTEM)
+  await addScope(server.db, BANK, { name: 'bank.give', sentence: 'Give' }, SYSTEM)
+  await removeScope(server.db, BANK, 'bank.give', SYSTEM)
   await finished()
 
   const grant_id = await giveConsent(
-    stage.db,
+    server.db,
     {
       user_id,
       client,
@@ -194,8 +194,8 @@ test('a decision of a node that has not heard of it yet leaves it out', async ()
   )
 
   expect(await naming('bank.give')).toEqual([])
-  expect((await findConsent(stage.db, user_id, app.id))!.scopes.sort()).toEqual(['bank.read', 'openid'])
-  expect((await findGrant(stage.db, grant_id))!.payload).toEqual({
+  expect((await findConsent(server.db, user_id, app.id))!.scopes.sort()).toEqual(['bank.read', 'openid'])
+  expect((await findGrant(server.db, grant_id))!.payload).toEqual({
     openid: { scope: 'openid' },
     resources: { [BANK]: 'bank.read' },
   })
@@ -208,27 +208,27 @@ describe('a job that has failed', () => {
   /** Removes it with a job that a fault ends behind its first table. */
   async function failing(client_id: string): Promise<string> {
     await run(
-      stage.db,
+      server.db,
       sql`update clients set scopes = array_append(scopes, ${BROKEN.name}) where id = ${client_id}`,
     )
-    await stage.db.pg.query(
+    await server.db.pg.query(
       `create function break_down() returns trigger language plpgsql as $$ begin raise 'a fault'; end $$;
        create trigger break_down before update on client_registrations execute function break_down()`,
     )
     try {
-      const job = await removeScope(stage.db, BANK, BROKEN.name, SYSTEM)
+      const job = await removeScope(server.db, BANK, BROKEN.name, SYSTEM)
       await finished()
-      expect(await findJob(stage.db, job!.id)).toMatchObject({ state: 'failed' })
+      expect(await findJob(server.db, job!.id)).toMatchObject({ state: 'failed' })
       return job!.id
     } finally {
-      await stage.db.pg.query('drop function break_down cascade')
+      await server.db.pg.query('drop function break_down cascade')
     }
   }
 
   beforeEach(async () => {
-    await addScope(stage.db, BANK, BROKEN, SYSTEM)
+    await addScope(server.db, BANK, BROKEN, SYSTEM)
     await run(
-      stage.db,
+      server.db,
       sql`update client_registrations set allowed_scopes = array_append(allowed_scopes, ${BROKEN.name})
           where client_id = 'crowd7'`,
     )
@@ -261,23 +261,23 @@ describe('a job that has failed', () => {
     await finished()
 
     expect(await registrationsWith(BROKEN.name)).toBe(0)
-    const [started] = await stage.events({ type: 'job.started' })
+    const [started] = await server.events({ type: 'job.started' })
     expect(started).toMatchObject({ actor_id: ada.id, data: { kind: 'take_scope' } })
     // The apps were through before the fault; they count all the same.
-    expect((await stage.events({ type: 'resource.scope_taken' }))[0]!.data).toMatchObject({
+    expect((await server.events({ type: 'resource.scope_taken' }))[0]!.data).toMatchObject({
       scope: BROKEN.name,
       clients: 1,
       job_id: started!.data.job_id,
     })
-    await addScope(stage.db, BANK, BROKEN, SYSTEM)
-    await removeScope(stage.db, BANK, BROKEN.name, SYSTEM)
+    await addScope(server.db, BANK, BROKEN, SYSTEM)
+    await removeScope(server.db, BANK, BROKEN.name, SYSTEM)
     await finished()
   })
 
   test('goes on once, however many ask for it at once', async () => {
     await failing(app.id)
 
-    const jobs = await Promise.all([1, 2, 3].map(() => removeScope(stage.db, BANK, BROKEN.name, SYSTEM)))
+    const jobs = await Promise.all([1, 2, 3].map(() => removeScope(server.db, BANK, BROKEN.name, SYSTEM)))
     await finished()
 
     expect(jobs.filter(Boolean)).toHaveLength(1)
@@ -287,7 +287,7 @@ describe('a job that has failed', () => {
 
 async function registrationsWith(scope: string): Promise<number> {
   const { count } = await one<{ count: number }>(
-    stage.db,
+    server.db,
     sql`select count(*)::int as count from client_registrations where ${scope} = any(allowed_scopes)`,
   )
   return count
@@ -296,13 +296,13 @@ async function registrationsWith(scope: string): Promise<number> {
 /** Apps that registered themselves and hold bank.lend, and people who allowed it, or refused it. */
 async function crowd(count: number): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`insert into clients (id, name, type, scopes, registered_by)
         select 'crowd' || n, 'Crowd', 'spa', '{openid,bank.lend,bank.read}', 'itself' from generate_series(1, ${count}::int) n`,
   )
   const { id: user_id } = fixture.jamie
   await run(
-    stage.db,
+    server.db,
     sql`with token as (
           insert into registration_tokens (hash, prefix, scopes, max_uses, expires_at)
           values (sha256('x'), 'x', '{openid}', 1, now()) returning id
@@ -332,7 +332,7 @@ async function crowd(count: number): Promise<void> {
 /** Decisions and grants that name a scope. */
 function naming(scope: string): Promise<{ id: string }[]> {
   return many(
-    stage.db,
+    server.db,
     sql`select id::text from consents where ${scope} = any(scopes || rejected_scopes)
         union all select id from grants where strpos(payload::text, ${scope}) > 0`,
   )
@@ -342,7 +342,7 @@ function naming(scope: string): Promise<{ id: string }[]> {
 async function waitsForLock(): Promise<void> {
   await until(async () => {
     const waiting = await many(
-      stage.db,
+      server.db,
       sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
     )
     return waiting.length > 0
@@ -351,7 +351,7 @@ async function waitsForLock(): Promise<void> {
 
 async function finished(): Promise<void> {
   await until(async () => {
-    const open = await many(stage.db, sql`select from jobs where state in ('waiting', 'running')`)
+    const open = await many(server.db, sql`select from jobs where state in ('waiting', 'running')`)
     return open.length === 0
   })
 }

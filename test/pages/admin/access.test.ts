@@ -5,27 +5,28 @@ import { END_ACCESS, endAccessStep, endAllAccess } from '../../../src/core/grant
 import { createJob, findJob, workOnce } from '../../../src/db/jobs.ts'
 import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createTestDatabase } from '../../support/database.ts'
-import type { App, Page, Person, Stage } from '../../support/flow.ts'
+import type { App, Page, Person, ServerFixture } from '../../support/flow.ts'
 import { until, untilPasses } from '../../support/patience.ts'
+import { startApp } from '../../support/server.ts'
 import { type AdminFixture, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 let jamie: Person
 let app: App
 beforeAll(async () => {
   fixture = await startAdminFixture()
-  ;({ stage, ada } = fixture)
+  ;({ server, ada } = fixture)
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 beforeEach(async () => {
-  app = await stage.app()
-  jamie = await stage.person('Jamie')
+  app = await server.app()
+  jamie = await server.person('Jamie')
 })
 
 test('lists who allowed what to whom since when, last used, and filters by person and app', async () => {
-  const robin = await stage.person('Robin')
+  const robin = await server.person('Robin')
   await app.connect(jamie, {}, { keep: 'month' })
   await app.connect(jamie.elsewhere())
   await app.connect(robin)
@@ -49,7 +50,10 @@ test('lists who allowed what to whom since when, last used, and filters by perso
 test('one is ended: on all devices, and it must be allowed again', async () => {
   const here = await app.connect(jamie)
   const there = await app.connect(jamie.elsewhere())
-  const { id } = await one<{ id: string }>(stage.db, sql`select id from consents where user_id = ${jamie.id}`)
+  const { id } = await one<{ id: string }>(
+    server.db,
+    sql`select id from consents where user_id = ${jamie.id}`,
+  )
 
   const confirm = await ada.open(`/admin/consents/${id}/end`)
   expect(confirm.text).toContain('This ends it on all 2 devices.')
@@ -57,13 +61,13 @@ test('one is ended: on all devices, and it must be allowed again', async () => {
 
   expect(page.text).toContain(`Photo Printer has no access to ${jamie.email} any more.`)
   for (const { access_token, refresh_token } of [here, there]) {
-    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
     expect((await app.refresh(refresh_token)).body.error).toBe('invalid_grant')
   }
   expect((await jamie.open((await app.begin()).url)).title).toContain('wants access')
   expect((await jamie.open('/account/activity')).text).toContain('The access of Photo Printer was ended')
   expect((await ada.press(confirm, 'End access')).status).toBe(404)
-  const [event] = await stage.events({ type: 'consent.revoked', user_id: jamie.id })
+  const [event] = await server.events({ type: 'consent.revoked', user_id: jamie.id })
   expect(event).toMatchObject({ actor_id: ada.id, client_id: app.id, data: { grants: 2 } })
 })
 
@@ -72,7 +76,7 @@ describe('in bulk', () => {
     const { access_token } = await app.connect(jamie)
     await crowd(app.id, 1_300)
     const { body } = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
-    const other = await stage.app()
+    const other = await server.app()
     const kept = await other.connect(jamie)
 
     const confirm = await ada.open(`/admin/clients/${app.id}/end-access`)
@@ -82,18 +86,18 @@ describe('in bulk', () => {
     const page = await finished(begun)
     expect(page.text).toContain('1,301 of 1,301 done')
     expect(await living(app.id)).toBe(0)
-    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
-    expect(await fixture.stage.photos.introspect(body.access_token)).toEqual({ active: false })
-    expect((await fixture.stage.photos.introspect(kept.access_token)).active).toBe(true)
-    const [started] = await stage.events({ type: 'job.started', client_id: app.id })
+    expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.server.photos.introspect(body.access_token)).toEqual({ active: false })
+    expect((await fixture.server.photos.introspect(kept.access_token)).active).toBe(true)
+    const [started] = await server.events({ type: 'job.started', client_id: app.id })
     expect(started).toMatchObject({ actor_type: 'user', actor_id: ada.id })
-    const [ended] = await stage.events({ type: 'consent.revoked', client_id: app.id })
+    const [ended] = await server.events({ type: 'consent.revoked', client_id: app.id })
     expect(ended).toMatchObject({ actor_id: ada.id, data: { job_id: page.url.pathname.split('/').at(-1) } })
     expect((await ada.open('/admin/jobs')).text).toContain('End the access of Photo Printer')
   })
 
   test('all of a filter, from the list', async () => {
-    const other = await stage.app({ name: 'Other App' })
+    const other = await server.app({ name: 'Other App' })
     const { access_token } = await app.connect(jamie)
     const kept = await other.connect(jamie)
     const list = await ada.open(`/admin/consents?${new URLSearchParams({ user: jamie.email, app: app.id })}`)
@@ -103,8 +107,8 @@ describe('in bulk', () => {
     expect(confirm.text).toContain(`End the access of Photo Printer to the account of ${jamie.email}?`)
     await finished(await ada.press(confirm, 'End all of it'))
 
-    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
-    expect((await fixture.stage.photos.introspect(kept.access_token)).active).toBe(true)
+    expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
+    expect((await fixture.server.photos.introspect(kept.access_token)).active).toBe(true)
   })
 
   test('never everything: a form without its filter ends nothing', async () => {
@@ -115,7 +119,7 @@ describe('in bulk', () => {
 
     expect(page.status).toBe(404)
     expect(await living(app.id)).toBe(1)
-    expect(() => endAllAccess(stage.db, {}, SYSTEM)).toThrow('everything is too much')
+    expect(() => endAllAccess(server.db, {}, SYSTEM)).toThrow('everything is too much')
   })
 })
 
@@ -168,16 +172,16 @@ describe('a job', () => {
   })
 
   test('ends what an app does without people a batch at a time, and nothing that came after it was asked for', async () => {
-    const service = await stage.app({ type: 'service', scopes: ['photos.read'] })
+    const service = await server.app({ type: 'service', scopes: ['photos.read'] })
     const issue = (count: number, kind: string) =>
       run(
-        stage.db,
+        server.db,
         sql`insert into tokens (hash, kind, client_id, payload, issued_at, expires_at)
             select sha256((${kind}::text || n)::bytea), 'client_credentials', ${service.id}, '{}', clock_timestamp(), now() + interval '1 hour'
             from generate_series(1, ${count}::int) n`,
       )
     await issue(10_001, 'before')
-    const job = await createJob(stage.db, {
+    const job = await createJob(server.db, {
       kind: 'end_access_later',
       params: { client_id: service.id },
       actor: { type: 'cli' },
@@ -185,44 +189,43 @@ describe('a job', () => {
     await issue(1, 'after')
     const left = async () => {
       const { count } = await one<{ count: number }>(
-        stage.db,
+        server.db,
         sql`select count(*)::int as count from tokens where client_id = ${service.id}`,
       )
       return count
     }
 
-    expect(await tx(stage.db, (t) => endAccessStep(t, job))).toMatchObject({ finished: false })
+    expect(await tx(server.db, (t) => endAccessStep(t, job))).toMatchObject({ finished: false })
     expect(await left()).toBe(2)
-    expect(await tx(stage.db, (t) => endAccessStep(t, job))).toMatchObject({ finished: true })
+    expect(await tx(server.db, (t) => endAccessStep(t, job))).toMatchObject({ finished: true })
     expect(await left()).toBe(1)
   })
 
   test('that nobody has finished is taken up by the next server that starts', async () => {
     await crowd(app.id, 700)
-    const job = await createJob(stage.db, {
+    const job = await createJob(server.db, {
       kind: 'end_access_later',
       params: { client_id: app.id },
       actor: { type: 'cli' },
     })
-    // One batch by a node that then goes away, unless the server of this stage is faster.
-    await run(stage.db, sql`update jobs set kind = ${END_ACCESS}, state = 'waiting' where id = ${job.id}`)
-    await workOnce(stage.db, { [END_ACCESS]: endAccessStep }, { failed() {}, heldUp() {} })
-    const office2 = await import('../../support/server.ts')
-    const server = await office2.startApp({ db: stage.db })
+    // One batch by a node that then goes away, unless the server of this test is faster.
+    await run(server.db, sql`update jobs set kind = ${END_ACCESS}, state = 'waiting' where id = ${job.id}`)
+    await workOnce(server.db, { [END_ACCESS]: endAccessStep }, { failed() {}, heldUp() {} })
+    const next = await startApp({ db: server.db })
     try {
-      await until(async () => (await findJob(stage.db, job.id))!.state === 'done')
+      await until(async () => (await findJob(server.db, job.id))!.state === 'done')
     } finally {
-      await server.stop()
+      await next.stop()
     }
 
-    expect(await findJob(stage.db, job.id)).toMatchObject({ state: 'done', done: 700, total: 700 })
+    expect(await findJob(server.db, job.id)).toMatchObject({ state: 'done', done: 700, total: 700 })
     expect(await living(app.id)).toBe(0)
   })
 })
 
 /** Many people who allow an app, each on one device. */
 async function crowd(client_id: string, people: number): Promise<void> {
-  await stage.db.pg.query(
+  await server.db.pg.query(
     `with people as (
        insert into users (email, name) select 'p' || n || '.${client_id.toLowerCase()}@crowd.example', 'P' from generate_series(1, ${people}) n
        returning id
@@ -237,7 +240,7 @@ async function crowd(client_id: string, people: number): Promise<void> {
 
 async function living(client_id: string): Promise<number> {
   const { count } = await one<{ count: number }>(
-    stage.db,
+    server.db,
     sql`select (select count(*) from consents where client_id = ${client_id} and revoked_at is null)::int
              + (select count(*) from grants where client_id = ${client_id} and revoked_at is null
                   and not exists (select from consents s where s.id = consent_id and s.revoked_at is null))::int as count`,

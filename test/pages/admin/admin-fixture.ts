@@ -2,12 +2,19 @@
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { setRole } from '../../../src/core/users/roles.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import { type Api, type App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Page,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+} from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 
 /** A server with an administrator, a person and an app. */
 export interface AdminFixture {
-  stage: Stage & { photos: Api }
+  server: ServerFixture & { photos: Api }
   /** Signed in just now. */
   ada: Person
   jamie: Person
@@ -17,26 +24,26 @@ export interface AdminFixture {
 /** Starts them. */
 export async function startAdminFixture(
   env?: Record<string, string>,
-  parts?: Parameters<typeof startStage>[1],
+  parts?: Parameters<typeof startServerFixture>[1],
 ): Promise<AdminFixture> {
-  const stage = await startStage(env, parts)
-  const ada = await administrator(stage, 'Ada')
-  const jamie = await stage.person('Jamie')
+  const server = await startServerFixture(env, parts)
+  const ada = await administrator(server, 'Ada')
+  const jamie = await server.person('Jamie')
   await ada.account('/admin')
-  return { stage, ada, jamie, app: await stage.app() }
+  return { server, ada, jamie, app: await server.app() }
 }
 
 /** One more administrator. */
-export async function administrator(stage: Stage, name: string): Promise<Person> {
-  const person = await stage.person(name)
-  await setRole(stage.db, person.id, 'admin', SYSTEM)
+export async function administrator(server: ServerFixture, name: string): Promise<Person> {
+  const person = await server.person(name)
+  await setRole(server.db, person.id, 'admin', SYSTEM)
   return person
 }
 
 /** Makes every sign-in of somebody this many minutes old. */
-export async function age(stage: Stage, person: Person, minutes: number): Promise<void> {
+export async function age(server: ServerFixture, person: Person, minutes: number): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update sessions
         set payload = jsonb_set(payload::jsonb, '{loginTs}',
                                 to_jsonb((payload ->> 'loginTs')::bigint - ${minutes * 60}::int))::json
@@ -52,26 +59,26 @@ export function csrfOf(page: Page): string {
 }
 
 /** Makes an app wait for approval, with these owners. */
-export async function wait(stage: Stage, app: App, ...owners: Person[]): Promise<void> {
+export async function wait(server: ServerFixture, app: App, ...owners: Person[]): Promise<void> {
   await run(
-    stage.db,
+    server.db,
     sql`update clients set state = 'pending', registered_by = 'developer' where id = ${app.id}`,
   )
   for (const { id } of owners) {
-    await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${id})`)
+    await run(server.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${id})`)
   }
-  await heard(stage)
+  await heard(server)
 }
 
 /** A row of clients as it stands. */
-export function clientRow(stage: Stage, id: string): Promise<Record<string, unknown>> {
-  return one(stage.db, sql`select * from clients where id = ${id}`)
+export function clientRow(server: ServerFixture, id: string): Promise<Record<string, unknown>> {
+  return one(server.db, sql`select * from clients where id = ${id}`)
 }
 
 /** How many rows there are of what matters, to see that nothing changed. */
-export async function everything(stage: Stage): Promise<string> {
+export async function everything(server: ServerFixture): Promise<string> {
   const rows = await many(
-    stage.db,
+    server.db,
     sql`select (select json_agg(to_jsonb(c) - 'last_used_at' order by id) from clients c) as clients,
                (select json_agg(to_jsonb(s) - 'last_used_at' order by id) from client_secrets s) as secrets,
                (select json_agg(u order by id) from (select id, role, disabled_at from users) u) as users,

@@ -3,18 +3,18 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { countDays } from '../../../src/core/audit/days.ts'
 import { listKeys, rotateKeysIfDue } from '../../../src/core/keys/store.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
-import type { Page, Person, Stage } from '../../support/flow.ts'
+import type { Page, Person, ServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { type AdminFixture, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 beforeAll(async () => {
   fixture = await startAdminFixture({ LOG_LEVEL: 'error' })
-  ;({ stage, ada } = fixture)
+  ;({ server, ada } = fixture)
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 
 const MARKUP = '<img src=x onerror=alert(1)>'
 const base64url = (text: string) => Buffer.from(text).toString('base64url')
@@ -39,7 +39,7 @@ describe('an API', () => {
     expect(list.text).toContain('Read your notes')
     expect(list.html).not.toContain(secret)
     // Known to the protocol without a restart.
-    const app = await stage.app({ scopes: ['openid', 'notes.read'] })
+    const app = await server.app({ scopes: ['openid', 'notes.read'] })
     const told = await fixture.jamie.account()
     expect(told.status).toBe(200)
     const { url } = await app.begin({ scope: 'openid notes.read' })
@@ -67,7 +67,7 @@ describe('an API', () => {
 
     expect(page.text).toContain(`The API is called Pictures ${MARKUP}.`)
     expect(page.html).not.toContain('<img')
-    expect(await stage.events({ type: 'resource.changed' })).toMatchObject([
+    expect(await server.events({ type: 'resource.changed' })).toMatchObject([
       { data: { changes: [{ field: 'name', from: 'Photos', to: `Pictures ${MARKUP}` }] } },
     ])
   })
@@ -79,15 +79,15 @@ describe('an API', () => {
     const fresh = shown(await ada.press(form, 'Make a new secret', { overlap: '3600' }))
 
     const introspect = (secret: string) =>
-      fetch(`${stage.origin}/introspect`, {
+      fetch(`${server.origin}/introspect`, {
         method: 'POST',
         headers: {
-          Authorization: `Basic ${Buffer.from(`${fixture.stage.photos.id}:${secret}`).toString('base64')}`,
+          Authorization: `Basic ${Buffer.from(`${fixture.server.photos.id}:${secret}`).toString('base64')}`,
         },
         body: new URLSearchParams({ token: 'x' }),
       }).then(({ status }) => status)
     expect(await introspect(fresh)).toBe(200)
-    expect(await introspect(fixture.stage.photos.secret!)).toBe(200)
+    expect(await introspect(fixture.server.photos.secret!)).toBe(200)
   })
 })
 
@@ -109,7 +109,7 @@ describe('the secrets of an API', () => {
     expect(page.text).toContain('The secret is revoked.')
     expect(page.text).not.toContain('server in Oslo')
     expect((await ada.open(revoke)).status).toBe(404)
-    expect(await fixture.stage.photos.introspect('x')).toEqual({ active: false })
+    expect(await fixture.server.photos.introspect('x')).toEqual({ active: false })
   })
 
   test('want a name', async () => {
@@ -121,7 +121,7 @@ describe('the secrets of an API', () => {
 
   test('of another client are not ended here', async () => {
     const { id } = await one<{ id: string }>(
-      stage.db,
+      server.db,
       sql`select id from client_secrets where client_id = ${fixture.app.id}`,
     )
 
@@ -141,7 +141,7 @@ describe('the tokens of an API', () => {
     expect(page.text).toContain('It holds from the next token on.')
     expect(page.text).toContain('They live 5 minutes')
     expect(page.text).toContain('otherwise it works until the token ends')
-    expect((await stage.events({ type: 'resource.changed' }))[0]!.data).toEqual({
+    expect((await server.events({ type: 'resource.changed' }))[0]!.data).toEqual({
       resource: 'https://photos.example',
       changes: [
         { field: 'token_format', from: 'opaque', to: 'jwt' },
@@ -172,7 +172,7 @@ describe('a scope', () => {
     const edit = `${pathOf('https://photos.example')}/scopes/${base64url('photos.share')}`
     const page = await ada.press(await ada.open(edit), 'Save', { kinds: ['web', 'service'] })
     expect(page.text).toContain('photos.share Only for Web, Service')
-    expect((await stage.events({ type: 'resource.scope_changed' }))[0]!.data).toMatchObject({
+    expect((await server.events({ type: 'resource.scope_changed' }))[0]!.data).toMatchObject({
       changes: [{ field: 'kinds', from: null, to: ['web', 'service'] }],
     })
     expect((await ada.open(edit)).html.match(/name="kinds"[^>]*checked/g)).toHaveLength(2)
@@ -197,7 +197,7 @@ describe('a scope', () => {
 
     expect(changed.text).toContain('photos.delete was changed.')
     expect(changed.text).toContain('photos.delete Dangerous')
-    const [event] = await stage.events({ type: 'resource.scope_changed' })
+    const [event] = await server.events({ type: 'resource.scope_changed' })
     expect(event!.data).toEqual({
       resource: 'https://photos.example',
       scope: 'photos.delete',
@@ -223,7 +223,7 @@ describe('a scope', () => {
       scope: 'photos.tag',
       sentence: 'Tag photos',
     })
-    const app = await stage.app({ scopes: ['openid', 'photos.read', 'photos.tag'] })
+    const app = await server.app({ scopes: ['openid', 'photos.read', 'photos.tag'] })
     const tokens = await app.connect(fixture.jamie, { scope: 'openid photos.read photos.tag' })
 
     const confirm = await ada.open(`${path}/scopes/${base64url('photos.tag')}/remove`)
@@ -232,7 +232,7 @@ describe('a scope', () => {
     expect(page.text).toContain('photos.tag is removed.')
     await jobsDone()
     const row = await one<{ scopes: string[] }>(
-      stage.db,
+      server.db,
       sql`select scopes from clients where id = ${app.id}`,
     )
     expect(row.scopes).toEqual(['openid', 'photos.read'])
@@ -276,7 +276,7 @@ describe('a scope', () => {
 async function jobsDone(): Promise<void> {
   await until(async () => {
     const { open } = await one<{ open: boolean }>(
-      stage.db,
+      server.db,
       sql`select exists (select from jobs where state in ('waiting', 'running')) as open`,
     )
     return !open
@@ -287,7 +287,7 @@ describe('signing keys', () => {
   test('are listed, and rotate now without anything ceasing to verify', async () => {
     const { claims: before } = await fixture.app.connect(fixture.jamie)
     expect(before()).toBeDefined()
-    const old = (await listKeys(stage.db)).filter(({ state }) => state === 'current')
+    const old = (await listKeys(server.db)).filter(({ state }) => state === 'current')
 
     const page = await ada.press(await ada.open('/admin/keys/rotate'), 'Rotate now')
 
@@ -297,26 +297,26 @@ describe('signing keys', () => {
     expect(page.text).toContain('Next')
     expect(page.text).toContain('retired')
     expect(page.text).toContain('They are replaced every 90 days')
-    const { keys } = (await (await fetch(`${stage.origin}/jwks`)).json()) as { keys: { kid: string }[] }
+    const { keys } = (await (await fetch(`${server.origin}/jwks`)).json()) as { keys: { kid: string }[] }
     for (const { kid } of old) expect(keys.map((key) => key.kid)).toContain(kid)
-    const { claims } = await (await stage.app()).connect(fixture.jamie)
+    const { claims } = await (await server.app()).connect(fixture.jamie)
     expect(claims()!.sub).toBe(fixture.jamie.id)
   })
 
   test('rotate by themselves when they have signed for long enough, once however many nodes look', async () => {
-    const { secrets } = fixture.stage
-    expect(await rotateKeysIfDue(stage.db, secrets, 90)).toBe(false)
+    const { secrets } = fixture.server
+    expect(await rotateKeysIfDue(server.db, secrets, 90)).toBe(false)
     await run(
-      stage.db,
+      server.db,
       sql`update signing_keys set activated_at = now() - interval '91 days' where state = 'current'`,
     )
-    const before = await listKeys(stage.db)
+    const before = await listKeys(server.db)
 
-    const did = await Promise.all([1, 2, 3].map(() => rotateKeysIfDue(stage.db, secrets, 90)))
+    const did = await Promise.all([1, 2, 3].map(() => rotateKeysIfDue(server.db, secrets, 90)))
 
     expect(did.filter(Boolean)).toHaveLength(1)
-    expect(await listKeys(stage.db)).toHaveLength(before.length + 2)
-    expect((await stage.events({ type: 'key.rotated' }))[0]).toMatchObject({ actor_type: 'system' })
+    expect(await listKeys(server.db)).toHaveLength(before.length + 2)
+    expect((await server.events({ type: 'key.rotated' }))[0]).toMatchObject({ actor_type: 'system' })
   })
 })
 
@@ -343,7 +343,7 @@ describe('the audit log', () => {
 
   test('goes back page by page, each event once', async () => {
     await run(
-      stage.db,
+      server.db,
       sql`insert into audit_events (type, actor_type, client_id)
           select 'client.suspended', 'cli', 'c_' || n from generate_series(1, 60) n`,
     )
@@ -360,7 +360,7 @@ describe('the audit log', () => {
 
   test('never shows a secret, and no markup runs in it', async () => {
     await run(
-      stage.db,
+      server.db,
       sql`insert into audit_events (type, actor_type, actor_id, user_agent, data)
           values ('client.rejected', 'cli', ${MARKUP}, ${MARKUP}, ${JSON.stringify({ reason: MARKUP })})`,
     )
@@ -380,26 +380,26 @@ test('the overview counts what really happened', async () => {
   }
   const before = await ada.open('/admin')
   await run(
-    stage.db,
+    server.db,
     sql`insert into audit_events (type, actor_type, at) values
           ('sign_in.failed', 'user', now() - interval '2 hours'), ('sign_in.failed', 'user', now() - interval '3 days'),
           ('sign_in.failed', 'user', now() - interval '40 days')`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into usage_hours (hour, tokens, refused)
         values (date_trunc('hour', now()) - interval '5 days', 1000, 7),
                (date_trunc('hour', now()) - interval '40 days', 5, 5)`,
   )
 
   // Days that are over are counted once; what is told is the same before and after.
-  await run(stage.db, sql`delete from audit_days`)
+  await run(server.db, sql`delete from audit_days`)
   const uncounted = await ada.open('/admin')
-  await Promise.all([countDays(stage.db), countDays(stage.db)])
+  await Promise.all([countDays(server.db), countDays(server.db)])
   const after = await ada.open('/admin')
   expect(number(after, 'Failed sign-ins')).toEqual(number(uncounted, 'Failed sign-ins'))
   const { days } = await one<{ days: number }>(
-    stage.db,
+    server.db,
     sql`select count(*)::int as days from audit_days where type = 'sign_in.failed'`,
   )
   expect(days).toBeGreaterThan(0)

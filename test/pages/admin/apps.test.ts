@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { updateClient } from '../../../src/core/clients/update.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import type { App, Page, Person, Stage } from '../../support/flow.ts'
+import type { App, Page, Person, ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { untilPasses } from '../../support/patience.ts'
 import { type AdminFixture, administrator, clientRow, startAdminFixture, wait } from './admin-fixture.ts'
@@ -11,17 +11,17 @@ import { type AdminFixture, administrator, clientRow, startAdminFixture, wait } 
 const MARKUP = '<script>alert(1)</script>"\'&'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 let jamie: Person
 let app: App
 beforeAll(async () => {
   fixture = await startAdminFixture()
-  ;({ stage, ada, jamie } = fixture)
+  ;({ server, ada, jamie } = fixture)
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 beforeEach(async () => {
-  app = await stage.app()
+  app = await server.app()
 })
 
 describe('looking for an app', () => {
@@ -31,16 +31,16 @@ describe('looking for an app', () => {
     ['its id', 'c_very-special', 'Special'],
     ['the address of an owner', 'robin.', 'Owned'],
   ])('by %s', async (_, q, name) => {
-    if (name === 'Special') await stage.app({ name, id: 'c_very-special-1' } as never).catch(() => {})
+    if (name === 'Special') await server.app({ name, id: 'c_very-special-1' } as never).catch(() => {})
     else {
-      const made = await stage.app({
+      const made = await server.app({
         name,
         redirect_uris: [name === 'Letters' ? 'https://letters.example/cb' : 'https://other.example/cb'],
       })
       if (name === 'Owned') {
-        const robin = await stage.person('Robin')
+        const robin = await server.person('Robin')
         await run(
-          stage.db,
+          server.db,
           sql`insert into client_owners (client_id, user_id) values (${made.id}, ${robin.id})`,
         )
       }
@@ -54,7 +54,7 @@ describe('looking for an app', () => {
   })
 
   test('with signs that mean something to a database finds what has them, and nothing else', async () => {
-    await stage.app({ name: '100% _real_' })
+    await server.app({ name: '100% _real_' })
 
     expect((await ada.open('/admin/clients?q=100%25%20_r')).text).toContain('100% _real_')
     expect((await ada.open('/admin/clients?q=%25%25%25')).text).toContain('No app fits')
@@ -69,11 +69,11 @@ describe('looking for an app', () => {
   })
 
   test('by state, kind, door and for how long it was not used', async () => {
-    const pending = await stage.app({ name: 'Pending one' })
-    await wait(stage, pending)
-    const service = await stage.app({ name: 'Robot one', type: 'service', scopes: [] })
+    const pending = await server.app({ name: 'Pending one' })
+    await wait(server, pending)
+    const service = await server.app({ name: 'Robot one', type: 'service', scopes: [] })
     await run(
-      stage.db,
+      server.db,
       sql`update clients set created_at = now() - interval '200 days' where id = ${service.id}`,
     )
 
@@ -86,13 +86,13 @@ describe('looking for an app', () => {
     expect(await names('by=developer')).not.toContain('Robot one')
     expect(await names('unused=180')).toContain('Robot one')
     expect(await names('unused=180')).not.toContain('Pending one')
-    await run(stage.db, sql`update clients set last_used_at = now() where id = ${service.id}`)
+    await run(server.db, sql`update clients set last_used_at = now() where id = ${service.id}`)
     expect(await names('unused=180')).not.toContain('Robot one')
   })
 
   test('goes on page by page, keeping the filter, each app once', async () => {
     const names = Array.from({ length: 30 }, (_, i) => `Numbered ${i + 100}`)
-    for (const name of names) await stage.app({ name })
+    for (const name of names) await server.app({ name })
 
     const first = await ada.open('/admin/clients?q=numbered')
     const next = /href="(\/admin\/clients\?[^"]*after=[^"]*)"/.exec(first.html)![1]!.replaceAll('&amp;', '&')
@@ -106,7 +106,7 @@ describe('looking for an app', () => {
 
 test('one app: what it is, whom it serves, its secrets without their values', async () => {
   await app.connect(jamie)
-  await run(stage.db, sql`update clients set description = 'Prints' where id = ${app.id}`)
+  await run(server.db, sql`update clients set description = 'Prints' where id = ${app.id}`)
 
   const page = await ada.open(`/admin/clients/${app.id}`)
 
@@ -117,22 +117,22 @@ test('one app: what it is, whom it serves, its secrets without their values', as
   expect(page.text).toContain(`${app.secret!.slice(0, 12)}…`)
   expect(page.html).not.toContain(app.secret!)
   expect((await ada.open('/admin/clients/c_none')).status).toBe(404)
-  expect((await ada.open(`/admin/clients/${fixture.stage.photos.id}`)).status).toBe(404)
+  expect((await ada.open(`/admin/clients/${fixture.server.photos.id}`)).status).toBe(404)
 })
 
 test('when an app and its secret were last used is noted, at most once a minute', async () => {
   await app.connect(jamie)
-  const { last_used_at } = await eventually(() => clientRow(stage, app.id), 'last_used_at')
+  const { last_used_at } = await eventually(() => clientRow(server, app.id), 'last_used_at')
 
   expect(Date.now() - (last_used_at as Date).getTime()).toBeLessThan(300_000)
   const [secret] = await many(
-    stage.db,
+    server.db,
     sql`select last_used_at from client_secrets where client_id = ${app.id}`,
   )
   expect(secret!.last_used_at).not.toBeNull()
   expect((await ada.open(`/admin/clients/${app.id}`)).text).toContain('Last token just now')
   const { tokens } = await one<{ tokens: string }>(
-    stage.db,
+    server.db,
     sql`select sum(tokens) as tokens from usage_hours`,
   )
   expect(Number(tokens)).toBeGreaterThan(0)
@@ -153,7 +153,7 @@ describe('registering', () => {
     expect(page.headers.get('cache-control')).toBe('no-store')
     const [secret] = /vk_cs_[\w-]+/.exec(page.text)!
     const [id] = /c_[\w-]{16}/.exec(page.text)!
-    const row = await clientRow(stage, id!)
+    const row = await clientRow(server, id!)
     expect(row).toMatchObject({
       name: 'Calendar',
       redirect_uris: ['https://calendar.example/a', 'https://calendar.example/b'],
@@ -164,7 +164,7 @@ describe('registering', () => {
       state: 'active',
     })
     expect((await ada.open(`/admin/clients/${id}`)).html).not.toContain(secret)
-    expect((await stage.events({ type: 'client.created', client_id: id }))[0]).toMatchObject({
+    expect((await server.events({ type: 'client.created', client_id: id }))[0]).toMatchObject({
       actor_type: 'user',
       actor_id: ada.id,
     })
@@ -216,7 +216,7 @@ describe('registering', () => {
     })
 
     const [id] = /c_[\w-]{16}/.exec(page.text)!
-    expect(await clientRow(stage, id!)).toMatchObject({ verified_at: null, version: 1, resource: null })
+    expect(await clientRow(server, id!)).toMatchObject({ verified_at: null, version: 1, resource: null })
   })
 })
 
@@ -228,8 +228,12 @@ describe('changing', () => {
     })
 
     expect(page.text).toContain('Printer was changed.')
-    expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Printer', version: 2, pkce_required: true })
-    const [event] = await stage.events({ type: 'client.changed', client_id: app.id })
+    expect(await clientRow(server, app.id)).toMatchObject({
+      name: 'Printer',
+      version: 2,
+      pkce_required: true,
+    })
+    const [event] = await server.events({ type: 'client.changed', client_id: app.id })
     expect(event!.data).toEqual({
       fields: ['name', 'redirect_uris'],
       changes: [
@@ -250,7 +254,7 @@ describe('changing', () => {
     const page = await ada.open(`/admin/clients/${app.id}/edit`)
     await ada.press(page, 'Save', { pkce_required: [], first_party: 'yes' })
 
-    const [event] = await stage.events({ type: 'client.changed', client_id: app.id })
+    const [event] = await server.events({ type: 'client.changed', client_id: app.id })
     expect(event!.data).toMatchObject({
       loosened: ['pkce', 'consent'],
       changes: [
@@ -264,13 +268,13 @@ describe('changing', () => {
     const page = await ada.press(await ada.open(`/admin/clients/${app.id}/edit`), 'Save')
 
     expect(page.text).toContain('Photo Printer is as it was.')
-    expect(await clientRow(stage, app.id)).toMatchObject({ version: 1 })
-    expect(await stage.events({ type: 'client.changed', client_id: app.id })).toEqual([])
+    expect(await clientRow(server, app.id)).toMatchObject({ version: 1 })
+    expect(await server.events({ type: 'client.changed', client_id: app.id })).toEqual([])
   })
 
   test('what somebody else has changed meanwhile is not overwritten unseen', async () => {
     const page = await ada.open(`/admin/clients/${app.id}/edit`)
-    await updateClient(stage.db, app.id, { homepage_uri: 'https://printer.example/' }, SYSTEM)
+    await updateClient(server.db, app.id, { homepage_uri: 'https://printer.example/' }, SYSTEM)
 
     const conflict = await ada.press(page, 'Save', { name: 'My name' })
 
@@ -278,14 +282,14 @@ describe('changing', () => {
     expect(conflict.text).toContain('Somebody else changed this app meanwhile.')
     expect(conflict.text).toContain('Name, Web page')
     expect(conflict.html).toContain('value="My name"')
-    expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Photo Printer', version: 2 })
+    expect(await clientRow(server, app.id)).toMatchObject({ name: 'Photo Printer', version: 2 })
     // Seen now, and sent again.
     await ada.press(conflict, 'Save')
-    expect(await clientRow(stage, app.id)).toMatchObject({ name: 'My name', homepage_uri: null, version: 3 })
+    expect(await clientRow(server, app.id)).toMatchObject({ name: 'My name', homepage_uri: null, version: 3 })
   })
 
   test('of two at the same moment one wins', async () => {
-    const grace = await administrator(stage, 'Grace')
+    const grace = await administrator(server, 'Grace')
     await grace.account('/admin')
     const pages: [Person, Page][] = [
       [ada, await ada.open(`/admin/clients/${app.id}/edit`)],
@@ -297,15 +301,15 @@ describe('changing', () => {
     )
 
     expect(sent.map(({ status }) => status).sort()).toEqual([200, 409])
-    expect(await clientRow(stage, app.id)).toMatchObject({ version: 2 })
+    expect(await clientRow(server, app.id)).toMatchObject({ version: 2 })
   })
 
   test('a mistake does not forget which version was seen', async () => {
     const page = await ada.open(`/admin/clients/${app.id}/edit`)
-    await updateClient(stage.db, app.id, { description: 'new' }, SYSTEM)
-    await run(stage.db, sql`update clients set version = 1 where id = ${app.id}`)
+    await updateClient(server.db, app.id, { description: 'new' }, SYSTEM)
+    await run(server.db, sql`update clients set version = 1 where id = ${app.id}`)
     const refused = await ada.press(page, 'Save', { name: '' })
-    await run(stage.db, sql`update clients set version = 2 where id = ${app.id}`)
+    await run(server.db, sql`update clients set version = 2 where id = ${app.id}`)
 
     expect((await ada.press(refused, 'Save', { name: 'Late' })).status).toBe(409)
   })
@@ -313,8 +317,8 @@ describe('changing', () => {
 
 describe('deciding', () => {
   test('an app that waits serves its owners, tells others, and serves all once it is approved', async () => {
-    const robin = await stage.person('Robin')
-    await wait(stage, app, robin)
+    const robin = await server.person('Robin')
+    await wait(server, app, robin)
 
     await app.connect(robin)
     const told = await jamie.open((await app.begin()).url)
@@ -325,12 +329,12 @@ describe('deciding', () => {
 
     expect(page.text).toContain('Photo Printer is approved.')
     await app.connect(jamie)
-    expect(await stage.events({ type: 'client.approved', client_id: app.id })).toHaveLength(1)
+    expect(await server.events({ type: 'client.approved', client_id: app.id })).toHaveLength(1)
   })
 
   test('the page about an app that waits leads back to it, or to another account', async () => {
-    const robin = await stage.person('Robin')
-    await wait(stage, app, robin)
+    const robin = await server.person('Robin')
+    await wait(server, app, robin)
     const told = await jamie.open((await app.begin()).url)
 
     const back = await jamie.press(told, 'Go back to Photo Printer')
@@ -342,7 +346,7 @@ describe('deciding', () => {
 
   test('nobody gets past it: not with a form of their own, not without asking, not as a program', async () => {
     await app.connect(jamie)
-    await wait(stage, app)
+    await wait(server, app)
 
     const { url } = await app.begin()
     const told = await jamie.open(url)
@@ -358,8 +362,8 @@ describe('deciding', () => {
   })
 
   test('a rejected app serves nobody, and what its owners tried out is dead', async () => {
-    const robin = await stage.person('Robin')
-    await wait(stage, app, robin)
+    const robin = await server.person('Robin')
+    await wait(server, app, robin)
     const tokens = await app.connect(robin)
     const confirm = await ada.open(`/admin/clients/${app.id}/reject`)
 
@@ -370,35 +374,35 @@ describe('deciding', () => {
 
     expect(page.text).toContain('Photo Printer is rejected.')
     expect(page.html).not.toContain('<script')
-    expect(await fixture.stage.photos.introspect(tokens.access_token)).toEqual({ active: false })
+    expect(await fixture.server.photos.introspect(tokens.access_token)).toEqual({ active: false })
     expect((await app.refresh(tokens.refresh_token)).status).toBe(401)
     expect((await robin.open((await app.begin()).url)).status).toBe(400)
-    const [event] = await stage.events({ type: 'client.rejected', client_id: app.id })
+    const [event] = await server.events({ type: 'client.rejected', client_id: app.id })
     expect(event!.data).toEqual({ reason: `Not yours ${MARKUP}` })
   })
 
   test('verified is said on the consent page, until it is taken back', async () => {
     await ada.press(await ada.open(`/admin/clients/${app.id}/verify`), 'Mark as verified')
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
     const { url } = await app.begin()
     expect((await robin.signIn(await robin.open(url))).text).toContain('printer.example Verified')
 
     await ada.press(await ada.open(`/admin/clients/${app.id}/unverify`), 'Take it away')
 
     expect((await robin.open(url)).text).toContain('Not verified')
-    expect(await stage.events({ client_id: app.id, type: 'client.unverified' })).toHaveLength(1)
+    expect(await server.events({ client_id: app.id, type: 'client.unverified' })).toHaveLength(1)
   })
 
   test('suspending kills every token at once; resuming brings them back', async () => {
     const { access_token } = await app.connect(jamie)
 
     await ada.press(await ada.open(`/admin/clients/${app.id}/suspend`), 'Suspend')
-    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
     const again = await ada.press(await ada.open(`/admin/clients/${app.id}/suspend`), 'Suspend')
     expect(again.text).toContain('Nothing was changed')
     await ada.press(await ada.open(`/admin/clients/${app.id}/resume`), 'Resume')
 
-    expect((await fixture.stage.photos.introspect(access_token)).active).toBe(true)
+    expect((await fixture.server.photos.introspect(access_token)).active).toBe(true)
   })
 
   test('deleting wants the name typed', async () => {
@@ -407,19 +411,19 @@ describe('deciding', () => {
 
     const refused = await ada.press(confirm, 'Delete for good', { confirm: 'Photo' })
     expect(refused.status).toBe(422)
-    expect((await fixture.stage.photos.introspect(access_token)).active).toBe(true)
+    expect((await fixture.server.photos.introspect(access_token)).active).toBe(true)
     const page = await ada.press(refused, 'Delete for good', { confirm: 'Photo Printer' })
 
     expect(page.url.pathname).toBe('/admin/clients')
     expect(page.text).toContain('Photo Printer is deleted.')
-    expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+    expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
     expect((await ada.open(`/admin/clients/${app.id}`)).status).toBe(404)
   })
 })
 
 describe('secrets', () => {
   const authenticate = (secret: string) =>
-    fetch(`${stage.origin}/token`, {
+    fetch(`${server.origin}/token`, {
       method: 'POST',
       headers: { Authorization: `Basic ${Buffer.from(`${app.id}:${secret}`).toString('base64')}` },
       body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'photos.read' }),
@@ -438,7 +442,7 @@ describe('secrets', () => {
     expect(list.text).toContain(`web ${MARKUP}`)
     expect(list.html).not.toContain('<script')
     expect(list.html).not.toContain(shown(page))
-    const [event] = await stage.events({ type: 'client.secret_added', client_id: app.id })
+    const [event] = await server.events({ type: 'client.secret_added', client_id: app.id })
     expect(JSON.stringify(event)).not.toContain(shown(page))
   })
 
@@ -449,7 +453,7 @@ describe('secrets', () => {
     const second = shown(await ada.press(form, 'Make a new secret', { overlap: '3600' }))
     expect(await authenticate(app.secret!)).toBe(200)
     const third = shown(await ada.press(form, 'Make a new secret', { overlap: '0' }))
-    await heard(stage)
+    await heard(server)
 
     expect(await authenticate(app.secret!)).toBe(401)
     expect(await authenticate(second)).toBe(401)
@@ -463,7 +467,7 @@ describe('secrets', () => {
       }),
     )
     const { id } = await one<{ id: string }>(
-      stage.db,
+      server.db,
       sql`select id from client_secrets where client_id = ${app.id} and name = ''`,
     )
 
@@ -473,7 +477,7 @@ describe('secrets', () => {
     expect(await authenticate(app.secret!)).toBe(401)
     expect(await authenticate(second)).toBe(200)
     expect((await ada.press(confirm, 'Revoke this secret')).status).toBe(404)
-    const other = await stage.app()
+    const other = await server.app()
     expect((await ada.open(`/admin/clients/${other.id}/secrets/${id}/revoke`)).status).toBe(404)
   })
 
@@ -489,9 +493,9 @@ describe('secrets', () => {
 })
 
 test('markup in a name or address runs nowhere', async () => {
-  const evil = await stage.app({ name: MARKUP })
+  const evil = await server.app({ name: MARKUP })
   await run(
-    stage.db,
+    server.db,
     sql`update clients set description = ${MARKUP}, homepage_uri = 'javascript:alert(1)', state = 'pending',
           logo_uri = ${`https://x.example/"onerror="alert(1)`} where id = ${evil.id}`,
   )

@@ -2,21 +2,21 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { run, sql } from '../../../src/db/pool.ts'
 import { settled } from '../../support/audit.ts'
-import type { Person, Stage } from '../../support/flow.ts'
+import type { Person, ServerFixture } from '../../support/flow.ts'
 import { type AdminFixture, age, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 beforeAll(async () => {
   fixture = await startAdminFixture({ LOG_LEVEL: 'error' })
-  ;({ stage, ada } = fixture)
+  ;({ server, ada } = fixture)
   await fixture.app.connect(fixture.jamie)
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 const download = async (query: string, format: string) => {
-  await settled(stage.db)
+  await settled(server.db)
   return ada.press(await ada.open(`/admin/audit/export${query}`), 'Download', { format })
 }
 
@@ -56,7 +56,7 @@ test('as JSON lines, by person and day', async () => {
 
 test('no cell is a formula', async () => {
   await run(
-    stage.db,
+    server.db,
     sql`insert into audit_events (type, actor_type, actor_id, user_agent)
         values ('sign_out', 'cli', '=cmd|calc', '@SUM(A1)'), ('sign_out', 'cli', '+1', '-1')`,
   )
@@ -86,7 +86,7 @@ test.each([
 
 test('a hundred thousand events come whole', async () => {
   await run(
-    stage.db,
+    server.db,
     sql`insert into audit_events (type, actor_type, client_id, user_agent)
         select 'client.resumed', 'cli', 'c_' || n, repeat('x', 200) from generate_series(1, 100000) n`,
   )
@@ -99,7 +99,7 @@ test('a hundred thousand events come whole', async () => {
 
 test('an old sign-in gets nothing', async () => {
   const form = await ada.open('/admin/audit/export')
-  await age(stage, ada, 16)
+  await age(server, ada, 16)
 
   const page = await ada.press(form, 'Download', { format: 'csv' })
 

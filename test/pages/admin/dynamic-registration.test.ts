@@ -4,18 +4,18 @@ import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { findClient } from '../../../src/core/clients/store.ts'
 import { cleanUpApps } from '../../../src/core/registration/cleanup.ts'
 import { many, run, sql } from '../../../src/db/pool.ts'
-import type { Page, Person, Stage } from '../../support/flow.ts'
+import type { Page, Person, ServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { type AdminFixture, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 beforeAll(async () => {
   fixture = await startAdminFixture({ LOG_LEVEL: 'error', DYNAMIC_REGISTRATION: 'token' })
-  ;({ stage, ada } = fixture)
+  ;({ server, ada } = fixture)
 })
-afterAll(() => stage.stop())
+afterAll(() => server.stop())
 
 const MARKUP = '<img src=x onerror=alert(1)>'
 
@@ -24,7 +24,7 @@ describe('a registration token', () => {
     ada.press(await ada.open('/admin/registration-tokens/new'), 'Make the token', fields)
   const shown = (page: Page): string => /vk_ri_[\w-]+/.exec(page.text)![0]
   const register = async (token: string) =>
-    fetch(`${stage.origin}/register`, {
+    fetch(`${server.origin}/register`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
       body: JSON.stringify({ client_name: 'Printer', redirect_uris: ['https://printer.example/cb'] }),
@@ -52,11 +52,11 @@ describe('a registration token', () => {
     expect(done.text).toContain('Revoked 1 of 2')
     expect((await register(value)).status).toBe(401)
     expect((await ada.press(await ada.open(href), 'Revoke this token')).text).toContain('revoked already')
-    expect((await stage.events({ type: 'registration_token.created' }))[0]).toMatchObject({
+    expect((await server.events({ type: 'registration_token.created' }))[0]).toMatchObject({
       actor_id: ada.id,
       data: { max_uses: 2, scopes: ['openid', 'photos.read'], client_credentials: false },
     })
-    expect((await stage.events({ type: 'registration_token.revoked' }))[0]).toMatchObject({
+    expect((await server.events({ type: 'registration_token.revoked' }))[0]).toMatchObject({
       actor_id: ada.id,
     })
   })
@@ -88,7 +88,7 @@ describe('a registration token', () => {
       expect((await off.ada.open('/admin/clients')).html).not.toContain('/admin/registration-tokens')
       expect((await off.ada.open('/admin/registration-tokens')).text).toContain('DYNAMIC_REGISTRATION is off')
     } finally {
-      await off.stage.stop()
+      await off.server.stop()
     }
   })
 })
@@ -97,24 +97,24 @@ describe('cleaning up', () => {
   /** Apps that registered themselves, so many days ago. */
   async function itself(prefix: string, count: number, days: number, more = sql`select`): Promise<void> {
     await run(
-      stage.db,
+      server.db,
       sql`insert into clients (id, name, type, redirect_uris, registered_by, created_at)
           select ${prefix} || n, 'Stray ' || n, 'web', array['https://' || n || '.stray.example/cb'], 'itself',
                  now() - make_interval(days => ${days})
           from generate_series(1, ${count}) n`,
     )
     await run(
-      stage.db,
+      server.db,
       sql`insert into client_registrations (client_id, access_hash, grant_types, token_endpoint_auth_method)
           select ${prefix} || n, sha256((${prefix} || n)::bytea), '{authorization_code}', 'none'
           from generate_series(1, ${count}) n`,
     )
-    await run(stage.db, more)
+    await run(server.db, more)
   }
   const left = async (): Promise<string[]> =>
     (
       await many<{ id: string }>(
-        stage.db,
+        server.db,
         sql`select id from clients where registered_by = 'itself' and deleted_at is null and id like 's\\_%' order by id`,
       )
     ).map(({ id }) => id)
@@ -152,12 +152,12 @@ describe('cleaning up', () => {
     expect(page.text).toContain('Delete apps that registered themselves and were not used for 30 days')
     expect(await left()).toEqual(['s_seen_1', 's_verified_1', 's_young_1', 's_young_2', 's_young_3'])
     const events = await many<{ client_id: string }>(
-      stage.db,
+      server.db,
       sql`select client_id from audit_events
           where type = 'client.deleted' and actor_id = ${ada.id} and client_id like 's\\_old%'`,
     )
     expect(events).toHaveLength(230)
-    expect(await findClient(stage.db, fixture.app.id)).toBeDefined()
+    expect(await findClient(server.db, fixture.app.id)).toBeDefined()
     expect((await ada.open('/admin/clients/clean-up?days=30')).text).toContain('There is nothing to clean up')
   })
 
@@ -166,11 +166,14 @@ describe('cleaning up', () => {
 
     expect(page.status).toBe(422)
     expect(page.text).toContain('Days: must be a whole number from 1 to 3650, e.g. 30.')
-    expect(() => cleanUpApps(stage.db, Number(days), SYSTEM)).toThrow('days: ')
+    expect(() => cleanUpApps(server.db, Number(days), SYSTEM)).toThrow('days: ')
   })
 
   test('the list and the page of an app name the host that it sends people to, not the one it claims', async () => {
-    await run(stage.db, sql`update clients set homepage_uri = 'https://bank.example/' where id = 's_young_1'`)
+    await run(
+      server.db,
+      sql`update clients set homepage_uri = 'https://bank.example/' where id = 's_young_1'`,
+    )
 
     const list = await ada.open('/admin/clients?by=itself&q=s_young_1')
     const page = await ada.open('/admin/clients/s_young_1')

@@ -10,7 +10,7 @@ import { maybe, run, sql } from '../../../src/db/pool.ts'
 import { against } from '../../cli/run.ts'
 import { createTestDatabase } from '../../support/database.ts'
 import { type DocumentHost, HOST, PRINTER, startDocumentHost } from '../../support/documents.ts'
-import { App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import { App, type Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { untilPasses } from '../../support/patience.ts'
 import { administrator } from './admin-fixture.ts'
 
@@ -23,22 +23,22 @@ const KEPT = {
 }
 
 let host: DocumentHost
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 beforeAll(async () => {
   host = await startDocumentHost()
-  stage = await startStage({ CLIENT_ID_METADATA_DOCUMENTS: 'on' }, host)
-  ada = await administrator(stage, 'Ada')
+  server = await startServerFixture({ CLIENT_ID_METADATA_DOCUMENTS: 'on' }, host)
+  ada = await administrator(server, 'Ada')
 })
 afterAll(async () => {
-  await stage?.stop()
+  await server?.stop()
   await host?.stop()
 })
 
 async function used(path: string): Promise<{ id: string; app: App }> {
   const id = host.put(path, PRINTER)
-  const app = new App(stage.origin, id, undefined, CALLBACK)
-  await app.connect(await stage.person('Alice'), { scope: 'openid' })
+  const app = new App(server.origin, id, undefined, CALLBACK)
+  await app.connect(await server.person('Alice'), { scope: 'openid' })
   return { id, app }
 }
 
@@ -104,7 +104,7 @@ test('deleted in the console it stays away, and comes back when it is allowed to
     () => begin(app),
     ({ status }) => status === 303,
   )
-  expect(await findClient(stage.db, id)).toMatchObject({ suspended_at: null, state: 'active' })
+  expect(await findClient(server.db, id)).toMatchObject({ suspended_at: null, state: 'active' })
 })
 
 test('the command line lets it come back, too', async () => {
@@ -130,40 +130,40 @@ test('who was sent away stays in the database, however long ago; what nobody use
   const away = await used('/away.json')
   const unused = await used('/unused.json')
   await run(
-    stage.db,
+    server.db,
     sql`update consents set revoked_at = now() - interval '400 days' where revoked_at is null`,
   )
   for (const { id } of [away, unused]) {
-    await run(stage.db, sql`delete from grants where client_id = ${id}`)
-    await run(stage.db, sql`delete from tokens where client_id = ${id}`)
-    await run(stage.db, sql`delete from consents where client_id = ${id}`)
+    await run(server.db, sql`delete from grants where client_id = ${id}`)
+    await run(server.db, sql`delete from tokens where client_id = ${id}`)
+    await run(server.db, sql`delete from consents where client_id = ${id}`)
   }
-  await deleteClient(stage.db, away.id, { type: 'cli' })
+  await deleteClient(server.db, away.id, { type: 'cli' })
   const review = async (warned: string) => {
     await run(
-      stage.db,
+      server.db,
       sql`update clients set created_at = now() - interval '400 days', last_used_at = null where id = ${unused.id}`,
     )
     await run(
-      stage.db,
+      server.db,
       sql`update client_registrations
           set reviewed_at = now() - interval '2 days', warned_at = warned_at - ${warned}::interval
           where client_id = ${unused.id}`,
     )
-    await sweepUnused(30)(stage.db)
+    await sweepUnused(30)(server.db)
   }
 
   await review('0 days')
-  expect(await findClient(stage.db, unused.id)).toBeDefined()
+  expect(await findClient(server.db, unused.id)).toBeDefined()
   await review('8 days')
-  expect(await findClient(stage.db, unused.id)).toBeUndefined()
+  expect(await findClient(server.db, unused.id)).toBeUndefined()
   await run(
-    stage.db,
+    server.db,
     sql`update clients set deleted_at = now() - interval '400 days' where id = any(${[away.id, unused.id]})`,
   )
-  await sweepClients(stage.db)
+  await sweepClients(server.db)
 
-  const row = (id: string) => maybe(stage.db, sql`select id from clients where id = ${id}`)
+  const row = (id: string) => maybe(server.db, sql`select id from clients where id = ${id}`)
   expect(await row(away.id)).toBeDefined()
   expect(await row(unused.id)).toBeUndefined()
 })
@@ -171,14 +171,14 @@ test('who was sent away stays in the database, however long ago; what nobody use
 test('no other door makes an address the id of an app', async () => {
   const input = { id: `https://${HOST}/x`, name: 'X', type: 'spa', redirect_uris: [CALLBACK] } as const
   await expect(
-    (async () => createClient(stage.db, { ...input, redirect_uris: [CALLBACK] }, SYSTEM))(),
+    (async () => createClient(server.db, { ...input, redirect_uris: [CALLBACK] }, SYSTEM))(),
   ).rejects.toThrow(InvalidMetadata)
   await expect(
-    run(stage.db, sql`insert into clients (id, name, type) values (${`https://${HOST}/x`}, 'X', 'service')`),
+    run(server.db, sql`insert into clients (id, name, type) values (${`https://${HOST}/x`}, 'X', 'service')`),
   ).rejects.toThrow('clients_id_check')
   await expect(
     run(
-      stage.db,
+      server.db,
       sql`insert into clients (id, name, type, registered_by) values ('https://a b', 'X', 'service', 'itself')`,
     ),
   ).rejects.toThrow('clients_id_check')
@@ -190,6 +190,6 @@ test('what a document says is held against the rules where it is kept', async ()
 
   await expect(
     (async () =>
-      keepDocument(stage.db, `https://${HOST}/y`, document, { scopes: [], approval: false }, SYSTEM))(),
+      keepDocument(server.db, `https://${HOST}/y`, document, { scopes: [], approval: false }, SYSTEM))(),
   ).rejects.toThrow(InvalidMetadata)
 })

@@ -13,40 +13,40 @@ let fixture: AdminFixture
 let places: Record<string, string>
 beforeAll(async () => {
   fixture = await startAdminFixture({ LOG_LEVEL: 'error' })
-  const { app, jamie, stage } = fixture
+  const { app, jamie, server } = fixture
   await app.connect(jamie)
-  const { id: consent_id } = await one<{ id: string }>(stage.db, sql`select id from consents`)
+  const { id: consent_id } = await one<{ id: string }>(server.db, sql`select id from consents`)
   const { id: secret_id } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`select id from client_secrets where client_id = ${app.id}`,
   )
   const { id: job_id } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`insert into jobs (kind, params, actor, state)
         values ('end_access', ${JSON.stringify({ client_id: app.id })}, '{}', 'done') returning id`,
   )
   const blocked_id = 'https://printer.example/client.json'
   await run(
-    stage.db,
+    server.db,
     sql`insert into clients (id, name, type, registered_by, deleted_at) values (${blocked_id}, 'Printer', 'spa', 'itself', now())`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_documents (client_id, digest, fresh_until, refused_at)
         values (${blocked_id}, ${Buffer.alloc(32)}, now(), now())`,
   )
   const changes = [{ field: 'name', from: 'Photo Printer', to: 'Printer' }]
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_changes (client_id, changes, base_version, requested_by)
         values (${app.id}, ${JSON.stringify(changes)}, 1, ${jamie.id})`,
   )
   const { id: api_secret_id } = await one<{ id: string }>(
-    stage.db,
-    sql`select id from client_secrets where client_id = ${stage.photos.id}`,
+    server.db,
+    sql`select id from client_secrets where client_id = ${server.photos.id}`,
   )
   const base64url = (text: string) => Buffer.from(text).toString('base64url')
-  const { token } = await createRegistrationToken(stage.db, { scopes: [], maxUses: 1, days: 1 }, SYSTEM)
+  const { token } = await createRegistrationToken(server.db, { scopes: [], maxUses: 1, days: 1 }, SYSTEM)
   places = {
     token_id: token.id,
     client_id: app.id,
@@ -60,7 +60,7 @@ beforeAll(async () => {
     scope: base64url('photos.read'),
   }
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 
 const ours = ROWS.filter(({ path }) => path.startsWith('/admin'))
 
@@ -102,18 +102,18 @@ describe.each(ours)('$method $path', ({ method, path }) => {
       ],
       ['from another site', async () => ({ csrf: await ownCsrf() }), { 'Sec-Fetch-Site': 'cross-site' }],
     ] as const)('changes nothing %s', async (_, fields, headers) => {
-      const before = await everything(fixture.stage)
+      const before = await everything(fixture.server)
 
       const page = await fixture.ada.submit(address(), (await fields()) as Record<string, string>, headers)
 
       expect(page.status).toBe(403)
-      expect(await everything(fixture.stage)).toBe(before)
+      expect(await everything(fixture.server)).toBe(before)
     })
 
     test('changes nothing when the sign-in is old, asks to sign in again, and comes back', async () => {
       const csrf = await ownCsrf()
-      await age(fixture.stage, fixture.ada, 16)
-      const before = await everything(fixture.stage)
+      await age(fixture.server, fixture.ada, 16)
+      const before = await everything(fixture.server)
 
       const asked = await fixture.ada.submit(address(), { csrf })
       expect(asked.title).toBe('Sign in · Valetkey')
@@ -122,7 +122,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
 
       expect(page.status).toBe(200)
       expect(page.text).toContain('Nothing has been changed yet.')
-      expect(await everything(fixture.stage)).toBe(before)
+      expect(await everything(fixture.server)).toBe(before)
     })
   }
 
@@ -141,7 +141,7 @@ test('the account of an administrator leads to the console, and nobody else’s 
 })
 
 test('an old sign-in still reads; the page of a form asks for a new one and then is there', async () => {
-  await age(fixture.stage, fixture.ada, 16)
+  await age(fixture.server, fixture.ada, 16)
 
   expect((await fixture.ada.open('/admin/clients?state=active')).title).toBe('Apps · Valetkey')
   const asked = await fixture.ada.open(`/admin/clients/${fixture.app.id}/suspend`)
@@ -153,13 +153,13 @@ test('an old sign-in still reads; the page of a form asks for a new one and then
 })
 
 test('a sign-in of 14 minutes will do', async () => {
-  const keys = await listKeys(fixture.stage.db)
-  await age(fixture.stage, fixture.ada, 14)
+  const keys = await listKeys(fixture.server.db)
+  await age(fixture.server, fixture.ada, 14)
 
   const page = await fixture.ada.press(await fixture.ada.open('/admin/keys/rotate'), 'Rotate now')
 
   expect(page.text).toContain('The next keys sign from now on.')
-  expect(await listKeys(fixture.stage.db)).toHaveLength(keys.length + 2)
+  expect(await listKeys(fixture.server.db)).toHaveLength(keys.length + 2)
 })
 
 test('a stranger comes back to the very list, with its filter', async () => {

@@ -4,24 +4,24 @@ import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { LastAdministrator, setRole } from '../../../src/core/users/roles.ts'
 import { disableUser } from '../../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import type { Person, Stage } from '../../support/flow.ts'
+import type { Person, ServerFixture } from '../../support/flow.ts'
 import { type AdminFixture, administrator, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
-let stage: Stage
+let server: ServerFixture
 let ada: Person
 let robin: Person
 beforeAll(async () => {
   fixture = await startAdminFixture()
-  ;({ stage, ada } = fixture)
+  ;({ server, ada } = fixture)
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 beforeEach(async () => {
-  robin = await stage.person('Robin')
+  robin = await server.person('Robin')
 })
 
 test('are found by part of their name or address, by role and by state', async () => {
-  await run(stage.db, sql`update users set name = ${'Müller <i>'} where id = ${robin.id}`)
+  await run(server.db, sql`update users set name = ${'Müller <i>'} where id = ${robin.id}`)
   const seen = async (query: Record<string, string>) =>
     (await ada.open(`/admin/users?${new URLSearchParams(query)}`)).text.includes(robin.email)
 
@@ -55,12 +55,12 @@ test('disabling kills tokens and sessions at once; enabling does not bring them 
   const page = await ada.press(await ada.open(`/admin/users/${robin.id}/disable`), 'Disable')
 
   expect(page.text).toContain('Robin is disabled.')
-  expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+  expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
   expect((await robin.open('/account')).title).toBe('Sign in · Valetkey')
   await ada.press(await ada.open(`/admin/users/${robin.id}/enable`), 'Enable')
-  expect(await fixture.stage.photos.introspect(access_token)).toEqual({ active: false })
+  expect(await fixture.server.photos.introspect(access_token)).toEqual({ active: false })
   expect((await robin.account()).title).toBe('Profile · Valetkey')
-  expect(await stage.events({ type: 'user.disabled', user_id: robin.id })).toMatchObject([
+  expect(await server.events({ type: 'user.disabled', user_id: robin.id })).toMatchObject([
     { actor_id: ada.id },
   ])
 })
@@ -73,7 +73,7 @@ test('signing somebody out everywhere ends sign-ins, and no access; they can sig
 
   expect(page.text).toContain('2 sign-ins have ended.')
   expect((await robin.open('/account')).title).toBe('Sign in · Valetkey')
-  expect((await fixture.stage.photos.introspect(access_token)).active).toBe(true)
+  expect((await fixture.server.photos.introspect(access_token)).active).toBe(true)
   expect((await robin.account()).title).toBe('Profile · Valetkey')
 })
 
@@ -94,7 +94,7 @@ test('a role is given and taken, and counts from the next request on', async () 
   await ada.press(await ada.open(`/admin/users/${robin.id}/make-user`), 'Take the role away')
 
   expect((await robin.open('/admin')).status).toBe(404)
-  const events = await stage.events({ type: 'user.role_changed', user_id: robin.id })
+  const events = await server.events({ type: 'user.role_changed', user_id: robin.id })
   expect(events.map(({ data }) => data)).toEqual([
     { from: 'admin', to: 'user' },
     { from: 'user', to: 'admin' },
@@ -114,22 +114,22 @@ describe('the last administrator', () => {
   })
 
   test('a disabled administrator does not count as another', async () => {
-    const grace = await administrator(stage, 'Grace')
-    await disableUser(stage.db, grace.id, SYSTEM)
+    const grace = await administrator(server, 'Grace')
+    await disableUser(server.db, grace.id, SYSTEM)
 
-    await expect(setRole(stage.db, ada.id, 'user', SYSTEM)).rejects.toThrow(LastAdministrator)
+    await expect(setRole(server.db, ada.id, 'user', SYSTEM)).rejects.toThrow(LastAdministrator)
     // One who cannot sign in may lose the role.
-    expect(await setRole(stage.db, grace.id, 'user', SYSTEM)).toBe(true)
+    expect(await setRole(server.db, grace.id, 'user', SYSTEM)).toBe(true)
   })
 
   test('of two who take each other away at the same moment one stays, in every way to go', async () => {
     const ways = [
-      (id: string) => setRole(stage.db, id, 'user', SYSTEM),
-      (id: string) => disableUser(stage.db, id, SYSTEM),
+      (id: string) => setRole(server.db, id, 'user', SYSTEM),
+      (id: string) => disableUser(server.db, id, SYSTEM),
     ]
     for (let round = 0; round < 12; round++) {
-      const grace = await administrator(stage, 'Grace')
-      await run(stage.db, sql`update users set role = 'admin', disabled_at = null where id = ${ada.id}`)
+      const grace = await administrator(server, 'Grace')
+      await run(server.db, sql`update users set role = 'admin', disabled_at = null where id = ${ada.id}`)
 
       const ended = await Promise.allSettled([
         ways[round % 2]!(ada.id),
@@ -138,13 +138,13 @@ describe('the last administrator', () => {
 
       const refused = ended.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[]
       expect(refused.map(({ reason }) => reason)).toEqual([expect.any(LastAdministrator)])
-      const left = await many(stage.db, sql`select from users where role = 'admin' and disabled_at is null`)
+      const left = await many(server.db, sql`select from users where role = 'admin' and disabled_at is null`)
       expect(left).toHaveLength(1)
-      await run(stage.db, sql`update users set role = 'user' where id = ${grace.id}`)
+      await run(server.db, sql`update users set role = 'user' where id = ${grace.id}`)
     }
-    await run(stage.db, sql`update users set role = 'admin', disabled_at = null where id = ${ada.id}`)
+    await run(server.db, sql`update users set role = 'admin', disabled_at = null where id = ${ada.id}`)
     const { count } = await one<{ count: number }>(
-      stage.db,
+      server.db,
       sql`select count(*)::int as count from users where role = 'admin' and disabled_at is null`,
     )
     expect(count).toBe(1)

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { MOST_APPS } from '../../../src/core/clients/owners.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
-import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
+import { App, type Page, type Person, type ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
 import { age, clientRow, csrfOf } from '../admin/admin-fixture.ts'
@@ -19,15 +19,15 @@ import {
 const MARKUP = '<script>alert(1)</script>"\'&'
 
 let fixture: DeveloperFixture
-let stage: Stage
+let server: ServerFixture
 let dev: Person
 let other: Person
 beforeAll(async () => {
   fixture = await startDeveloperFixture()
-  ;({ stage, dev, other } = fixture)
+  ;({ server, dev, other } = fixture)
 })
 beforeEach(() => forgetChanges(fixture))
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 
 const register = async (person: Person, fields: Record<string, string | string[]>): Promise<Page> =>
   person.press(await person.open('/developer/apps/new'), 'Register', fields)
@@ -51,7 +51,7 @@ describe('registering', () => {
     expect(page.status).toBe(200)
     expect(page.text).toContain('Copy the secret now.')
     expect(page.text).toContain('It waits for approval.')
-    expect(await clientRow(stage, id)).toMatchObject({
+    expect(await clientRow(server, id)).toMatchObject({
       state: 'pending',
       registered_by: 'developer',
       name: 'Calendar',
@@ -66,7 +66,7 @@ describe('registering', () => {
     expect(shown.text).toContain(id)
     expect(shown.html).not.toContain(secret)
     expect((await dev.open('/developer')).text).toContain('Waiting for approval')
-    const [event] = await stage.events({ type: 'client.created', client_id: id })
+    const [event] = await server.events({ type: 'client.created', client_id: id })
     expect(event).toMatchObject({ actor_id: dev.id, data: { state: 'pending' } })
   })
 
@@ -92,7 +92,7 @@ describe('registering', () => {
     ([uri]) => uri !== '' && uri === uri.trim() && !/[\n\0\ud800]/.test(uri),
   )
   test.each(typable)('holds %j of a %s app against the rules of every door', async (uri, type, problem) => {
-    const person = await stage.person('Ruler')
+    const person = await server.person('Ruler')
     await person.account()
 
     const page = await register(person, { ...WEB, type, redirect_uris: uri })
@@ -162,7 +162,7 @@ describe('registering', () => {
     })
 
     expect(sent.status).toBe(200)
-    expect(await clientRow(stage, await lastApp(fixture))).toMatchObject({
+    expect(await clientRow(server, await lastApp(fixture))).toMatchObject({
       name: 'Mass',
       first_party: false,
       pkce_required: true,
@@ -188,7 +188,7 @@ describe('registering', () => {
   })
 
   test('ends at 25 apps that are not deleted, however many come at once', async () => {
-    const many = await stage.person('Many')
+    const many = await server.person('Many')
     await many.account()
     const made = []
     for (let i = 1; i < MOST_APPS; i++) made.push(await ownApp(fixture, many))
@@ -201,17 +201,17 @@ describe('registering', () => {
     const page = await register(many, WEB)
     expect(page.status).toBe(422)
     expect(page.text).toContain('You look after 25 apps already')
-    await run(stage.db, sql`update clients set deleted_at = now() where id = ${made[0]!.id}`)
+    await run(server.db, sql`update clients set deleted_at = now() where id = ${made[0]!.id}`)
     expect((await register(many, WEB)).text).toContain('Copy the secret now.')
   })
 
   test('ends for a while after 20 within an hour', async () => {
-    const eager = await stage.person('Eager')
+    const eager = await server.person('Eager')
     await eager.account()
     const form = await eager.open('/developer/apps/new')
     for (let i = 0; i < 20; i++) {
       expect((await eager.press(form, 'Register', WEB)).status).toBe(200)
-      await run(stage.db, sql`update clients set deleted_at = now() where id = ${await lastApp(fixture)}`)
+      await run(server.db, sql`update clients set deleted_at = now() where id = ${await lastApp(fixture)}`)
     }
 
     const page = await eager.press(form, 'Register', WEB)
@@ -232,7 +232,7 @@ describe('editing an app that waits', () => {
     })
 
     expect(page.text).toContain('Almanac was changed.')
-    expect(await clientRow(stage, app.id)).toMatchObject({
+    expect(await clientRow(server, app.id)).toMatchObject({
       name: 'Almanac',
       redirect_uris: ['https://almanac.example/cb', 'https://almanac.example/cb2'],
       scopes: ['openid', 'prints.order'],
@@ -253,9 +253,9 @@ describe('editing an app that waits', () => {
     expect(late.status).toBe(409)
     expect(late.text).toContain('it differs from what stands now in: Description.')
     expect(late.html).toContain('Of the second')
-    expect(await clientRow(stage, app.id)).toMatchObject({ description: 'Of the first' })
+    expect(await clientRow(server, app.id)).toMatchObject({ description: 'Of the first' })
     await dev.press(late, 'Save')
-    expect(await clientRow(stage, app.id)).toMatchObject({ description: 'Of the second' })
+    expect(await clientRow(server, app.id)).toMatchObject({ description: 'Of the second' })
   })
 
   test('changes nothing that a developer has no say in', async () => {
@@ -274,7 +274,7 @@ describe('editing an app that waits', () => {
       id_token_signed_response_alg: 'ES256',
     })
 
-    expect(await clientRow(stage, app.id)).toMatchObject({
+    expect(await clientRow(server, app.id)).toMatchObject({
       description: 'Only this',
       first_party: false,
       pkce_required: true,
@@ -301,14 +301,14 @@ test('a rejected app says why, can be changed, and asks again', async () => {
 
   expect(asked.text).toContain('You asked again.')
   expect(asked.text).toContain(`It was rejected before: ${reason}`)
-  expect(await clientRow(stage, app.id)).toMatchObject({ state: 'pending' })
-  expect(await stage.events({ type: 'client.asked_again', client_id: app.id })).toHaveLength(1)
+  expect(await clientRow(server, app.id)).toMatchObject({ state: 'pending' })
+  expect(await server.events({ type: 'client.asked_again', client_id: app.id })).toHaveLength(1)
   expect((await dev.press(page, 'Ask again')).text).toContain('Nothing was changed')
 })
 
 test('a suspended app says so', async () => {
   const app = await ownApp(fixture, dev)
-  await run(stage.db, sql`update clients set suspended_at = now() where id = ${app.id}`)
+  await run(server.db, sql`update clients set suspended_at = now() where id = ${app.id}`)
 
   expect((await dev.open(`/developer/apps/${app.id}`)).text).toContain('An administrator suspended this app')
   expect((await dev.open('/developer')).text).toContain('Suspended')
@@ -317,7 +317,7 @@ test('a suspended app says so', async () => {
 describe('secrets', () => {
   const service = () => ownApp(fixture, dev, { type: 'service', scopes: ['photos.read'] })
   const works = async (app: App): Promise<boolean> => {
-    await heard(stage)
+    await heard(server)
     const answer = await app.post('/token', { grant_type: 'client_credentials', scope: 'photos.read' })
     return answer.status === 200
   }
@@ -336,7 +336,7 @@ describe('secrets', () => {
     expect(list.text).toContain(`${secret.slice(0, 12)}…`)
     expect(list.html).not.toContain(secret)
     expect(await works(app)).toBe(true)
-    expect(await works(new App(stage.origin, app.id, secret, ''))).toBe(true)
+    expect(await works(new App(server.origin, app.id, secret, ''))).toBe(true)
   })
 
   test('without a name it is not made', async () => {
@@ -360,10 +360,10 @@ describe('secrets', () => {
 
     const shown = await dev.press(page, 'Make a new secret', { overlap })
 
-    expect(await works(new App(stage.origin, app.id, shownOn(shown), ''))).toBe(true)
+    expect(await works(new App(server.origin, app.id, shownOn(shown), ''))).toBe(true)
     expect(await works(app)).toBe(stillWorks)
     const { left } = await one<{ left: number }>(
-      stage.db,
+      server.db,
       sql`select extract(epoch from expires_at - created_at)::int as left from client_secrets
           where client_id = ${app.id} and expires_at is not null`,
     )
@@ -392,7 +392,7 @@ describe('secrets', () => {
     await dev.press(await dev.open(hrefs[1]!), 'Revoke this secret')
 
     expect(await works(app)).toBe(false)
-    expect(await works(new App(stage.origin, app.id, shownOn(shown), ''))).toBe(true)
+    expect(await works(new App(server.origin, app.id, shownOn(shown), ''))).toBe(true)
     expect((await dev.open(hrefs[1]!)).status).toBe(404)
     const foreign = await ownApp(fixture, other, { type: 'service', scopes: [] })
     const swapped = hrefs[0]!.replace(app.id, foreign.id)
@@ -413,7 +413,7 @@ describe('deleting', () => {
     expect(done.url.pathname).toBe('/developer')
     expect(done.text).toContain('Cron is deleted.')
     expect((await dev.open(`/developer/apps/${app.id}`)).status).toBe(404)
-    await heard(stage)
+    await heard(server)
     expect((await app.post('/token', { grant_type: 'client_credentials' })).status).toBe(401)
   })
 })
@@ -422,7 +422,7 @@ test('what wants a recent sign-in asks for it, and comes back', async () => {
   const app = await ownApp(fixture, dev)
   const path = `/developer/apps/${app.id}`
   const csrf = csrfOf(await dev.open(`${path}/edit`))
-  await age(stage, dev, 16)
+  await age(server, dev, 16)
   const before = await portalRows(fixture)
 
   for (const step of ['delete', 'secrets/new', 'secrets/rotate', 'owners/invite']) {

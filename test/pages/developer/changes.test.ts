@@ -5,24 +5,24 @@ import { updateClient } from '../../../src/core/clients/update.ts'
 import { changeOwnApp } from '../../../src/core/ownership/developer-clients.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import { against, failure } from '../../cli/run.ts'
-import { App, type Page, type Person, type Stage } from '../../support/flow.ts'
+import { App, type Page, type Person, type ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { clientRow } from '../admin/admin-fixture.ts'
 import { type DeveloperFixture, ownApp, portalRows, startDeveloperFixture, WEB } from './developer-fixture.ts'
 
 let fixture: DeveloperFixture
-let stage: Stage
+let server: ServerFixture
 let dev: Person
 let ada: Person
 let app: App
 beforeAll(async () => {
   fixture = await startDeveloperFixture()
-  ;({ stage, dev, ada } = fixture)
+  ;({ server, dev, ada } = fixture)
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 // Nobody may look after more than 25.
 beforeEach(async () => {
-  await run(stage.db, sql`update clients set deleted_at = now() where registered_by = 'developer'`)
+  await run(server.db, sql`update clients set deleted_at = now() where registered_by = 'developer'`)
   app = await ownApp(fixture, dev)
 })
 
@@ -31,7 +31,7 @@ const edit = async (fields: Record<string, string | string[]>, person = dev): Pr
 const show = (person = dev) => person.open(`/developer/apps/${app.id}`)
 const waiting = () =>
   one<{ changes: { field: string }[] | null }>(
-    stage.db,
+    server.db,
     sql`select (select changes from client_changes where client_id = ${app.id} and rejected_at is null) as changes`,
   )
 const fieldsWaiting = async (): Promise<string[]> =>
@@ -53,13 +53,13 @@ describe('what waits', () => {
     ],
     ['a dangerous scope', { scope: ['openid', 'prints.order'] }, ['scopes']],
   ])('%s', async (_, fields, expected) => {
-    const before = await clientRow(stage, app.id)
+    const before = await clientRow(server, app.id)
 
     const page = await edit(fields)
 
     expect(page.text).toContain('Until then the app goes on as it was.')
     expect(await fieldsWaiting()).toEqual(expected)
-    const after = await clientRow(stage, app.id)
+    const after = await clientRow(server, app.id)
     expect({ ...after, version: 0 }).toEqual({ ...before, version: 0 })
   })
 
@@ -82,7 +82,7 @@ describe('what waits', () => {
 
     expect(page.text).toContain('Calendar was changed.')
     expect(await fieldsWaiting()).toEqual([])
-    const row = await clientRow(stage, app.id)
+    const row = await clientRow(server, app.id)
     for (const [field, value] of Object.entries(fields)) {
       const column = field === 'scope' ? 'scopes' : field
       expect([row[column]].flat()).toEqual([value].flat())
@@ -107,7 +107,7 @@ describe('what waits', () => {
     const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
     const change = { logo_uri: 'https://calendar.example/logo.png' }
 
-    await changeOwnApp(stage.db, app.id, change, 1, { approval: true }, by)
+    await changeOwnApp(server.db, app.id, change, 1, { approval: true }, by)
 
     expect(await fieldsWaiting()).toEqual(['logo_uri'])
     // The form does not have it, and must not take it back.
@@ -118,15 +118,15 @@ describe('what waits', () => {
 
 test('who decides about an uploaded logo sees the picture; a logo elsewhere is an address', async () => {
   const by = { ...SYSTEM, type: 'user' as const, id: dev.id }
-  const uploaded = `${stage.origin}/logos/${'a'.repeat(64)}.png`
+  const uploaded = `${server.origin}/logos/${'a'.repeat(64)}.png`
   const elsewhere = 'https://calendar.example/logo.png'
 
-  await changeOwnApp(stage.db, app.id, { logo_uri: uploaded }, 1, { approval: true }, by)
+  await changeOwnApp(server.db, app.id, { logo_uri: uploaded }, 1, { approval: true }, by)
   const [page, decision] = [
     await ada.open(`/admin/clients/${app.id}`),
     await ada.open(`/admin/clients/${app.id}/change/approve`),
   ]
-  await changeOwnApp(stage.db, app.id, { logo_uri: elsewhere }, 2, { approval: true }, by)
+  await changeOwnApp(server.db, app.id, { logo_uri: elsewhere }, 2, { approval: true }, by)
 
   for (const { html } of [page, decision]) {
     expect(html).toContain(`src="${uploaded}" alt="The new logo"`)
@@ -137,10 +137,10 @@ test('who decides about an uploaded logo sees the picture; a logo elsewhere is a
 
 test('the old values serve at the sign-in until the change is approved, and the new ones from then on', async () => {
   await edit({ name: 'Almanac', redirect_uris: 'https://almanac.example/callback', description: 'At once' })
-  await heard(stage)
-  expect(await clientRow(stage, app.id)).toMatchObject({ description: 'At once', name: 'Calendar' })
+  await heard(server)
+  expect(await clientRow(server, app.id)).toMatchObject({ description: 'At once', name: 'Calendar' })
   expect(await app.connect(fixture.sam)).toHaveProperty('access_token')
-  const renamed = new App(stage.origin, app.id, app.secret, 'https://almanac.example/callback')
+  const renamed = new App(server.origin, app.id, app.secret, 'https://almanac.example/callback')
   expect((await fixture.other.open((await renamed.begin()).url)).status).toBe(400)
 
   const page = await ada.open(`/admin/clients/${app.id}`)
@@ -153,13 +153,13 @@ test('the old values serve at the sign-in until the change is approved, and the 
     'Approve the change',
   )
   expect(done.text).toContain('The change of Almanac holds now.')
-  await heard(stage)
+  await heard(server)
 
   expect((await fixture.other.open((await app.begin()).url)).status).toBe(400)
   const consent = await fixture.other.open((await renamed.begin()).url)
   expect(consent.title).toContain('Almanac wants access')
   expect(await fieldsWaiting()).toEqual([])
-  const [approved] = await stage.events({ type: 'client.change_approved', client_id: app.id })
+  const [approved] = await server.events({ type: 'client.change_approved', client_id: app.id })
   expect(approved).toMatchObject({
     actor_id: ada.id,
     data: { changes: expect.arrayContaining([{ field: 'name', from: 'Calendar', to: 'Almanac' }]) },
@@ -194,8 +194,8 @@ test('its owners see it as a difference, edit it further, and withdraw it', asyn
 
   expect(page.text).toContain('The change is withdrawn.')
   expect(await fieldsWaiting()).toEqual([])
-  expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Calendar', description: 'More' })
-  expect(await stage.events({ type: 'client.change_withdrawn', client_id: app.id })).toHaveLength(1)
+  expect(await clientRow(server, app.id)).toMatchObject({ name: 'Calendar', description: 'More' })
+  expect(await server.events({ type: 'client.change_withdrawn', client_id: app.id })).toHaveLength(1)
   expect((await dev.press(seen, 'Withdraw the change')).status).toBe(404)
 })
 
@@ -217,7 +217,7 @@ test('a rejected one tells why, and another can be asked for', async () => {
   expect(page.text).toContain('A change was rejected')
   expect(page.text).toContain('You are no bank.')
   expect((await dev.open(`/developer/apps/${app.id}/edit`)).html).not.toContain('Your Bank')
-  const [event] = await stage.events({ type: 'client.change_rejected', client_id: app.id })
+  const [event] = await server.events({ type: 'client.change_rejected', client_id: app.id })
   expect(event!.data).toMatchObject({ reason: 'You are no bank.', changes: [{ to: 'Your Bank' }] })
   await edit({ name: 'My Banknotes' })
   expect(await fieldsWaiting()).toEqual(['name'])
@@ -234,13 +234,13 @@ test('what was decided about is what was seen', async () => {
   expect(page.status).toBe(409)
   expect(page.text).toContain('This is what they ask for now.')
   expect(page.html).toContain('<ins>Second</ins>')
-  expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Calendar' })
+  expect(await clientRow(server, app.id)).toMatchObject({ name: 'Calendar' })
   expect((await ada.press(page, 'Approve the change')).text).toContain('The change of Second holds now.')
 })
 
 test('one that no longer fits is refused, and nothing is overwritten', async () => {
   await edit({ name: 'Almanac' })
-  await updateClient(stage.db, app.id, { name: 'By the administrator' }, SYSTEM)
+  await updateClient(server.db, app.id, { name: 'By the administrator' }, SYSTEM)
 
   const page = await ada.press(
     await ada.open(`/admin/clients/${app.id}/change/approve`),
@@ -249,28 +249,28 @@ test('one that no longer fits is refused, and nothing is overwritten', async () 
 
   expect(page.status).toBe(409)
   expect(page.text).toContain('The app was changed since this was asked for: Name.')
-  expect(await clientRow(stage, app.id)).toMatchObject({ name: 'By the administrator' })
+  expect(await clientRow(server, app.id)).toMatchObject({ name: 'By the administrator' })
   expect(await fieldsWaiting()).toEqual(['name'])
 })
 
 test('another field that moved on is no hindrance', async () => {
   await edit({ name: 'Almanac' })
-  await updateClient(stage.db, app.id, { description: 'Seen' }, SYSTEM)
+  await updateClient(server.db, app.id, { description: 'Seen' }, SYSTEM)
 
   await ada.press(await ada.open(`/admin/clients/${app.id}/change/approve`), 'Approve the change')
 
-  expect(await clientRow(stage, app.id)).toMatchObject({ name: 'Almanac', description: 'Seen' })
+  expect(await clientRow(server, app.id)).toMatchObject({ name: 'Almanac', description: 'Seen' })
 })
 
 test('the rules hold at the approval, too', async () => {
   await edit({ scope: ['openid', 'prints.order'] })
-  await run(stage.db, sql`update resource_scopes set removed_at = now() where name = 'prints.order'`)
+  await run(server.db, sql`update resource_scopes set removed_at = now() where name = 'prints.order'`)
 
   const page = await ada.press(
     await ada.open(`/admin/clients/${app.id}/change/approve`),
     'Approve the change',
   )
-  await run(stage.db, sql`update resource_scopes set removed_at = null where name = 'prints.order'`)
+  await run(server.db, sql`update resource_scopes set removed_at = null where name = 'prints.order'`)
 
   expect(page.status).toBe(422)
   expect(page.text).toContain('Scopes "prints.order" belongs to no API')
@@ -298,16 +298,19 @@ test('an approval and a withdrawal at once: one of them', async () => {
   await Promise.all([ada.press(form, 'Approve the change'), dev.press(page, 'Withdraw the change')])
 
   const ended = ['client.change_approved', 'client.change_withdrawn']
-  const events = (await stage.events({ client_id: app.id })).filter(({ type }) => ended.includes(type))
+  const events = (await server.events({ client_id: app.id })).filter(({ type }) => ended.includes(type))
   expect(events).toHaveLength(1)
   const approved = events[0]!.type === 'client.change_approved'
-  expect(await clientRow(stage, app.id)).toMatchObject({ name: approved ? 'Almanac' : 'Calendar' })
+  expect(await clientRow(server, app.id)).toMatchObject({ name: approved ? 'Almanac' : 'Calendar' })
   expect(await fieldsWaiting()).toEqual([])
 })
 
 describe('the command line', () => {
   test('approves and rejects it', async () => {
-    const { database } = await one<{ database: string }>(stage.db, sql`select current_database() as database`)
+    const { database } = await one<{ database: string }>(
+      server.db,
+      sql`select current_database() as database`,
+    )
     const url = new URL(process.env.TEST_DATABASE_URL!)
     url.pathname = `/${database}`
     const cli = against(url.href)
@@ -329,7 +332,7 @@ describe('the command line', () => {
     const approved = await cli.json(['clients', 'approve', app.id, ...(await seen())])
     expect(approved).toMatchObject({ name: 'Better' })
     await edit({ name: 'Late' })
-    await updateClient(stage.db, app.id, { name: 'Moved' }, SYSTEM)
+    await updateClient(server.db, app.id, { name: 'Moved' }, SYSTEM)
     expect(await cli.run(['clients', 'approve', app.id, ...(await seen())])).toEqual(
       failure(1, /was changed meanwhile: name/),
     )
@@ -338,7 +341,7 @@ describe('the command line', () => {
 
 test('a waiting change of an app that is deleted is no work for anybody', async () => {
   await edit({ name: 'Deleted soon' })
-  await run(stage.db, sql`update clients set deleted_at = now() where id = ${app.id}`)
+  await run(server.db, sql`update clients set deleted_at = now() where id = ${app.id}`)
 
   expect((await ada.open('/admin')).html).not.toContain(app.id)
   expect((await ada.open(`/admin/clients/${app.id}/change/approve`)).status).toBe(404)

@@ -3,12 +3,19 @@ import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { approveClient } from '../../../src/core/clients/review.ts'
 import { createOwnApp, type OwnInput } from '../../../src/core/ownership/developer-clients.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import { type Api, App, type Page, type Person, type Stage, startStage } from '../../support/flow.ts'
+import {
+  type Api,
+  App,
+  type Page,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+} from '../../support/flow.ts'
 import { administrator } from '../admin/admin-fixture.ts'
 
 /** A server with two developers, somebody who uses apps, and an administrator. */
 export interface DeveloperFixture {
-  stage: Stage & { photos: Api }
+  server: ServerFixture & { photos: Api }
   dev: Person
   other: Person
   sam: Person
@@ -26,31 +33,31 @@ export const WEB = {
 
 /** Starts them. Everybody is signed in. */
 export async function startDeveloperFixture(env?: Record<string, string>): Promise<DeveloperFixture> {
-  const stage = await startStage(env)
+  const server = await startServerFixture(env)
   const [dev, other, sam] = [
-    await stage.person('Dev'),
-    await stage.person('Other'),
-    await stage.person('Sam'),
+    await server.person('Dev'),
+    await server.person('Other'),
+    await server.person('Sam'),
   ]
-  const ada = await administrator(stage, 'Ada')
+  const ada = await administrator(server, 'Ada')
   for (const person of [dev, other, sam]) await person.account()
   await ada.account('/admin')
-  return { stage, dev, other, sam, ada }
+  return { server, dev, other, sam, ada }
 }
 
 /** Lets everybody change as much again as they may: tests do in seconds what takes people days. */
-export async function forgetChanges({ stage }: { stage: Stage }): Promise<void> {
-  await run(stage.db, sql`delete from rate_limits where key like 'changes%'`)
+export async function forgetChanges({ server }: { server: ServerFixture }): Promise<void> {
+  await run(server.db, sql`delete from rate_limits where key like 'changes%'`)
 }
 
 /** Registers an app without a browser; without `approval` it is active. */
 export async function ownApp(
-  { stage }: { stage: Stage },
+  { server }: { server: ServerFixture },
   owner: Person,
   { approval = false, ...input }: Partial<OwnInput> & { approval?: boolean } = {},
 ): Promise<App> {
   const { client, secret } = await createOwnApp(
-    stage.db,
+    server.db,
     {
       name: 'Calendar',
       type: 'web',
@@ -61,23 +68,23 @@ export async function ownApp(
     { approval },
     { ...SYSTEM, type: 'user', id: owner.id },
   )
-  if (!approval) await approveClient(stage.db, client.id, SYSTEM)
-  return new App(stage.origin, client.id, secret, client.redirect_uris[0] ?? '')
+  if (!approval) await approveClient(server.db, client.id, SYSTEM)
+  return new App(server.origin, client.id, secret, client.redirect_uris[0] ?? '')
 }
 
 /** The id of the app that was registered last. */
-export async function lastApp({ stage }: { stage: Stage }): Promise<string> {
+export async function lastApp({ server }: { server: ServerFixture }): Promise<string> {
   const { id } = await one<{ id: string }>(
-    stage.db,
+    server.db,
     sql`select id from clients order by created_at desc, id limit 1`,
   )
   return id
 }
 
 /** Everything that these pages can change, to see that nothing did. */
-export async function portalRows({ stage }: { stage: Stage }): Promise<string> {
+export async function portalRows({ server }: { server: ServerFixture }): Promise<string> {
   const rows = await many(
-    stage.db,
+    server.db,
     sql`select (select json_agg(to_jsonb(c) - 'last_used_at' order by id) from clients c) as clients,
                (select json_agg(to_jsonb(s) - 'last_used_at' order by id) from client_secrets s) as secrets,
                (select json_agg(o order by client_id, user_id) from client_owners o) as owners,

@@ -6,7 +6,7 @@ import { acceptInvitation, createInvitation } from '../../../src/core/ownership/
 import { MOST_TEST_USERS } from '../../../src/core/ownership/test-users.ts'
 import { disableUser } from '../../../src/core/users/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import type { App, Person, Stage } from '../../support/flow.ts'
+import type { App, Person, ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { startServer } from '../../support/server.ts'
 import { csrfOf } from '../admin/admin-fixture.ts'
@@ -20,16 +20,16 @@ import {
 } from './developer-fixture.ts'
 
 let fixture: DeveloperFixture
-let stage: Stage
+let server: ServerFixture
 let dev: Person
 let other: Person
 let sam: Person
 beforeAll(async () => {
   fixture = await startDeveloperFixture()
-  ;({ stage, dev, other, sam } = fixture)
+  ;({ server, dev, other, sam } = fixture)
 })
 beforeEach(() => forgetChanges(fixture))
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 
 const name = async (app: App, email: string) =>
   dev.press(await dev.open(`/developer/apps/${app.id}/test-users`), 'Add', { email })
@@ -37,7 +37,7 @@ const invite = async (app: App, email: string, by = dev) =>
   by.press(await by.open(`/developer/apps/${app.id}/owners/invite`), 'Make the link', { email })
 const ownersOf = async (app: App): Promise<string[]> => {
   const rows = await many<{ user_id: string }>(
-    stage.db,
+    server.db,
     sql`select user_id from client_owners where client_id = ${app.id} order by created_at`,
   )
   return rows.map(({ user_id }) => user_id)
@@ -61,15 +61,15 @@ describe('an app that waits', () => {
   test('serves everybody once it is approved', async () => {
     const app = await ownApp(fixture, dev, { approval: true })
     await fixture.ada.press(await fixture.ada.open(`/admin/clients/${app.id}/approve`), 'Approve')
-    await heard(stage)
+    await heard(server)
 
     expect(await app.connect(other)).toHaveProperty('access_token')
   })
 
   test('does not serve somebody whose address nobody has confirmed', async () => {
     const app = await ownApp(fixture, dev, { approval: true })
-    const claims = await stage.person('Claims')
-    await run(stage.db, sql`update users set email_verified = false where id = ${claims.id}`)
+    const claims = await server.person('Claims')
+    await run(server.db, sql`update users set email_verified = false where id = ${claims.id}`)
     await name(app, claims.email)
 
     const page = await claims.signIn(await claims.open((await app.begin()).url))
@@ -91,7 +91,7 @@ describe('an app that waits', () => {
     expect((await app.refresh(tokens.refresh_token)).status).toBe(400)
     expect((await sam.open((await app.begin()).url)).status).toBe(403)
     expect((await sam.open('/account/activity')).text).toContain('The access of Calendar was ended')
-    expect(await stage.events({ type: 'client.test_user_removed', client_id: app.id })).toHaveLength(1)
+    expect(await server.events({ type: 'client.test_user_removed', client_id: app.id })).toHaveLength(1)
   })
 
   test('says the same of an address with an account and one without', async () => {
@@ -130,7 +130,7 @@ describe('an app that waits', () => {
     expect(full.text).toContain('there are 20 already')
     expect(again.status).toBe(200)
     const { count } = await one<{ count: string }>(
-      stage.db,
+      server.db,
       sql`select count(*) from client_test_users where client_id = ${app.id}`,
     )
     expect(count).toBe('20')
@@ -157,19 +157,19 @@ describe('an invitation', () => {
     expect(accepted.text).toContain('You look after Calendar now.')
     expect(await ownersOf(app)).toEqual([dev.id, other.id])
     expect((await other.open(link)).status).toBe(404)
-    const types = (await stage.events({ client_id: app.id })).map(({ type }) => type)
+    const types = (await server.events({ client_id: app.id })).map(({ type }) => type)
     expect(types).toEqual(expect.arrayContaining(['client.owner_invited', 'client.owner_added']))
     expect((await other.open('/account/activity')).text).toContain('You look after Calendar now')
   })
 
   test('leads there through signing in, and its secret stands in no row', async () => {
     const app = await ownApp(fixture, dev)
-    const late = await stage.person('Late')
+    const late = await server.person('Late')
     const link = linkOn(await invite(app, late.email))
 
     const asked = await late.open(link)
     const rows = await many(
-      stage.db,
+      server.db,
       sql`select payload::text as text from provider_state
           union all select payload::text from sessions
           union all select data::text from audit_events`,
@@ -182,22 +182,22 @@ describe('an invitation', () => {
   })
 
   test('stands in no log, and no link that could not be one is followed', async () => {
-    const { name: database } = await one<{ name: string }>(stage.db, sql`select current_database() as name`)
+    const { name: database } = await one<{ name: string }>(server.db, sql`select current_database() as name`)
     const url = new URL(process.env.TEST_DATABASE_URL!)
     url.pathname = `/${database}`
-    const server = await startServer({ databaseUrl: url.href, env: { LOG_LEVEL: 'debug' } })
+    const child = await startServer({ databaseUrl: url.href, env: { LOG_LEVEL: 'debug' } })
     const secret = linkOn(await invite(await ownApp(fixture, dev), 'logged@example.org'))
       .split('/')
       .at(-1)!
 
     const open = (text: string) =>
-      fetch(`${server.origin}/developer/invitations/${text}`, { redirect: 'manual' })
+      fetch(`${child.origin}/developer/invitations/${text}`, { redirect: 'manual' })
     const statuses = [(await open(secret)).status, (await open('short')).status]
-    await server.stop()
+    await child.stop()
     expect(statuses).toEqual([303, 404])
 
-    expect(server.output()).toContain('/developer/invitations/…')
-    expect(server.output()).not.toContain(secret)
+    expect(child.output()).toContain('/developer/invitations/…')
+    expect(child.output()).not.toContain(secret)
   })
 
   test('serves nobody else, and says nothing about the app to them', async () => {
@@ -219,8 +219,8 @@ describe('an invitation', () => {
 
   test('does not serve an account with that address while it is not confirmed', async () => {
     const app = await ownApp(fixture, dev)
-    const claims = await stage.person('Claims')
-    await run(stage.db, sql`update users set email_verified = false where id = ${claims.id}`)
+    const claims = await server.person('Claims')
+    await run(server.db, sql`update users set email_verified = false where id = ${claims.id}`)
     await claims.account()
     const link = linkOn(await invite(app, claims.email))
 
@@ -228,7 +228,9 @@ describe('an invitation', () => {
 
     expect(page.status).toBe(403)
     expect(page.text).toContain('whose email address is confirmed')
-    await expect(acceptInvitation(stage.db, link.split('/').at(-1)!, asUser(claims))).resolves.toBeUndefined()
+    await expect(
+      acceptInvitation(server.db, link.split('/').at(-1)!, asUser(claims)),
+    ).resolves.toBeUndefined()
     expect(await ownersOf(app)).toEqual([dev.id])
   })
 
@@ -245,7 +247,7 @@ describe('an invitation', () => {
     // Whoever looks after it by now is told so twice.
     expect(answers.map(({ status }) => status)).toEqual([200, 200])
     expect(await ownersOf(app)).toEqual([dev.id, other.id])
-    expect(await stage.events({ type: 'client.owner_added', client_id: app.id })).toHaveLength(1)
+    expect(await server.events({ type: 'client.owner_added', client_id: app.id })).toHaveLength(1)
   })
 
   test.each([
@@ -255,7 +257,7 @@ describe('an invitation', () => {
   ])('serves nobody when it %s', async (_, change) => {
     const app = await ownApp(fixture, dev, { name: 'Gone soon' })
     const link = linkOn(await invite(app, other.email))
-    await run(stage.db, change)
+    await run(server.db, change)
 
     const page = await other.open(link)
 
@@ -275,7 +277,7 @@ describe('an invitation', () => {
 
     expect(page.text).toContain('The invitation is withdrawn. Its link is dead.')
     expect((await other.open(second)).status).toBe(404)
-    expect(await stage.events({ type: 'client.invitation_withdrawn', client_id: app.id })).toHaveLength(1)
+    expect(await server.events({ type: 'client.invitation_withdrawn', client_id: app.id })).toHaveLength(1)
   })
 
   test('is refused for an owner, for no address, and after 20 open ones', async () => {
@@ -284,14 +286,14 @@ describe('an invitation', () => {
     expect((await invite(app, dev.email)).text).toContain('looks after this app already')
     expect((await invite(app, 'nobody')).text).toContain('is not an e-mail address, e.g. sam@example.com')
     for (let i = 0; i < 20; i++)
-      await createInvitation(stage.db, app.id, `i${i}@example.org`, { mailed: false }, asUser(dev))
+      await createInvitation(server.db, app.id, `i${i}@example.org`, { mailed: false }, asUser(dev))
     const page = await invite(app, 'more@example.org')
     expect(page.status).toBe(422)
     expect(page.text).toContain('there are 20 open invitations')
   })
 
   test('is not accepted by somebody who looks after 25 apps, and is still open then', async () => {
-    const busy = await stage.person('Busy')
+    const busy = await server.person('Busy')
     await busy.account()
     for (let i = 0; i < MOST_APPS; i++) await ownApp(fixture, busy)
     const app = await ownApp(fixture, dev)
@@ -325,7 +327,7 @@ describe('owners', () => {
     expect((await dev.open(`/developer/apps/${app.id}`)).status).toBe(404)
     expect((await other.open(`/developer/apps/${app.id}`)).status).toBe(200)
     expect(await ownersOf(app)).toEqual([other.id])
-    expect(await stage.events({ type: 'client.owner_removed', user_id: dev.id })).not.toEqual([])
+    expect(await server.events({ type: 'client.owner_removed', user_id: dev.id })).not.toEqual([])
   })
 
   test('never leave it to nobody, nor to somebody who cannot sign in', async () => {
@@ -337,9 +339,9 @@ describe('owners', () => {
     expect(page.status).toBe(422)
     expect(page.text).toContain('Somebody must look after the app; invite another owner first.')
 
-    const gone = await stage.person('Gone')
-    await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${gone.id})`)
-    await disableUser(stage.db, gone.id, SYSTEM)
+    const gone = await server.person('Gone')
+    await run(server.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${gone.id})`)
+    await disableUser(server.db, gone.id, SYSTEM)
     expect((await dev.press(await dev.open(`${path}/${dev.id}/remove`), 'Leave')).status).toBe(422)
     expect(await ownersOf(app)).toContain(dev.id)
   })
@@ -348,8 +350,8 @@ describe('owners', () => {
     const app = await withTwo()
 
     await Promise.allSettled([
-      removeOwner(stage.db, app.id, other.id, asUser(dev)),
-      removeOwner(stage.db, app.id, dev.id, asUser(other)),
+      removeOwner(server.db, app.id, other.id, asUser(dev)),
+      removeOwner(server.db, app.id, dev.id, asUser(other)),
     ])
 
     expect(await ownersOf(app)).toHaveLength(1)

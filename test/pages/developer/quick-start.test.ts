@@ -11,7 +11,13 @@ import { unescapeHtml } from '../../../demo/html.ts'
 import type { ClientInput } from '../../../src/core/clients/fields.ts'
 import { run, sql } from '../../../src/db/pool.ts'
 import { snippetRedirect, snippetsFor } from '../../../src/pages/developer/snippets.ts'
-import { type Api, type App, type Person, type Stage, startStage } from '../../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Person,
+  type ServerFixture,
+  startServerFixture,
+} from '../../support/flow.ts'
 import { untilPasses } from '../../support/patience.ts'
 import { pythonPrograms } from '../../support/python.ts'
 import { freePort } from '../../support/server.ts'
@@ -33,18 +39,18 @@ const go = await goModule().catch(() => {
 const PROGRAMS = ['node', 'python-authlib', 'python-requests', 'go', 'curl'] as const
 type Program = (typeof PROGRAMS)[number]
 
-let stage: Stage & { photos: Api }
+let server: ServerFixture & { photos: Api }
 let jamie: Person
 let folder: string
 
 beforeAll(async () => {
-  stage = await startStage()
-  jamie = await stage.person('Jamie')
+  server = await startServerFixture()
+  jamie = await server.person('Jamie')
   folder = await mkdtemp(join(tmpdir(), 'valetkey-quick-start-'))
   await symlink(MODULES, join(folder, 'node_modules'))
 })
 afterAll(async () => {
-  await stage?.stop()
+  await server?.stop()
   if (folder) await rm(folder, { recursive: true })
   if (go) await rm(go, { recursive: true, force: true })
 })
@@ -168,7 +174,7 @@ describe('what is shown', () => {
 
   test('is what the server itself says of its addresses', async () => {
     const app = await ours({ redirect_uris: ['https://app.example/back'] })
-    const discovered = await (await fetch(`${stage.origin}/.well-known/openid-configuration`)).json()
+    const discovered = await (await fetch(`${server.origin}/.well-known/openid-configuration`)).json()
 
     const { html } = await page(app)
 
@@ -178,7 +184,7 @@ describe('what is shown', () => {
 
   test('to others is nothing: neither to another developer nor before the sign-in', async () => {
     const app = await ours({})
-    const robin = await stage.person('Robin')
+    const robin = await server.person('Robin')
 
     expect((await robin.account(`/developer/apps/${app.id}/quick-start`)).status).toBe(404)
     expect((await robin.account('/developer/apps/nothing/quick-start')).status).toBe(404)
@@ -270,8 +276,8 @@ describe('where a program waits', () => {
 
 /** An app that Jamie looks after. */
 async function ours(input: Partial<ClientInput>): Promise<App> {
-  const app = await stage.app(input)
-  await run(stage.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`)
+  const app = await server.app(input)
+  await run(server.db, sql`insert into client_owners (client_id, user_id) values (${app.id}, ${jamie.id})`)
   return app
 }
 

@@ -20,18 +20,18 @@ let places: Record<string, string>
 let app: App
 beforeAll(async () => {
   fixture = await startDeveloperFixture()
-  const { dev, stage } = fixture
+  const { dev, server } = fixture
   app = await ownApp(fixture, dev, { approval: true })
   const page = await dev.press(await dev.open(`/developer/apps/${app.id}/owners/invite`), 'Make the link', {
     email: 'invited@example.org',
   })
   const { secret_id, invitation_id } = await one<{ secret_id: string; invitation_id: string }>(
-    stage.db,
+    server.db,
     sql`select (select id from client_secrets where client_id = ${app.id}) as secret_id,
                (select id from client_invitations) as invitation_id`,
   )
   await run(
-    stage.db,
+    server.db,
     sql`insert into client_changes (client_id, changes, base_version)
         values (${app.id}, ${JSON.stringify([{ field: 'name', from: 'Calendar', to: 'Other' }])}, 1)`,
   )
@@ -43,7 +43,7 @@ beforeAll(async () => {
     secret: linkOn(page).split('/').at(-1)!,
   }
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 
 const rows = ROWS.filter(({ path }) => path.startsWith('/developer'))
 const ofApps = rows.filter(({ path }) => path.includes(':client_id'))
@@ -106,7 +106,7 @@ describe.each(posts)('POST $path', ({ path }) => {
 
 test.each(['c_none', 'x%27--', '%F0%9F%98%80', 'a'.repeat(500)])('there is no app %s', async (id) => {
   expect((await fixture.dev.open(`/developer/apps/${id}`)).status).toBe(404)
-  expect((await fixture.dev.open(`/developer/apps/${fixture.stage.photos.id}`)).status).toBe(404)
+  expect((await fixture.dev.open(`/developer/apps/${fixture.server.photos.id}`)).status).toBe(404)
 })
 
 describe('an operator who is open', () => {
@@ -114,17 +114,17 @@ describe('an operator who is open', () => {
   beforeAll(async () => {
     open = await startDeveloperFixture({ DEVELOPER_REGISTRATION: 'open' })
   })
-  afterAll(() => open.stage.stop())
+  afterAll(() => open.server.stop())
 
   test('has apps served at once, and changed at once', async () => {
-    const { dev, stage, sam } = open
+    const { dev, server, sam } = open
     await dev.press(await dev.open('/developer/apps/new'), 'Register', { ...WEB, type: 'spa' })
     const id = await lastApp(open)
-    expect(await clientRow(stage, id)).toMatchObject({ state: 'active', registered_by: 'developer' })
+    expect(await clientRow(server, id)).toMatchObject({ state: 'active', registered_by: 'developer' })
 
     await dev.press(await dev.open(`/developer/apps/${id}/edit`), 'Save', { name: 'Almanac' })
 
-    expect(await clientRow(stage, id)).toMatchObject({
+    expect(await clientRow(server, id)).toMatchObject({
       name: 'Almanac',
       first_party: false,
       verified_at: null,
@@ -133,7 +133,7 @@ describe('an operator who is open', () => {
   })
 
   test('still decides about what acts without a person', async () => {
-    const { dev, stage } = open
+    const { dev, server } = open
     const register = async (scope: string[]): Promise<App> => {
       const page = await dev.press(await dev.open('/developer/apps/new'), 'Register', {
         ...WEB,
@@ -141,32 +141,32 @@ describe('an operator who is open', () => {
         redirect_uris: '',
         scope,
       })
-      return new App(stage.origin, await lastApp(open), /vk_cs_[\w-]+/.exec(page.html)![0], '')
+      return new App(server.origin, await lastApp(open), /vk_cs_[\w-]+/.exec(page.html)![0], '')
     }
     const [waits, harmless] = [await register(['photos.read']), await register([])]
     const web = await ownApp(open, dev)
     const ask = { grant_type: 'client_credentials', scope: 'photos.read' }
 
-    expect(await clientRow(stage, waits.id)).toMatchObject({ state: 'pending' })
+    expect(await clientRow(server, waits.id)).toMatchObject({ state: 'pending' })
     expect((await waits.post('/token', ask)).status).toBe(400)
     expect((await web.post('/token', ask)).body).toMatchObject({
       error_description: 'requested grant type is not allowed for this client',
     })
-    expect(await clientRow(stage, harmless.id)).toMatchObject({ state: 'active' })
+    expect(await clientRow(server, harmless.id)).toMatchObject({ state: 'active' })
     await dev.press(await dev.open(`/developer/apps/${harmless.id}/edit`), 'Save', { scope: ['photos.read'] })
-    expect(await clientRow(stage, harmless.id)).toMatchObject({ scopes: [] })
+    expect(await clientRow(server, harmless.id)).toMatchObject({ scopes: [] })
     expect((await dev.open(`/developer/apps/${harmless.id}`)).text).toContain('A change waits for approval')
     expect(await web.connect(open.sam)).toHaveProperty('access_token')
   })
 
   test('still decides about what was verified', async () => {
-    const { dev, stage } = open
+    const { dev, server } = open
     const verified = await ownApp(open, dev)
-    await run(stage.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
+    await run(server.db, sql`update clients set verified_at = now() where id = ${verified.id}`)
 
     await dev.press(await dev.open(`/developer/apps/${verified.id}/edit`), 'Save', { name: 'Your Bank' })
 
-    expect(await clientRow(stage, verified.id)).toMatchObject({ name: 'Calendar' })
+    expect(await clientRow(server, verified.id)).toMatchObject({ name: 'Calendar' })
     expect((await dev.open(`/developer/apps/${verified.id}`)).text).toContain('A change waits for approval')
   })
 })
@@ -176,7 +176,7 @@ describe('an operator who receives no developers', () => {
   beforeAll(async () => {
     closed = await startDeveloperFixture({ DEVELOPER_REGISTRATION: 'off' })
   })
-  afterAll(() => closed.stage.stop())
+  afterAll(() => closed.server.stop())
 
   test.each(rows)('has nothing at $method $path', async (row) => {
     const mine = await ownApp(closed, closed.dev)
@@ -186,8 +186,8 @@ describe('an operator who receives no developers', () => {
     const page = await ask(closed.dev, { ...row, path }, csrf)
 
     expect(page.status).toBe(404)
-    expect(await clientRow(closed.stage, mine.id)).toMatchObject({ deleted_at: null, version: 1 })
-    await run(closed.stage.db, sql`delete from clients where id = ${mine.id}`)
+    expect(await clientRow(closed.server, mine.id)).toMatchObject({ deleted_at: null, version: 1 })
+    await run(closed.server.db, sql`delete from clients where id = ${mine.id}`)
   })
 
   test('links nowhere there', async () => {

@@ -13,35 +13,35 @@ import type { App, Person } from '../../support/flow.ts'
 import { type DeveloperFixture, ownApp, startDeveloperFixture } from './developer-fixture.ts'
 
 let fixture: DeveloperFixture
-let stage: DeveloperFixture['stage']
+let server: DeveloperFixture['server']
 let app: App
 let first: Person
 let second: Person
 let third: Person
 beforeAll(async () => {
   fixture = await startDeveloperFixture({ DEVELOPER_REGISTRATION: 'open' })
-  ;({ stage } = fixture)
+  ;({ server } = fixture)
 })
-afterAll(() => fixture.stage.stop())
+afterAll(() => fixture.server.stop())
 beforeEach(async () => {
-  first = await stage.person('First')
-  second = await stage.person('Second')
-  third = await stage.person('Third')
+  first = await server.person('First')
+  second = await server.person('Second')
+  third = await server.person('Third')
   app = await ownApp(fixture, first)
 })
 
 const asUser = ({ id }: Person) => ({ type: 'user' as const, id })
-const verify = () => verifyClient(stage.db, app.id, SYSTEM)
-const leaves = (who: Person, by = who) => removeOwner(stage.db, app.id, who.id, asUser(by))
-const standing = async () => (await findClient(stage.db, app.id))!
+const verify = () => verifyClient(server.db, app.id, SYSTEM)
+const leaves = (who: Person, by = who) => removeOwner(server.db, app.id, who.id, asUser(by))
+const standing = async () => (await findClient(server.db, app.id))!
 
 async function invitation(from: Person, to: Person): Promise<string> {
-  const made = await createInvitation(stage.db, app.id, to.email, { mailed: false }, asUser(from))
+  const made = await createInvitation(server.db, app.id, to.email, { mailed: false }, asUser(from))
   return made!.secret!
 }
 
 async function joins(who: Person, from = first): Promise<void> {
-  await acceptInvitation(stage.db, await invitation(from, who), asUser(who))
+  await acceptInvitation(server.db, await invitation(from, who), asUser(who))
 }
 
 test('owners replaced one by one take it with them, and everybody sees why', async () => {
@@ -53,7 +53,7 @@ test('owners replaced one by one take it with them, and everybody sees why', asy
   await leaves(first)
 
   expect(await standing()).toMatchObject({ verified_at: null, verification_fell_at: expect.any(Date) })
-  const [event] = await stage.events({ type: 'client.unverified', client_id: app.id })
+  const [event] = await server.events({ type: 'client.unverified', client_id: app.id })
   expect(event).toMatchObject({ actor_id: first.id, data: { reason: 'owners_left' } })
   expect((await second.open(`/developer/apps/${app.id}`)).text).toContain('It is no longer verified')
   const seen = await fixture.ada.open(`/admin/clients/${app.id}`)
@@ -63,14 +63,14 @@ test('owners replaced one by one take it with them, and everybody sees why', asy
 })
 
 test('an app of the operator’s own is none any more, and people are asked again', async () => {
-  await updateClient(stage.db, app.id, { first_party: true }, SYSTEM)
+  await updateClient(server.db, app.id, { first_party: true }, SYSTEM)
   await joins(second)
   expect((await standing()).first_party).toBe(true)
 
   await leaves(first)
 
   expect(await standing()).toMatchObject({ first_party: false, verification_fell_at: expect.any(Date) })
-  const [event] = await stage.events({ type: 'client.changed', client_id: app.id })
+  const [event] = await server.events({ type: 'client.changed', client_id: app.id })
   expect(event!.data).toMatchObject({ changes: [{ field: 'first_party', from: true, to: false }] })
 })
 
@@ -98,15 +98,15 @@ test('whoever leaves and comes back is somebody new', async () => {
 
 test('an account that is disabled does not hold it for others', async () => {
   await verify()
-  await disableUser(stage.db, first.id, SYSTEM)
+  await disableUser(server.db, first.id, SYSTEM)
   // Nobody is left who could change the app.
   expect((await standing()).verified_at).not.toBeNull()
-  await enableUser(stage.db, first.id, SYSTEM)
+  await enableUser(server.db, first.id, SYSTEM)
   await joins(second)
 
-  await disableUser(stage.db, first.id, SYSTEM)
+  await disableUser(server.db, first.id, SYSTEM)
   expect((await standing()).verified_at).toBeNull()
-  await enableUser(stage.db, first.id, SYSTEM)
+  await enableUser(server.db, first.id, SYSTEM)
 
   expect((await standing()).verified_at).toBeNull()
 })
@@ -125,25 +125,25 @@ test('verifying it anew is about those who are there now', async () => {
 })
 
 test('what administrators take back has not fallen, and what nobody owns stays', async () => {
-  const ours = await stage.app()
-  await verifyClient(stage.db, ours.id, SYSTEM)
+  const ours = await server.app()
+  await verifyClient(server.db, ours.id, SYSTEM)
   await verify()
-  await unverifyClient(stage.db, app.id, SYSTEM)
+  await unverifyClient(server.db, app.id, SYSTEM)
   await joins(second)
   await leaves(first)
 
   expect(await standing()).toMatchObject({ verified_at: null, verification_fell_at: null })
-  expect((await findClient(stage.db, ours.id))!.verified_at).not.toBeNull()
+  expect((await findClient(server.db, ours.id))!.verified_at).not.toBeNull()
 })
 
 test('the Admin API says so', async () => {
   await verify()
   await joins(second)
   await leaves(first)
-  const office = await stage.app({ name: 'Office', scopes: ['openid', 'clients:read'] })
+  const office = await server.app({ name: 'Office', scopes: ['openid', 'clients:read'] })
   const token = await tokenFor(office, fixture.ada.elsewhere(), ['clients:read'])
 
-  const answer = await fetch(`${stage.origin}/api/v1/clients/${app.id}`, {
+  const answer = await fetch(`${server.origin}/api/v1/clients/${app.id}`, {
     headers: { Authorization: `Bearer ${token}` },
   })
 
@@ -167,8 +167,8 @@ describe('whoever decides', () => {
     const before = (await standing()).version
     const seen = (await change()) ?? before
 
-    await expect(approveClient(stage.db, app.id, SYSTEM, seen)).rejects.toThrow('changed meanwhile')
-    await expect(verifyClient(stage.db, app.id, SYSTEM, seen)).rejects.toThrow('changed meanwhile')
+    await expect(approveClient(server.db, app.id, SYSTEM, seen)).rejects.toThrow('changed meanwhile')
+    await expect(verifyClient(server.db, app.id, SYSTEM, seen)).rejects.toThrow('changed meanwhile')
     expect((await standing()).state).toBe('pending')
   })
 
@@ -176,7 +176,7 @@ describe('whoever decides', () => {
     app = await ownApp(fixture, first, { approval: true })
     const form = await fixture.ada.open(`/admin/clients/${app.id}/approve`)
     await joins(second)
-    await updateClient(stage.db, app.id, { homepage_uri: 'https://calendar.example/' }, SYSTEM)
+    await updateClient(server.db, app.id, { homepage_uri: 'https://calendar.example/' }, SYSTEM)
 
     const refused = await fixture.ada.press(form, 'Approve')
 
@@ -190,19 +190,19 @@ describe('whoever decides', () => {
 
 test('coming and being disabled at once: verification stays with nobody new alone', async () => {
   for (let round = 0; round < 10; round++) {
-    first = await stage.person('First')
-    second = await stage.person('Second')
+    first = await server.person('First')
+    second = await server.person('Second')
     app = await ownApp(fixture, first)
     await verify()
     const secret = await invitation(first, second)
 
     await Promise.all([
-      disableUser(stage.db, first.id, SYSTEM),
-      acceptInvitation(stage.db, secret, asUser(second)),
+      disableUser(server.db, first.id, SYSTEM),
+      acceptInvitation(server.db, secret, asUser(second)),
     ])
 
     const { is_owner, is_verified } = await one<{ is_owner: boolean; is_verified: boolean }>(
-      stage.db,
+      server.db,
       sql`select exists (select from client_owners where client_id = ${app.id} and user_id = ${second.id}) as is_owner,
                  verified_at is not null as is_verified
           from clients where id = ${app.id}`,
