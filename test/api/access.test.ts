@@ -238,9 +238,9 @@ describe('the scopes of the API are for apps that administrators register', () =
   })
 
   test('an app that a developer registered, or that registered itself, cannot be given them', async () => {
-    for (const door of ['developer', 'itself']) {
+    for (const registrar of ['developer', 'itself']) {
       const app = await fixture.server.app()
-      await run(fixture.server.db, sql`update clients set registered_by = ${door} where id = ${app.id}`)
+      await run(fixture.server.db, sql`update clients set registered_by = ${registrar} where id = ${app.id}`)
       const { status, body } = await fixture.call('PATCH', `/clients/${app.id}`, {
         body: { scopes: ['openid', 'clients:read'] },
         headers: { 'If-Match': '*' },

@@ -74,7 +74,7 @@ describe('apps', () => {
     expect(event).toMatchObject({ actor_type: 'client', actor_id: fixture.service.id })
   })
 
-  test('the rules of every other door hold: the member that is wrong is named, with an example', async () => {
+  test('the rules of every other surface hold: the member that is wrong is named, with an example', async () => {
     const { status, body } = await call('POST', '/clients', {
       body: { ...WEB, redirect_uris: ['http://printer.example/callback'] },
     })

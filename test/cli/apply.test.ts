@@ -306,7 +306,7 @@ describe('mistakes', () => {
     expect(await cli.run(['clients', 'apply'])).toEqual(failure(2, /--file/))
   })
 
-  test('every redirect URI is held against the rules of every door', async () => {
+  test('every redirect URI is held against the rules of every surface', async () => {
     const wrong = REDIRECT_CASES.filter(([, , problem]) => problem)
     const entries = wrong.map(([uri, type], i) => ({ id: `a${i}`, name: 'A', type, redirect_uris: [uri] }))
 

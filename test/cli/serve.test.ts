@@ -1,4 +1,4 @@
-// valetkey serve: the server, by another door.
+// valetkey serve: the server, from the command line.
 
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -238,11 +238,13 @@ describe('prompt and max_age', () => {
     expect(tokens.claims()).toHaveProperty('auth_time')
   })
   const WISHES = [{ prompt: 'login' }, { prompt: 'login consent' }, { max_age: '0' }, { max_age: '900' }]
-  const DOORS = ['web', 'native'].flatMap((type) => ['/auth', '/par'].map((door) => ({ type, door })))
+  const ENDPOINTS = ['web', 'native'].flatMap((type) =>
+    ['/auth', '/par'].map((endpoint) => ({ type, endpoint })),
+  )
 
-  test.each(DOORS.flatMap((door) => WISHES.map((wish) => ({ ...door, wish }))))(
-    '$type at $door: $wish is answered by one sign-in and one decision',
-    async ({ type, door, wish }) => {
+  test.each(ENDPOINTS.flatMap((endpoint) => WISHES.map((wish) => ({ ...endpoint, wish }))))(
+    '$type at $endpoint: $wish is answered by one sign-in and one decision',
+    async ({ type, endpoint, wish }) => {
       const of = await server.app(
         type === 'web' ? {} : { type: 'native', redirect_uris: ['http://127.0.0.1/callback'] },
       )
@@ -250,7 +252,7 @@ describe('prompt and max_age', () => {
       await who.account()
       await signedInEarlier(who)
       const pending = await of.begin(wish)
-      if (door === '/par') {
+      if (endpoint === '/par') {
         const { body } = await of.post('/par', Object.fromEntries(pending.url.searchParams))
         pending.url.search = String(new URLSearchParams({ client_id: of.id, request_uri: body.request_uri }))
       }

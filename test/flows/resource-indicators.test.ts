@@ -97,7 +97,7 @@ test('an API that was not part of the sign-in gives no token, and the refresh to
   expect((await app.refresh(tokens.refresh_token)).status).toBe(200)
 })
 
-test('an API nobody registered is refused at every door', async () => {
+test('an API nobody registered is refused at every surface', async () => {
   const { form } = await app.code(jamie, { scope: 'openid photos.read' })
 
   const answer = await app.post('/token', { ...form, resource: 'https://elsewhere.example' })

@@ -3,10 +3,10 @@ import { request as httpRequest } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { checkClientId, createClient } from '../../src/core/clients/store.ts'
 import { many, sql } from '../../src/db/pool.ts'
-import { TABLE } from '../doors/table.ts'
 import { type App, asking, call, populate, send, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { startApp, type TestApp } from '../support/server.ts'
+import { TABLE } from './route-access.ts'
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const OAUTH = ['/token', '/introspect', '/revoke', '/par', '/device_authorization', '/userinfo']

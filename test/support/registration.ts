@@ -1,4 +1,4 @@
-// What every door through which an app can be registered is held against: one table of redirect URIs. It knows no door.
+// What every surface through which an app can be registered is held against: one table of redirect URIs. It knows no surface.
 import type { ClientInput } from '../../src/core/clients/fields.ts'
 
 /** A redirect URI, for whom, and what is wrong with it; undefined: it is right. */
@@ -45,7 +45,7 @@ export const REDIRECT_CASES: RedirectCase[] = [
   [`https://app.example/${'a'.repeat(1000)}`, 'web', /1000 characters/],
 ]
 
-/** A registration as every door takes it, each in its own words. */
+/** A registration as every surface takes it, each in its own words. */
 export type Asked = ClientInput & { redirect_uris: string[] }
 
 /** A registration, which of its fields is wrong, and how the refusal says it; no field: it is right. */
@@ -67,7 +67,7 @@ export interface ChangeCase {
 /** A scope that apps with people may not ask for. */
 export const FOR_SERVICES = { name: 'vault.open', sentence: 'Open the vault', kinds: ['service' as const] }
 
-/** A registration that is right at every door. */
+/** A registration that is right at every surface. */
 export const WEB: Asked = {
   name: 'Photo Printer',
   type: 'web',

@@ -1,4 +1,4 @@
-// Logos from the outside: what is taken, what is left of it, and what is refused; at the developers' door and the administrators'.
+// Logos from the outside: what is taken, what is left of it, and what is refused; on the developers' form and the administrators'.
 import { randomBytes } from 'node:crypto'
 import { crc32, deflateSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'

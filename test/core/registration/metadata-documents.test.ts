@@ -311,7 +311,7 @@ describe('a bad document', () => {
     expect(await rowOf(id)).toBeUndefined()
   })
 
-  test('has redirect URIs that no door takes', async () => {
+  test('has redirect URIs that no surface takes', async () => {
     const wrong = REDIRECT_CASES.filter(([, type, problem]) => problem && type !== 'web' && type !== 'spa')
     const right = REDIRECT_CASES.filter(([, type, problem]) => !problem && type === 'native')
     expect(wrong.length).toBeGreaterThan(5)

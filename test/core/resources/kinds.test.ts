@@ -1,4 +1,4 @@
-// Which kinds of app may ask for a scope: one rule, at every door, and at the protocol when it becomes stricter later.
+// Which kinds of app may ask for a scope: one rule, at every surface, and at the protocol when it becomes stricter later.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { findClient } from '../../../src/core/clients/store.ts'

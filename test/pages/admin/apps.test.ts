@@ -68,7 +68,7 @@ describe('looking for an app', () => {
     expect(page.text).toContain('Enter at least 3 characters.')
   })
 
-  test('by state, kind, door and for how long it was not used', async () => {
+  test('by state, kind, registrar and for how long it was not used', async () => {
     const pending = await server.app({ name: 'Pending one' })
     await wait(server, pending)
     const service = await server.app({ name: 'Robot one', type: 'service', scopes: [] })

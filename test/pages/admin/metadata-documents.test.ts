@@ -168,7 +168,7 @@ test('who was sent away stays in the database, however long ago; what nobody use
   expect(await row(unused.id)).toBeUndefined()
 })
 
-test('no other door makes an address the id of an app', async () => {
+test('no other surface makes an address the id of an app', async () => {
   const input = { id: `https://${HOST}/x`, name: 'X', type: 'spa', redirect_uris: [CALLBACK] } as const
   await expect(
     (async () => createClient(server.db, { ...input, redirect_uris: [CALLBACK] }, SYSTEM))(),

@@ -1,5 +1,5 @@
 // Every address of the console, held against the URL table itself: who gets in, what a form wants before it changes anything.
-// Everybody else, at every address there is, is asked by test/doors/routes.test.ts.
+// Everybody else, at every address there is, is asked by test/security/route-access.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { listKeys } from '../../../src/core/keys/store.ts'

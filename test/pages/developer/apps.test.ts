@@ -91,20 +91,23 @@ describe('registering', () => {
   const typable = REDIRECT_CASES.filter(
     ([uri]) => uri !== '' && uri === uri.trim() && !/[\n\0\ud800]/.test(uri),
   )
-  test.each(typable)('holds %j of a %s app against the rules of every door', async (uri, type, problem) => {
-    const person = await server.person('Ruler')
-    await person.account()
+  test.each(typable)(
+    'holds %j of a %s app against the rules of every surface',
+    async (uri, type, problem) => {
+      const person = await server.person('Ruler')
+      await person.account()
 
-    const page = await register(person, { ...WEB, type, redirect_uris: uri })
+      const page = await register(person, { ...WEB, type, redirect_uris: uri })
 
-    if (!problem) return expect(page.text).toContain('is registered')
-    expect(page.status).toBe(422)
-    expect(page.title).toMatch(/^Error: /)
-    expect(page.text).toMatch(problem)
-    expect(page.text).toMatch(/e\.g\. (https|http|com)/)
-    expect(page.html).toContain('id="redirect_uris-error"')
-    expect((await person.open('/developer')).text).toContain('You have not registered an app')
-  })
+      if (!problem) return expect(page.text).toContain('is registered')
+      expect(page.status).toBe(422)
+      expect(page.title).toMatch(/^Error: /)
+      expect(page.text).toMatch(problem)
+      expect(page.text).toMatch(/e\.g\. (https|http|com)/)
+      expect(page.html).toContain('id="redirect_uris-error"')
+      expect((await person.open('/developer')).text).toContain('You have not registered an app')
+    },
+  )
 
   test.each([
     ['no name', { name: ' ' }, /Name: is missing, e\.g\./, 'name'],

@@ -1,4 +1,4 @@
-// The table of fields, held against every door and against the database: whoever may set a field can, wherever they register or
+// The table of fields, held against every surface and against the database: whoever may set a field can, wherever they register or
 // change an app, and nobody else. A new field is tried like the others.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import {
@@ -13,21 +13,21 @@ import { many, sql } from '../../src/db/pool.ts'
 import { clientRow } from '../pages/admin/admin-fixture.ts'
 import { WEB } from '../support/registration.ts'
 import {
-  CHANGING_DOORS,
-  type ChangingDoor,
-  DOORS,
-  type Door,
+  CHANGING_SURFACES,
+  type ChangingSurface,
   forgive,
-  type House,
-  openHouse,
-} from './doors.ts'
+  SURFACES,
+  type Surface,
+  type SurfacesFixture,
+  startSurfacesFixture,
+} from './surfaces.ts'
 
-let house: House
+let fixture: SurfacesFixture
 beforeAll(async () => {
-  house = await openHouse()
+  fixture = await startSurfacesFixture()
 })
-beforeEach(() => forgive(house))
-afterAll(() => house?.stop())
+beforeEach(() => forgive(fixture))
+afterAll(() => fixture?.stop())
 
 const POSTGRES = {
   text: ['text', 'NO'],
@@ -39,7 +39,7 @@ const POSTGRES = {
 
 test('each is a column of its shape', async () => {
   const columns = await many<{ name: string; type: string; is_nullable: string }>(
-    house.admin.server.db,
+    fixture.admin.server.db,
     sql`select column_name as name, is_nullable,
                case data_type when 'ARRAY' then 'text[]' else data_type end as type
         from information_schema.columns where table_name = 'clients'`,
@@ -63,71 +63,71 @@ test('no two share a label, an option or a member, and what is decided about is 
   expect(fields.filter(({ branding, personal }) => branding && personal)).toEqual([])
 })
 
-describe.each(DOORS)('registering: $name', (door) => {
-  const { ask, as = (asked) => asked } = door
+describe.each(SURFACES)('registering: $name', (surface) => {
+  const { ask, as = (asked) => asked } = surface
 
-  for (const [name, value] of setThere(door)) {
+  for (const [name, value] of setThere(surface)) {
     test(`sets ${name}`, async () => {
-      const { client_id, refusal } = await ask(house, as({ ...WEB, [name]: value }))
+      const { client_id, refusal } = await ask(fixture, as({ ...WEB, [name]: value }))
 
       expect(refusal).toBeUndefined()
       expect(await stored(client_id, name)).toEqual(value)
     })
   }
 
-  // A door of administrators sets them all.
-  for (const [name, value] of notSetThere(door)) {
+  // A surface of administrators sets them all.
+  for (const [name, value] of notSetThere(surface)) {
     test(`does not set ${name}`, async () => {
-      const { client_id } = await ask(house, as(WEB), { [memberOf(door, name)]: value })
+      const { client_id } = await ask(fixture, as(WEB), { [memberOf(surface, name)]: value })
 
       if (client_id !== undefined) expect(await stored(client_id, name)).toEqual(standardOf(name))
     })
   }
 })
 
-describe.each(CHANGING_DOORS)('changing: $name', (door) => {
-  for (const [name, value] of setThere(door)) {
+describe.each(CHANGING_SURFACES)('changing: $name', (surface) => {
+  for (const [name, value] of setThere(surface)) {
     test(`sets ${name}`, async () => {
-      const id = await door.make(house)
+      const id = await surface.make(fixture)
 
-      const { refusal } = await door.change(house, id, { [name]: value })
+      const { refusal } = await surface.change(fixture, id, { [name]: value })
 
       expect(refusal).toBeUndefined()
       expect(await stored(id, name)).toEqual(value)
     })
   }
 
-  // A door of administrators sets them all.
-  for (const [name, value] of notSetThere(door)) {
+  // A surface of administrators sets them all.
+  for (const [name, value] of notSetThere(surface)) {
     test(`does not set ${name}`, async () => {
-      const id = await door.make(house)
+      const id = await surface.make(fixture)
 
-      await door.change(house, id, {}, { [memberOf(door, name)]: value })
+      await surface.change(fixture, id, {}, { [memberOf(surface, name)]: value })
 
       expect(await stored(id, name)).toEqual(standardOf(name))
     })
   }
 })
 
-function setThere(door: Door | ChangingDoor): [FieldName, unknown][] {
-  return fieldsSetBy(door.registers)
-    .filter((name) => isAsked(door, name))
+function setThere(surface: Surface | ChangingSurface): [FieldName, unknown][] {
+  return fieldsSetBy(surface.registers)
+    .filter((name) => isAsked(surface, name))
     .map((name) => [name, another(name)])
 }
 
-function notSetThere(door: Door | ChangingDoor): [FieldName, unknown][] {
-  const set = setThere(door).map(([name]) => name)
+function notSetThere(surface: Surface | ChangingSurface): [FieldName, unknown][] {
+  const set = setThere(surface).map(([name]) => name)
   return FIELD_NAMES.filter((name) => !set.includes(name)).map((name) => [name, another(name)])
 }
 
 // Where a form does not ask, there is a page of its own.
-function isAsked(door: Door | ChangingDoor, name: FieldName): boolean {
+function isAsked(surface: Surface | ChangingSurface, name: FieldName): boolean {
   const { form }: Field = FIELDS[name]
-  return door.name !== 'developer portal' || form.only === undefined
+  return surface.name !== 'developer portal' || form.only === undefined
 }
 
-function memberOf(door: Door | ChangingDoor, name: FieldName): string {
-  return (door.registers === 'itself' && (FIELDS[name] as Field).rfc7591) || name
+function memberOf(surface: Surface | ChangingSurface, name: FieldName): string {
+  return (surface.registers === 'itself' && (FIELDS[name] as Field).rfc7591) || name
 }
 
 /** A right value that is not the standard. */
@@ -140,5 +140,5 @@ function another(name: FieldName): unknown {
 }
 
 async function stored(id: string | undefined, name: FieldName): Promise<unknown> {
-  return (await clientRow(house.admin.server, id ?? 'none'))[name]
+  return (await clientRow(fixture.admin.server, id ?? 'none'))[name]
 }

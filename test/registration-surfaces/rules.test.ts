@@ -1,4 +1,4 @@
-// One table of what may be registered, and one of what an app may become, held against every door through which it can be:
+// One table of what may be registered, and one of what an app may become, held against every surface through which it can be:
 // what one refuses, all refuse, naming the field, what is wrong and a right example, and nothing is stored.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { one, run, sql } from '../../src/db/pool.ts'
@@ -12,32 +12,32 @@ import {
   WEB,
 } from '../support/registration.ts'
 import {
-  CHANGING_DOORS,
-  type ChangingDoor,
-  DOORS,
-  type Door,
+  CHANGING_SURFACES,
+  type ChangingSurface,
   forgive,
-  type House,
-  openHouse,
-} from './doors.ts'
+  SURFACES,
+  type Surface,
+  type SurfacesFixture,
+  startSurfacesFixture,
+} from './surfaces.ts'
 
-let house: House
+let fixture: SurfacesFixture
 beforeAll(async () => {
-  house = await openHouse()
+  fixture = await startSurfacesFixture()
 })
-beforeEach(() => forgive(house))
-afterAll(() => house?.stop())
+beforeEach(() => forgive(fixture))
+afterAll(() => fixture?.stop())
 
 const ADMINISTERS = ['openid', 'clients:read']
 
-describe.each(DOORS)('registering: $name', (door) => {
-  const { ask, field, takes, as = (asked) => asked, registers } = door
+describe.each(SURFACES)('registering: $name', (surface) => {
+  const { ask, field, takes, as = (asked) => asked, registers } = surface
   const cases = REGISTRATION_CASES.filter(({ asked }) => takes?.(asked) ?? true)
 
   test.each(cases)('$what', async ({ asked, wrong, problem }) => {
     const before = await count()
 
-    const { client_id, refusal } = await ask(house, as(asked))
+    const { client_id, refusal } = await ask(fixture, as(asked))
 
     if (wrong === undefined) {
       expect(refusal).toBeUndefined()
@@ -52,10 +52,10 @@ describe.each(DOORS)('registering: $name', (door) => {
     expect(await count()).toBe(before)
   })
 
-  test.each(foreignTo(door))('nobody says %s there', async (name, value) => {
+  test.each(foreignTo(surface))('nobody says %s there', async (name, value) => {
     const before = await count()
 
-    const { client_id, refusal } = await ask(house, as(WEB), { [name]: value })
+    const { client_id, refusal } = await ask(fixture, as(WEB), { [name]: value })
 
     if (client_id !== undefined) return expect(await row(client_id)).toMatchObject(standard(registers, name))
     expect(refusal).toMatch(new RegExp(name.replaceAll('_', '[_-]')))
@@ -66,7 +66,7 @@ describe.each(DOORS)('registering: $name', (door) => {
     test('a scope that administers this server', async () => {
       const before = await count()
 
-      const { client_id, refusal } = await ask(house, { ...WEB, scopes: ADMINISTERS })
+      const { client_id, refusal } = await ask(fixture, { ...WEB, scopes: ADMINISTERS })
 
       expect(client_id).toBeUndefined()
       expect(refusal).toContain(field('scopes'))
@@ -76,12 +76,12 @@ describe.each(DOORS)('registering: $name', (door) => {
   }
 })
 
-describe.each(CHANGING_DOORS)('changing: $name', (door) => {
-  const { make, change: ask, field, registers } = door
+describe.each(CHANGING_SURFACES)('changing: $name', (surface) => {
+  const { make, change: ask, field, registers } = surface
   const refused = async (id: string, change: Partial<Asked>, problem: RegExp, wrong: keyof Asked) => {
     const before = await standing(id)
 
-    const { client_id, refusal } = await ask(house, id, change)
+    const { client_id, refusal } = await ask(fixture, id, change)
 
     expect(client_id).toBeUndefined()
     expect(refusal).toContain(field(wrong))
@@ -91,20 +91,20 @@ describe.each(CHANGING_DOORS)('changing: $name', (door) => {
   }
 
   test.each(CHANGE_CASES)('$what', async ({ change, wrong, problem }) => {
-    const id = await make(house)
+    const id = await make(fixture)
     if (wrong) return refused(id, change, problem!, wrong)
 
-    const { refusal } = await ask(house, id, change)
+    const { refusal } = await ask(fixture, id, change)
 
     expect(refusal).toBeUndefined()
     expect(await row(id)).toMatchObject({ ...WEB, ...change, registered_by: registers, state: 'active' })
   })
 
-  test.each(foreignTo(door))('nobody says %s there', async (name, value) => {
-    const id = await make(house)
+  test.each(foreignTo(surface))('nobody says %s there', async (name, value) => {
+    const id = await make(fixture)
     const before = await row(id)
 
-    const { refusal } = await ask(house, id, { name: 'Almanac' }, { [name]: value })
+    const { refusal } = await ask(fixture, id, { name: 'Almanac' }, { [name]: value })
 
     if (refusal !== undefined) {
       expect(refusal).toMatch(new RegExp(name.replaceAll('_', '[_-]')))
@@ -117,29 +117,29 @@ describe.each(CHANGING_DOORS)('changing: $name', (door) => {
   })
 
   test('a scope that administers this server, for an app that no administrator has registered', async () => {
-    const id = await make(house)
+    const id = await make(fixture)
     if (registers === 'admin') {
-      await run(house.admin.server.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
+      await run(fixture.admin.server.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
     }
 
     await refused(id, { scopes: ADMINISTERS }, /clients:read/, 'scopes')
   })
 
   // In a file, the id is what says which app is meant.
-  if (door.name === 'clients apply') return
+  if (surface.name === 'clients apply') return
   test('the id of another app', async () => {
-    const { id: theirs } = await house.admin.server.app({ name: 'Theirs' })
+    const { id: theirs } = await fixture.admin.server.app({ name: 'Theirs' })
     const before = await standing(theirs)
-    const id = await make(house)
+    const id = await make(fixture)
 
-    await ask(house, id, { name: 'Almanac' }, { id: theirs })
+    await ask(fixture, id, { name: 'Almanac' }, { id: theirs })
 
     expect(await standing(theirs)).toBe(before)
   })
 })
 
-/** What no registration at this door may say of itself, with what is sent. */
-function foreignTo({ registers }: Door | ChangingDoor): [string, unknown][] {
+/** What no registration at this surface may say of itself, with what is sent. */
+function foreignTo({ registers }: Surface | ChangingSurface): [string, unknown][] {
   const told = { ...NOT_THEIRS, registered_by: registers === 'admin' ? 'itself' : 'admin' }
   const names = registers === 'admin' ? NOBODYS : (Object.keys(told) as (keyof typeof told)[])
   return names.map((name) => [name, told[name]])
@@ -151,12 +151,12 @@ function standard(registered_by: string, name: string): Record<string, unknown> 
 }
 
 function row(id: string | undefined): Promise<Record<string, unknown>> {
-  return clientRow(house.admin.server, id ?? 'none')
+  return clientRow(fixture.admin.server, id ?? 'none')
 }
 
 async function count(): Promise<number> {
   const { n } = await one<{ n: number }>(
-    house.admin.server.db,
+    fixture.admin.server.db,
     sql`select count(*)::int + (select count(*)::int from client_secrets) as n from clients`,
   )
   return n
@@ -165,7 +165,7 @@ async function count(): Promise<number> {
 /** All that is kept of an app, and how often anything was recorded of it. */
 async function standing(id: string): Promise<string> {
   const all = await one(
-    house.admin.server.db,
+    fixture.admin.server.db,
     sql`select (select to_jsonb(c) from clients c where id = ${id}) as client,
                (select to_jsonb(r) from client_registrations r where client_id = ${id}) as registration,
                (select json_agg(s order by id) from client_secrets s where client_id = ${id}) as secrets,

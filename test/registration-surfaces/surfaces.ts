@@ -1,4 +1,4 @@
-// The doors through which an app can be registered or changed, each asked in its own words and judged by its own answer. It
+// The surfaces through which an app can be registered or changed, each asked in its own words and judged by its own answer. It
 // knows no rule.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,8 +16,8 @@ import { type DocumentHost, startDocumentHost } from '../support/documents.ts'
 import type { Page, Person } from '../support/flow.ts'
 import { type Asked, FOR_SERVICES, WEB } from '../support/registration.ts'
 
-/** A server with all of its doors open, and whoever stands at each of them. */
-export interface House {
+/** A server with all of its surfaces open, and whoever stands at each of them. */
+export interface SurfacesFixture {
   admin: AdminFixture
   dev: Person
   /** A token of the Admin API. */
@@ -33,42 +33,42 @@ export interface House {
   stop(): Promise<void>
 }
 
-/** What a door answers. */
+/** What a surface answers. */
 export interface Answered {
   /** Undefined: refused. */
   client_id?: string | undefined
-  /** What the refusal says, with the door's own name for the field. */
+  /** What the refusal says, with the surface's own name for the field. */
   refusal?: string
 }
 
-/** A door; `field` gives its name for one of our fields. */
-interface AnyDoor {
+/** A surface; `field` gives its name for one of our fields. */
+interface AnySurface {
   name: string
   /** As whose apps count that come through it. */
   registers: 'admin' | 'developer' | 'itself'
   field(field: keyof Asked): string
 }
 
-/** How a door is asked to register an app; `more` is sent along under our own names. */
-export interface Door extends AnyDoor {
-  ask(house: House, asked: Asked, more?: More): Promise<Answered>
+/** How a surface is asked to register an app; `more` is sent along under our own names. */
+export interface Surface extends AnySurface {
+  ask(fixture: SurfacesFixture, asked: Asked, more?: More): Promise<Answered>
   /** Whether it can be asked this at all. */
   takes?(asked: Asked): boolean
   /** What it can be asked in the place of this. */
   as?(asked: Asked): Asked
 }
 
-/** How a door is asked to change an app. */
-export interface ChangingDoor extends AnyDoor {
-  /** Registers {@link WEB} where this door can change it. @returns its id */
-  make(house: House): Promise<string>
-  change(house: House, id: string, change: Partial<Asked>, more?: More): Promise<Answered>
+/** How a surface is asked to change an app. */
+export interface ChangingSurface extends AnySurface {
+  /** Registers {@link WEB} where this surface can change it. @returns its id */
+  make(fixture: SurfacesFixture): Promise<string>
+  change(fixture: SurfacesFixture, id: string, change: Partial<Asked>, more?: More): Promise<Answered>
 }
 
 type More = Record<string, unknown>
 
-/** Opens them. */
-export async function openHouse(): Promise<House> {
+/** Starts the server, with every surface on. */
+export async function startSurfacesFixture(): Promise<SurfacesFixture> {
   const host = await startDocumentHost()
   const admin = await startAdminFixture(
     {
@@ -89,7 +89,7 @@ export async function openHouse(): Promise<House> {
   const terms = { scopes, client_credentials: true, maxUses: 1000, days: 1 }
   await jamie.account()
   const resident = inOneProcess(server.databaseUrl)
-  const folder = await mkdtemp(join(tmpdir(), 'valetkey-doors-'))
+  const folder = await mkdtemp(join(tmpdir(), 'valetkey-surfaces-'))
   return {
     admin,
     dev: jamie,
@@ -109,7 +109,7 @@ export async function openHouse(): Promise<House> {
 }
 
 /** Forgets what was counted: a table asks more often than anybody may. */
-export async function forgive({ admin, dev }: House): Promise<void> {
+export async function forgive({ admin, dev }: SurfacesFixture): Promise<void> {
   const { db } = admin.server
   await run(
     db,
@@ -138,8 +138,8 @@ const ofOperators = { registers: 'admin' as const, field: (field: keyof Asked) =
 const inLines = ({ redirect_uris }: Asked) =>
   redirect_uris.every((uri) => uri !== '' && uri.trim() === uri && uri.isWellFormed() && !/[\n\0]/.test(uri))
 
-/** Every door through which an app can come. */
-export const DOORS: Door[] = [
+/** Every surface through which an app can come. */
+export const SURFACES: Surface[] = [
   {
     name: 'console',
     ...onPages,
@@ -187,19 +187,19 @@ export const DOORS: Door[] = [
   {
     name: 'clients apply',
     ...ofOperators,
-    ask: (house, asked, more) => apply(house, `applied-${files}`, { ...asked, ...more }),
+    ask: (fixture, asked, more) => apply(fixture, `applied-${files}`, { ...asked, ...more }),
   },
   {
     name: 'dynamic registration',
     ...asItself,
-    async ask(house, asked, more) {
-      const { admin, initial } = house
+    async ask(fixture, asked, more) {
+      const { admin, initial } = fixture
       const answer = await fetch(`${admin.server.origin}/register`, {
         method: 'POST',
         headers: { Authorization: `Bearer ${initial}`, 'Content-Type': 'application/json' },
         body: JSON.stringify({ ...membersOf(asked), ...more }),
       })
-      return ofRegistration(house, answer, 201)
+      return ofRegistration(fixture, answer, 201)
     },
   },
   {
@@ -235,8 +235,8 @@ export const DOORS: Door[] = [
   },
 ]
 
-/** Every door through which an app can be changed. */
-export const CHANGING_DOORS: ChangingDoor[] = [
+/** Every surface through which an app can be changed. */
+export const CHANGING_SURFACES: ChangingSurface[] = [
   {
     name: 'console',
     ...onPages,
@@ -252,7 +252,7 @@ export const CHANGING_DOORS: ChangingDoor[] = [
     name: 'developer portal',
     ...onPages,
     registers: 'developer',
-    make: (house) => askedFor(house, 'developer portal'),
+    make: (fixture) => askedFor(fixture, 'developer portal'),
     async change({ dev }, id, change, more = {}) {
       const form = await dev.open(`/developer/apps/${id}/edit`)
       const page = await dev.press(form, 'Save', { ...fieldsOf(change), ...fieldsOf(more) })
@@ -281,20 +281,20 @@ export const CHANGING_DOORS: ChangingDoor[] = [
     name: 'clients apply',
     ...ofOperators,
     make: ({ admin }) => made(admin),
-    change: (house, id, change, more) => apply(house, id, { ...change, ...more }),
+    change: (fixture, id, change, more) => apply(fixture, id, { ...change, ...more }),
   },
   {
     name: 'the app itself (RFC 7592)',
     ...asItself,
-    make: (house) => askedFor(house, 'dynamic registration'),
-    async change(house, id, change, more) {
-      const { admin, access } = house
+    make: (fixture) => askedFor(fixture, 'dynamic registration'),
+    async change(fixture, id, change, more) {
+      const { admin, access } = fixture
       const answer = await fetch(`${admin.server.origin}/register/${id}`, {
         method: 'PUT',
         headers: { Authorization: `Bearer ${access.get(id)}`, 'Content-Type': 'application/json' },
         body: JSON.stringify({ ...membersOf({ ...WEB, ...change }), ...more, client_id: id }),
       })
-      return ofRegistration(house, answer, 200)
+      return ofRegistration(fixture, answer, 200)
     },
   },
 ]
@@ -305,8 +305,8 @@ async function made({ server }: AdminFixture): Promise<string> {
   return (await server.app({ ...WEB, post_logout_redirect_uris: [] })).id
 }
 
-async function askedFor(house: House, name: string): Promise<string> {
-  const { client_id, refusal } = await DOORS.find((door) => door.name === name)!.ask(house, WEB)
+async function askedFor(fixture: SurfacesFixture, name: string): Promise<string> {
+  const { client_id, refusal } = await SURFACES.find((surface) => surface.name === name)!.ask(fixture, WEB)
   if (!client_id) throw new Error(refusal)
   return client_id
 }
@@ -381,7 +381,7 @@ function ofCommand(ran: Ran, idOf: () => string): Answered {
   return { refusal: ran.stderr }
 }
 
-async function apply({ folder, resident }: House, id: string, app: object): Promise<Answered> {
+async function apply({ folder, resident }: SurfacesFixture, id: string, app: object): Promise<Answered> {
   const file = join(folder, `${files++}.json`)
   await writeFile(file, JSON.stringify({ clients: [{ id, ...app }] }))
   return ofCommand(await resident.run(['clients', 'apply', '-f', file, '--yes', '--json']), () => id)
@@ -403,7 +403,11 @@ function memberOf(name: string): string {
   return (FIELDS[name as FieldName] as Field | undefined)?.rfc7591 ?? name
 }
 
-async function ofRegistration({ access }: House, answer: Response, success: number): Promise<Answered> {
+async function ofRegistration(
+  { access }: SurfacesFixture,
+  answer: Response,
+  success: number,
+): Promise<Answered> {
   const body = (await answer.json()) as Record<string, string>
   if (answer.status === success) {
     access.set(body.client_id!, body.registration_access_token!)

@@ -16,7 +16,7 @@ import { ownApp } from '../pages/developer/developer-fixture.ts'
 import { Browser, send } from '../support/attack.ts'
 import { type Api, PASSWORD, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 import { ROWS as OWN_ROWS } from '../support/rows.ts'
-import { type Answer, ROLES, type Role, TABLE } from './table.ts'
+import { type Answer, ROLES, type Role, TABLE } from './route-access.ts'
 
 let server: ServerFixture & { photos: Api }
 /** What a role shows. */

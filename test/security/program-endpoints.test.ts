@@ -1,4 +1,4 @@
-// What an attacker tried at the doors for programs: the Admin API, tokens that APIs read themselves, ids that are addresses.
+// What an attacker tried at the endpoints for programs: the Admin API, tokens that APIs read themselves, ids that are addresses.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { decodeJwt } from 'jose'

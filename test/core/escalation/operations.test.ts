@@ -2,22 +2,34 @@
 // the console: a lesser token, or somebody without the role, acts on nobody and nothing that can do more than it, or could
 // within the last day. An operation without a row fails.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import type { ApiScope } from '../../src/base/admin-api-scopes.ts'
-import { type Actor, SYSTEM } from '../../src/base/audit-events.ts'
-import { approveChange, rejectChange } from '../../src/core/clients/pending-changes.ts'
-import { approveClient, rejectClient, unverifyClient, verifyClient } from '../../src/core/clients/review.ts'
-import { addNamedSecret, revokeSecret, rotateSecret } from '../../src/core/clients/secrets.ts'
-import { createClient, deleteClient, resumeClient, suspendClient } from '../../src/core/clients/store.ts'
-import { updateClient } from '../../src/core/clients/update.ts'
-import { endAccess, endAllAccess, endGrant } from '../../src/core/grants/revoke.ts'
-import { sendReset } from '../../src/core/users/reset-links.ts'
-import { setRole } from '../../src/core/users/roles.ts'
-import { endSessions } from '../../src/core/users/search.ts'
-import { disableUser, enableUser, setPassword } from '../../src/core/users/store.ts'
-import { type Db, many, one, run, sql } from '../../src/db/pool.ts'
-import { ALL, type ApiFixture, operationsAt, startApiFixture, tokenFor, tokenOf } from '../api/api-fixture.ts'
-import { administrator } from '../pages/admin/admin-fixture.ts'
-import type { App } from '../support/flow.ts'
+import type { ApiScope } from '../../../src/base/admin-api-scopes.ts'
+import { type Actor, SYSTEM } from '../../../src/base/audit-events.ts'
+import { approveChange, rejectChange } from '../../../src/core/clients/pending-changes.ts'
+import {
+  approveClient,
+  rejectClient,
+  unverifyClient,
+  verifyClient,
+} from '../../../src/core/clients/review.ts'
+import { addNamedSecret, revokeSecret, rotateSecret } from '../../../src/core/clients/secrets.ts'
+import { createClient, deleteClient, resumeClient, suspendClient } from '../../../src/core/clients/store.ts'
+import { updateClient } from '../../../src/core/clients/update.ts'
+import { endAccess, endAllAccess, endGrant } from '../../../src/core/grants/revoke.ts'
+import { sendReset } from '../../../src/core/users/reset-links.ts'
+import { setRole } from '../../../src/core/users/roles.ts'
+import { endSessions } from '../../../src/core/users/search.ts'
+import { disableUser, enableUser, setPassword } from '../../../src/core/users/store.ts'
+import { type Db, many, one, run, sql } from '../../../src/db/pool.ts'
+import {
+  ALL,
+  type ApiFixture,
+  operationsAt,
+  startApiFixture,
+  tokenFor,
+  tokenOf,
+} from '../../api/api-fixture.ts'
+import { administrator } from '../../pages/admin/admin-fixture.ts'
+import type { App } from '../../support/flow.ts'
 
 const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
 const operations = operationsAt()
