@@ -1,7 +1,7 @@
 // npm run bench -- --console: how long the administrators' pages take with very many apps, grants and events. Apps, people
 // and decisions are made by SQL; the pages are asked for over HTTP by somebody who is signed in.
 import { SYSTEM } from '../src/base/audit-events.ts'
-import { createClient } from '../src/core/clients/store.ts'
+import { createClient } from '../src/core/clients/create.ts'
 import { createResource } from '../src/core/resources/store.ts'
 import { setRole } from '../src/core/users/roles.ts'
 import { createUser } from '../src/core/users/store.ts'

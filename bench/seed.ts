@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { SYSTEM } from '../src/base/audit-events.ts'
 import { digest, newCredential } from '../src/base/credentials.ts'
-import { createClient } from '../src/core/clients/store.ts'
+import { createClient } from '../src/core/clients/create.ts'
 import { createResource } from '../src/core/resources/store.ts'
 import { hashPassword } from '../src/core/users/password.ts'
 import { type Db, many, maybe, one, openPool, type Pool, run, sql } from '../src/db/pool.ts'

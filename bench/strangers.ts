@@ -2,7 +2,7 @@
 // network, and looks at how much the tables have grown.
 import { randomBytes } from 'node:crypto'
 import { SYSTEM } from '../src/base/audit-events.ts'
-import { createClient } from '../src/core/clients/store.ts'
+import { createClient } from '../src/core/clients/create.ts'
 import { createUser } from '../src/core/users/store.ts'
 import { type Db, one, sql } from '../src/db/pool.ts'
 import { Browser, formWith } from '../test/support/attack.ts'

@@ -1,7 +1,7 @@
 // What the demo's database holds at the start: two people, one API, two apps. Made with the same functions as
 // the pages and the command line use.
 import { type Actor, SYSTEM } from '../src/base/audit-events.ts'
-import { createClient } from '../src/core/clients/store.ts'
+import { createClient } from '../src/core/clients/create.ts'
 import { createResource } from '../src/core/resources/store.ts'
 import { createUser } from '../src/core/users/store.ts'
 import type { Db } from '../src/db/pool.ts'

@@ -54,7 +54,7 @@ export interface Cast {
   person(name: string): Promise<Person>
 }
 
-type ClientStore = typeof import('../src/core/clients/store.ts')
+type ClientStore = typeof import('../src/core/clients/create.ts')
 type ResourceStore = typeof import('../src/core/resources/store.ts')
 type UserStore = typeof import('../src/core/users/store.ts')
 
@@ -69,6 +69,7 @@ export async function castFor(db: Pool, dir: string): Promise<Cast> {
   const { migrate } = await moduleIn<typeof import('../src/db/migrate.ts')>(dir, 'src/db/migrate.ts')
   const { createClient } = await moduleIn<ClientStore>(
     dir,
+    'src/core/clients/create.ts',
     'src/core/clients/store.ts',
     'src/clients/store.ts',
   )

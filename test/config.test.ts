@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { ConfigError, loadConfig, SETTINGS, type Setting } from '../src/base/config.ts'
+import { ConfigError, loadConfig } from '../src/base/config.ts'
+import { SETTINGS, type Setting } from '../src/base/config-keys.ts'
 
 const root = join(import.meta.dirname, '..')
 const LONG_KEY = 'a-key-of-thirty-two-characters-or-more'

@@ -37,51 +37,49 @@ const filter = {
 const MEDIA: Record<ExportFormat, string> = { csv: 'text/csv', jsonl: 'application/jsonl' }
 
 /** Operations on the audit log. */
-export function auditOperations(): Operation[] {
-  return [
-    operation({
-      id: 'listAuditEvents',
-      method: 'GET',
-      path: '/audit-events',
-      tag: 'Audit log',
-      scope: 'audit:read',
-      summary: 'List what happened, newest first',
-      query: listQuery(filter, eventId.optional()),
-      success: { status: 200, description: 'A page of events.', schema: listOf('AuditEventList', event) },
-      async run({ db, query: { limit, after: before, ...wanted } }) {
-        const found = await listEvents(db, { ...wanted, before, limit: limit + 1 })
-        const { rows, next } = pageOf(found, limit, ({ id }) => id)
-        return { body: rows, next }
-      },
-    }),
-    operation({
-      id: 'exportAuditEvents',
-      method: 'GET',
-      path: '/audit-events/export',
-      tag: 'Audit log',
-      scope: 'audit:read',
-      summary: 'Export what happened, in the order of transactions, however much it is',
-      query: z.strictObject({
-        ...filter,
-        format: z.enum(EXPORT_FORMATS).default('jsonl'),
-        after: eventId.optional().meta({
-          description:
-            'Only what stands behind this event: the last one of the export before. Whoever goes on like that misses nothing.',
-        }),
+export const auditOperations: readonly Operation[] = [
+  operation({
+    id: 'listAuditEvents',
+    method: 'GET',
+    path: '/audit-events',
+    tag: 'Audit log',
+    scope: 'audit:read',
+    summary: 'List what happened, newest first',
+    query: listQuery(filter, eventId.optional()),
+    success: { status: 200, description: 'A page of events.', schema: listOf('AuditEventList', event) },
+    async run({ db, query: { limit, after: before, ...wanted } }) {
+      const found = await listEvents(db, { ...wanted, before, limit: limit + 1 })
+      const { rows, next } = pageOf(found, limit, ({ id }) => id)
+      return { body: rows, next }
+    },
+  }),
+  operation({
+    id: 'exportAuditEvents',
+    method: 'GET',
+    path: '/audit-events/export',
+    tag: 'Audit log',
+    scope: 'audit:read',
+    summary: 'Export what happened, in the order of transactions, however much it is',
+    query: z.strictObject({
+      ...filter,
+      format: z.enum(EXPORT_FORMATS).default('jsonl'),
+      after: eventId.optional().meta({
+        description:
+          'Only what stands behind this event: the last one of the export before. Whoever goes on like that misses nothing.',
       }),
-      success: {
-        status: 200,
-        description: 'CSV with a header line (RFC 4180), or a JSON object a line.',
-        files: Object.values(MEDIA),
-      },
-      async run({ db, query: { format, after, ...wanted } }) {
-        const chunks = await exportAudit(db, { filter: wanted, format, after })
-        const lines = Readable.from(texts(chunks))
-        return { file: { type: `${MEDIA[format]}; charset=utf-8`, name: `audit.${format}`, lines } }
-      },
     }),
-  ]
-}
+    success: {
+      status: 200,
+      description: 'CSV with a header line (RFC 4180), or a JSON object a line.',
+      files: Object.values(MEDIA),
+    },
+    async run({ db, query: { format, after, ...wanted } }) {
+      const chunks = await exportAudit(db, { filter: wanted, format, after })
+      const lines = Readable.from(texts(chunks))
+      return { file: { type: `${MEDIA[format]}; charset=utf-8`, name: `audit.${format}`, lines } }
+    },
+  }),
+]
 
 async function* texts(chunks: AsyncIterable<ExportChunk>): AsyncGenerator<string> {
   for await (const { text } of chunks) yield text

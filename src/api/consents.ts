@@ -4,7 +4,6 @@ import { findClient } from '../core/clients/store.ts'
 import { endAccess, endAllAccess } from '../core/grants/revoke.ts'
 import { type Access, searchAccess } from '../core/grants/search.ts'
 import { findUser } from '../core/users/store.ts'
-import { findJob, listJobs } from '../db/jobs.ts'
 import type { Db } from '../db/pool.ts'
 import { NotFound } from '../http/errors.ts'
 import { type Operation, operation } from './framework/operation.ts'
@@ -13,7 +12,6 @@ import {
   begun,
   clientId,
   job,
-  jobView,
   listOf,
   listQuery,
   moment,
@@ -41,100 +39,72 @@ const consent = named(
 )
 const filter = { user_id: uuid.optional(), client_id: clientId.optional() }
 const one = z.object({ consent_id: uuid })
-const MOST_JOBS = 100
 
-/** Operations on decisions of people, and on the jobs that end them. */
-export function consentOperations(): Operation[] {
-  return [
-    operation({
-      id: 'listConsents',
-      method: 'GET',
-      path: '/consents',
-      tag: 'Consents',
-      scope: 'grants:read',
-      summary: 'List who allowed which app what, newest first',
-      description:
-        'One of an app and an account, whatever devices the app is used on; each of those is a grant.',
-      query: listQuery(filter, uuidCursor.optional()),
-      success: { status: 200, description: 'A page of decisions.', schema: listOf('ConsentList', consent) },
-      async run({ db, query: { limit, ...wanted } }) {
-        const found = await searchAccess(db, { ...wanted, limit: limit + 1 })
-        const { rows, next } = pageOf(found, limit, ({ cursor }) => cursor)
-        return { body: rows.map(consentView), next }
-      },
-    }),
-    operation({
-      id: 'revokeConsents',
-      method: 'DELETE',
-      path: '/consents',
-      tag: 'Consents',
-      scope: 'grants:write',
-      summary: 'End all access of an app, or to an account, or of that app to that account',
-      description: 'In the background. One of the two has to be said.',
-      query: z.strictObject(filter),
-      success: { status: 202, description: 'It has begun.', schema: job, location: true },
-      async run({ db, query, by }) {
-        await checkFilter(db, query)
-        return begun(await endAllAccess(db, query, by))
-      },
-    }),
-    operation({
-      id: 'getConsent',
-      method: 'GET',
-      path: '/consents/{consent_id}',
-      tag: 'Consents',
-      scope: 'grants:read',
-      summary: 'Read one decision',
-      params: one,
-      success: { status: 200, description: 'The decision.', schema: consent },
-      async run({ db, params }) {
-        const [found] = await searchAccess(db, { id: params.consent_id })
-        if (!found) throw new NotFound('There is no such access, or it has ended.')
-        return { body: consentView(found) }
-      },
-    }),
-    operation({
-      id: 'revokeConsent',
-      method: 'DELETE',
-      path: '/consents/{consent_id}',
-      tag: 'Consents',
-      scope: 'grants:write',
-      summary: 'End the access of one app to one account, on every device',
-      params: one,
-      success: { status: 204, description: 'Ended.' },
-      async run({ db, params, by }) {
-        const ended = await endAccess(db, params.consent_id, by)
-        if (!ended) throw new NotFound('There is no such access, or it has ended.')
-        return {}
-      },
-    }),
-    operation({
-      id: 'listJobs',
-      method: 'GET',
-      path: '/jobs',
-      tag: 'Jobs',
-      scope: 'grants:read',
-      summary: 'List the latest jobs, newest first',
-      success: { status: 200, description: `At most ${MOST_JOBS}.`, schema: listOf('JobList', job) },
-      run: async ({ db }) => ({ body: (await listJobs(db, MOST_JOBS)).map(jobView) }),
-    }),
-    operation({
-      id: 'getJob',
-      method: 'GET',
-      path: '/jobs/{job_id}',
-      tag: 'Jobs',
-      scope: 'grants:read',
-      summary: 'See how far a job has come',
-      params: z.object({ job_id: uuid }),
-      success: { status: 200, description: 'The job.', schema: job },
-      async run({ db, params }) {
-        const found = await findJob(db, params.job_id)
-        if (!found) throw new NotFound('There is no such job.')
-        return { body: jobView(found) }
-      },
-    }),
-  ]
-}
+/** Operations on decisions of people. */
+export const consentOperations: readonly Operation[] = [
+  operation({
+    id: 'listConsents',
+    method: 'GET',
+    path: '/consents',
+    tag: 'Consents',
+    scope: 'grants:read',
+    summary: 'List who allowed which app what, newest first',
+    description:
+      'One of an app and an account, whatever devices the app is used on; each of those is a grant.',
+    query: listQuery(filter, uuidCursor.optional()),
+    success: { status: 200, description: 'A page of decisions.', schema: listOf('ConsentList', consent) },
+    async run({ db, query: { limit, ...wanted } }) {
+      const found = await searchAccess(db, { ...wanted, limit: limit + 1 })
+      const { rows, next } = pageOf(found, limit, ({ cursor }) => cursor)
+      return { body: rows.map(consentView), next }
+    },
+  }),
+  operation({
+    id: 'revokeConsents',
+    method: 'DELETE',
+    path: '/consents',
+    tag: 'Consents',
+    scope: 'grants:write',
+    summary: 'End all access of an app, or to an account, or of that app to that account',
+    description: 'In the background. One of the two has to be said.',
+    query: z.strictObject(filter),
+    success: { status: 202, description: 'It has begun.', schema: job, location: true },
+    async run({ db, query, by }) {
+      await checkFilter(db, query)
+      return begun(await endAllAccess(db, query, by))
+    },
+  }),
+  operation({
+    id: 'getConsent',
+    method: 'GET',
+    path: '/consents/{consent_id}',
+    tag: 'Consents',
+    scope: 'grants:read',
+    summary: 'Read one decision',
+    params: one,
+    success: { status: 200, description: 'The decision.', schema: consent },
+    async run({ db, params }) {
+      const [found] = await searchAccess(db, { id: params.consent_id })
+      if (!found) throw new NotFound('There is no such access, or it has ended.')
+      return { body: consentView(found) }
+    },
+  }),
+  operation({
+    id: 'revokeConsent',
+    method: 'DELETE',
+    path: '/consents/{consent_id}',
+    tag: 'Consents',
+    scope: 'grants:write',
+    summary: 'End the access of one app to one account, on every device',
+    params: one,
+    success: { status: 204, description: 'Ended.' },
+    async run({ db, params, by }) {
+      const ended = await endAccess(db, params.consent_id, by)
+      if (!ended) throw new NotFound('There is no such access, or it has ended.')
+      return {}
+    },
+  }),
+]
 
 // Never everything, and nothing that is not there: a filter that is mistyped must not look like one that found little.
 async function checkFilter(db: Db, { user_id, client_id }: { user_id?: string; client_id?: string }) {

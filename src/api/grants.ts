@@ -29,58 +29,56 @@ const grant = named(
 const one = z.object({ grant_id: grantId })
 
 /** Operations on grants. */
-export function grantOperations(): Operation[] {
-  return [
-    operation({
-      id: 'listGrants',
-      method: 'GET',
-      path: '/grants',
-      tag: 'Grants',
-      scope: 'grants:read',
-      summary: 'List the devices on which apps have access, oldest first',
-      description: 'Those that were revoked stay in the list for a while.',
-      query: listQuery({ user_id: uuid.optional(), client_id: clientId.optional() }, cursor.optional()),
-      success: { status: 200, description: 'A page of grants.', schema: listOf('GrantList', grant) },
-      async run({ db, query: { limit, ...wanted } }) {
-        const found = await listGrants(db, { ...wanted, limit: limit + 1 })
-        const { rows, next } = pageOf(found, limit, ({ cursor }) => cursor)
-        return { body: rows.map(grantView), next }
-      },
-    }),
-    operation({
-      id: 'getGrant',
-      method: 'GET',
-      path: '/grants/{grant_id}',
-      tag: 'Grants',
-      scope: 'grants:read',
-      summary: 'Read one grant',
-      params: one,
-      success: { status: 200, description: 'The grant.', schema: grant },
-      async run({ db, params }) {
-        const [found] = await listGrants(db, { id: params.grant_id, limit: 1 })
-        if (!found) throw new NotFound('There is no such grant.')
-        return { body: grantView(found) }
-      },
-    }),
-    operation({
-      id: 'revokeGrant',
-      method: 'DELETE',
-      path: '/grants/{grant_id}',
-      tag: 'Grants',
-      scope: 'grants:write',
-      summary: 'End the access of an app on one device',
-      description:
-        'Every token of it ends. On other devices, and with what the person decided, nothing changes.',
-      params: one,
-      success: { status: 204, description: 'Ended.' },
-      async run({ db, params, by }) {
-        const ended = await endGrant(db, params.grant_id, by)
-        if (!ended) throw new NotFound('There is no such grant, or it has ended.')
-        return {}
-      },
-    }),
-  ]
-}
+export const grantOperations: readonly Operation[] = [
+  operation({
+    id: 'listGrants',
+    method: 'GET',
+    path: '/grants',
+    tag: 'Grants',
+    scope: 'grants:read',
+    summary: 'List the devices on which apps have access, oldest first',
+    description: 'Those that were revoked stay in the list for a while.',
+    query: listQuery({ user_id: uuid.optional(), client_id: clientId.optional() }, cursor.optional()),
+    success: { status: 200, description: 'A page of grants.', schema: listOf('GrantList', grant) },
+    async run({ db, query: { limit, ...wanted } }) {
+      const found = await listGrants(db, { ...wanted, limit: limit + 1 })
+      const { rows, next } = pageOf(found, limit, ({ cursor }) => cursor)
+      return { body: rows.map(grantView), next }
+    },
+  }),
+  operation({
+    id: 'getGrant',
+    method: 'GET',
+    path: '/grants/{grant_id}',
+    tag: 'Grants',
+    scope: 'grants:read',
+    summary: 'Read one grant',
+    params: one,
+    success: { status: 200, description: 'The grant.', schema: grant },
+    async run({ db, params }) {
+      const [found] = await listGrants(db, { id: params.grant_id, limit: 1 })
+      if (!found) throw new NotFound('There is no such grant.')
+      return { body: grantView(found) }
+    },
+  }),
+  operation({
+    id: 'revokeGrant',
+    method: 'DELETE',
+    path: '/grants/{grant_id}',
+    tag: 'Grants',
+    scope: 'grants:write',
+    summary: 'End the access of an app on one device',
+    description:
+      'Every token of it ends. On other devices, and with what the person decided, nothing changes.',
+    params: one,
+    success: { status: 204, description: 'Ended.' },
+    async run({ db, params, by }) {
+      const ended = await endGrant(db, params.grant_id, by)
+      if (!ended) throw new NotFound('There is no such grant, or it has ended.')
+      return {}
+    },
+  }),
+]
 
 function grantView({ scopes, ends_at, ...grant }: GrantRow) {
   return {

@@ -18,25 +18,23 @@ const overview = named(
 )
 
 /** The overview. */
-export function overviewOperations(): Operation[] {
-  return [
-    operation({
-      id: 'getOverview',
-      method: 'GET',
-      path: '/overview',
-      tag: 'Overview',
-      scope: 'audit:read',
-      summary: 'What waits for a decision, and what happened in numbers',
-      success: { status: 200, description: 'As it stands now.', schema: overview },
-      async run({ db }) {
-        const [{ day, month }, waiting_clients, jobs] = await Promise.all([
-          countAll(db),
-          countWaiting(db),
-          listJobs(db, 20),
-        ])
-        const open_jobs = jobs.filter(({ state }) => state === 'waiting' || state === 'running').length
-        return { body: { waiting_clients, open_jobs, last_day: day, last_30_days: month } }
-      },
-    }),
-  ]
-}
+export const overviewOperations: readonly Operation[] = [
+  operation({
+    id: 'getOverview',
+    method: 'GET',
+    path: '/overview',
+    tag: 'Overview',
+    scope: 'audit:read',
+    summary: 'What waits for a decision, and what happened in numbers',
+    success: { status: 200, description: 'As it stands now.', schema: overview },
+    async run({ db }) {
+      const [{ day, month }, waiting_clients, jobs] = await Promise.all([
+        countAll(db),
+        countWaiting(db),
+        listJobs(db, 20),
+      ])
+      const open_jobs = jobs.filter(({ state }) => state === 'waiting' || state === 'running').length
+      return { body: { waiting_clients, open_jobs, last_day: day, last_30_days: month } }
+    },
+  }),
+]

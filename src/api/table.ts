@@ -5,19 +5,24 @@ import type { Secrets } from '../base/secrets.ts'
 import type { MakeLogo } from '../core/logos/upload.ts'
 import type { Renamed } from '../http/renamed.ts'
 import { auditOperations } from './audit.ts'
-import { changeOperations } from './client-changes.ts'
-import { insightOperations } from './client-insight.ts'
-import { logoOperations } from './client-logo.ts'
-import { secretOperations } from './client-secrets.ts'
-import { clientOperations } from './clients.ts'
+import { blockedClientOperations } from './clients/blocked.ts'
+import { changeOperations } from './clients/changes.ts'
+import { decisionOperations } from './clients/decisions.ts'
+import { logoOperations } from './clients/logo.ts'
+import { clientOperations } from './clients/registration.ts'
+import { secretOperations } from './clients/secrets.ts'
+import { unusedClientOperations } from './clients/unused.ts'
+import { usageOperations } from './clients/usage.ts'
 import { consentOperations } from './consents.ts'
 import type { Operation } from './framework/operation.ts'
 import { grantOperations } from './grants.ts'
+import { jobOperations } from './jobs.ts'
 import { keyOperations } from './keys.ts'
 import { overviewOperations } from './overview.ts'
 import { registrationTokenOperations } from './registration-tokens.ts'
-import { resourceOperations } from './resources.ts'
-import { userOperations } from './users.ts'
+import { resourceOperations } from './resources/resources.ts'
+import { accountOperations, userConsentOperations } from './users/accounts.ts'
+import { passwordResetOperations, sessionOperations } from './users/sign-ins.ts'
 
 /** Where operations were in an earlier version. What was `/grants` are the consents; a grant is an app on one device. */
 export const FORMER_API_ADDRESSES: readonly Renamed[] = [
@@ -47,18 +52,25 @@ export interface OperationParts {
 /** Every operation of the Admin API. */
 export function apiOperations({ issuer, secrets, mailIsOn, makeLogo }: OperationParts): Operation[] {
   return [
-    ...overviewOperations(),
-    ...clientOperations(),
-    ...secretOperations(),
-    ...registrationTokenOperations(),
-    ...changeOperations(),
+    ...overviewOperations,
+    ...clientOperations,
+    ...decisionOperations,
+    ...secretOperations,
+    ...registrationTokenOperations,
+    ...changeOperations,
     ...logoOperations({ issuer, makeLogo }),
-    ...insightOperations(),
-    ...userOperations({ issuer, mailIsOn }),
-    ...consentOperations(),
-    ...grantOperations(),
+    ...usageOperations,
+    ...unusedClientOperations,
+    ...blockedClientOperations,
+    ...accountOperations,
+    ...sessionOperations,
+    ...passwordResetOperations({ issuer, mailIsOn }),
+    ...userConsentOperations,
+    ...consentOperations,
+    ...jobOperations,
+    ...grantOperations,
     ...resourceOperations({ issuer }),
     ...keyOperations({ secrets }),
-    ...auditOperations(),
+    ...auditOperations,
   ]
 }

@@ -7,8 +7,9 @@ import type { Actor } from '../base/audit-events.ts'
 import { type Config, loadConfig } from '../base/config.ts'
 import { databaseTime, followDatabase } from '../db/clock.ts'
 import { startEmbedded } from '../db/embedded.ts'
+import { asDatabaseError, DatabaseUnavailable } from '../db/errors.ts'
 import { migrationStatus, SchemaTooNew } from '../db/migrate.ts'
-import { asDatabaseError, DatabaseUnavailable, openPool, type Pool } from '../db/pool.ts'
+import { openPool, type Pool } from '../db/pool.ts'
 import { Interrupted, Refused } from './command.ts'
 
 /** What a command works with. */

@@ -3,6 +3,7 @@ import { Argument, type Command } from 'commander'
 import { z } from 'zod'
 import { sendReset, withdrawReset } from '../core/users/reset-links.ts'
 import { LastAdministrator, ROLES, type Role, setRole } from '../core/users/roles.ts'
+import { setPassword } from '../core/users/sign-in.ts'
 import {
   createUser,
   disableUser,
@@ -10,7 +11,6 @@ import {
   findUser,
   findUserByEmail,
   listUsers,
-  setPassword,
   type User,
 } from '../core/users/store.ts'
 import type { Db } from '../db/pool.ts'

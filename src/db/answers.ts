@@ -2,11 +2,13 @@
 // 503 although its statement may have been carried out, and undoes it later; until then only it knows that what looks used is not.
 // It knows no noun of ours.
 import { randomInt, randomUUID } from 'node:crypto'
-import { DatabaseUnavailable, type Db, fragment, many, one, sql, within } from './pool.ts'
+import { DatabaseUnavailable } from './errors.ts'
+import { type Db, fragment, many, sql, within } from './pool.ts'
+import { GoneNodes } from './presence.ts'
 
 /** What this node and the others know of answers. */
 export interface Answers {
-  /** Whose answers these are: a number that {@link holdPresence} makes known to the other nodes. */
+  /** Whose answers these are: a number that `holdPresence` makes known to the other nodes. */
   node: number
   /** A new name under which this node uses something up. @returns a UUID that tells which node that was */
   newId(): string
@@ -32,51 +34,41 @@ export const LATELY = fragment`interval '1 minute'`
 const GENERATION_MS = 90_000
 // Two trips to the database, and what a busy node takes. Another that uses the same up at this moment says so when it has.
 const WAIT_MS = 1_500
-// A node whose connection was cut comes back sooner, and until then only looks as if it had died.
-const GONE_MS = 3_000
-// Looked at less often than this, a node may have been there in between.
-const SEEN_MS = 5_000
 const ASK = 'asked:'
 const TELL = 'answered:'
 
-/** @param db where announcements go out; what comes in is told by {@link Answers.heard}. */
+/** @param db announces to the other nodes; hand their announcements to {@link Answers.heard}. */
 export function answersOfNodes(db: Db): Answers {
-  let young = new Set<string>()
-  let old = new Set<string>()
-  let turned = performance.now()
   const node = randomInt(1, 2 ** 31)
+  const answered = new RecentIds()
+  const gone = new GoneNodes(db)
   /** What must have been answered, or be undone. */
   const expected = new Set<string>()
-  /** Since when a node was seen to be away, each time that somebody looked, and when that was last. */
-  const away = new Map<number, { since: number; last: number }>()
   const asking = new Map<string, Promise<boolean>>()
   const waiting = new Map<string, () => void>()
   const asked = new Map<string, number>()
 
-  const isNoted = (id: string): boolean => young.has(id) || old.has(id)
   const announce = (payload: string) => many(db, sql`select pg_notify('valetkey', ${payload})`)
-  // Whoever asked hears nothing if it fails, and asks again.
+  // If it fails, the node that asked hears nothing and asks again.
   const tell = (id: string): void => void announce(TELL + id).catch(() => {})
 
-  function turn(): void {
+  function forgetOld(): void {
     const now = performance.now()
     for (const [id, at] of asked) if (now - at > WAIT_MS) asked.delete(id)
-    if (now - turned < GENERATION_MS) return
-    old = now - turned < 2 * GENERATION_MS ? young : new Set()
-    young = new Set()
+    if (!answered.turn(now)) return
     expected.clear()
-    away.clear()
-    turned = now
+    gone.clear()
   }
 
   async function ask(id: string): Promise<boolean> {
     const answer = new Promise<boolean>((resolve) => waiting.set(id, () => resolve(true)))
     const told = announce(ASK + id).then(() => answer)
+    const isLeft = () => (expected.has(id) ? gone.has(nodeOf(id)) : Promise.resolve(false))
     try {
-      // What asks another node has used time of its request before, so each of the two waits has an end of its own.
-      if (!(await within(told, WAIT_MS)) && !(await within(isLeftByAll(id), WAIT_MS))) return false
-      // Whoever sends a used code again and again makes nodes ask once.
-      young.add(id)
+      // The request has spent time already, so each of the two waits has a limit of its own.
+      if (!(await within(told, WAIT_MS)) && !(await within(isLeft(), WAIT_MS))) return false
+      // A used code that is sent again and again makes nodes ask only once.
+      answered.add(id)
       return true
     } finally {
       waiting.delete(id)
@@ -84,23 +76,8 @@ export function answersOfNodes(db: Db): Answers {
     }
   }
 
-  // Nobody undoes any more what a node did that is gone. One that was cut off is away too, until it listens again.
-  async function isLeftByAll(id: string): Promise<boolean> {
-    if (!expected.has(id)) return false
-    const whose = nodeOf(id)
-    if (await isPresent(db, whose)) {
-      away.delete(whose)
-      return false
-    }
-    const now = performance.now()
-    const before = away.get(whose)
-    const since = before && now - before.last < SEEN_MS ? before.since : now
-    away.set(whose, { since, last: now })
-    return now - since >= GONE_MS
-  }
-
   async function wasAnswered(id: string): Promise<boolean> {
-    if (isNoted(id)) return true
+    if (answered.has(id)) return true
     const answer = asking.get(id) ?? ask(id)
     asking.set(id, answer)
     return answer
@@ -110,26 +87,51 @@ export function answersOfNodes(db: Db): Answers {
     node,
     newId: () => hexOf(node) + randomUUID().slice(8),
     note(id) {
-      turn()
-      young.add(id)
+      forgetOld()
+      answered.add(id)
       waiting.get(id)?.()
       if (asked.delete(id)) tell(id)
     },
     wasAnswered,
     async expect(id) {
-      if (id === null || isNoted(id)) return
-      turn()
+      if (id === null || answered.has(id)) return
+      forgetOld()
       expected.add(id)
       if (!(await wasAnswered(id))) throw new DatabaseUnavailable('what was used up may be given back')
     },
     heard(payload) {
       if (payload.startsWith(TELL)) waiting.get(payload.slice(TELL.length))?.()
       if (!payload.startsWith(ASK)) return
-      turn()
+      forgetOld()
       const id = payload.slice(ASK.length)
-      if (isNoted(id)) tell(id)
+      if (answered.has(id)) tell(id)
       else asked.set(id, performance.now())
     },
+  }
+}
+
+/** Remembers ids for one to two generations, in two sets, so that forgetting costs nothing for each id. */
+class RecentIds {
+  #young = new Set<string>()
+  #old = new Set<string>()
+  #turnedAt = performance.now()
+
+  add(id: string): void {
+    this.#young.add(id)
+  }
+
+  has(id: string): boolean {
+    return this.#young.has(id) || this.#old.has(id)
+  }
+
+  /** Begins the next generation when it is due. @returns whether it did */
+  turn(now: number): boolean {
+    const age = now - this.#turnedAt
+    if (age < GENERATION_MS) return false
+    this.#old = age < 2 * GENERATION_MS ? this.#young : new Set()
+    this.#young = new Set()
+    this.#turnedAt = now
+    return true
   }
 }
 
@@ -139,31 +141,4 @@ function hexOf(node: number): string {
 
 function nodeOf(id: string): number {
   return Number.parseInt(id.slice(0, 8), 16)
-}
-
-// The first of two keys of advisory locks; the second one is a node.
-const PRESENCE = 7_210_418
-
-/**
- * Lets all nodes see that one lives, for as long as this connection stands: PostgreSQL ends what a session holds with
- * the session, also when its process is killed.
- */
-export async function holdPresence(
-  connection: { query(text: string): Promise<unknown> },
-  node: number,
-): Promise<void> {
-  // Shared: the connection before this one may not be over yet.
-  await connection.query(`select pg_advisory_lock_shared(${PRESENCE}, ${node})`)
-}
-
-async function isPresent(db: Db, node: number): Promise<boolean> {
-  const { present } = await one<{ present: boolean }>(
-    db,
-    sql`select exists (
-          select from pg_locks l join pg_database d on d.oid = l.database
-          where l.locktype = 'advisory' and l.classid = ${PRESENCE} and l.objid::bigint = ${node}
-            and d.datname = current_database()
-        ) as present`,
-  )
-  return present
 }

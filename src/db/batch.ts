@@ -1,7 +1,7 @@
 // Statements that many requests send at once, sent as one. Each round trip costs this process more time than it costs
 // Postgres, so under load one statement carries the keys of all requests that wait. It knows no noun of ours.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseUnavailable } from './pool.ts'
+import { DatabaseUnavailable } from './errors.ts'
 
 // How many statements of a refused batch go out at once: one that waits must not make the others wait for long.
 const LANES = 4

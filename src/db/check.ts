@@ -2,8 +2,9 @@
 // question and refuse, or never finish, every write. It knows no noun of ours.
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseUnavailable } from './errors.ts'
 import { migrationStatus } from './migrate.ts'
-import { DatabaseUnavailable, maybe, one, openPool, type Pool, run, sql, tx } from './pool.ts'
+import { maybe, one, openPool, type Pool, run, sql, tx } from './pool.ts'
 
 /** How the database is. `refused` is what failed for another reason than a word is here for. */
 export interface Findings {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { makeDataDir } from '../base/data-dir.ts'
 import { EmbeddedError, type Home, openHome, PORT, start } from './cluster.ts'
-import { asDatabaseError, DatabaseUnavailable } from './pool.ts'
+import { asDatabaseError, DatabaseUnavailable } from './errors.ts'
 
 export { EmbeddedError }
 

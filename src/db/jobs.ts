@@ -1,7 +1,8 @@
 // The queue: work that outlives the transaction that asks for it, a row a job, done by whichever node is free. Here are the jobs that
 // are done in batches, each in a transaction of its own. Deliveries (deliveries.ts) talk to somebody else and hold no transaction
 // meanwhile; schedules (schedules.ts) come again and again. It knows no noun: what a kind of job does is handed in.
-import { DatabaseUnavailable, type Db, fragment, many, maybe, one, type Pool, run, sql, tx } from './pool.ts'
+import { DatabaseUnavailable } from './errors.ts'
+import { type Db, fragment, many, maybe, one, type Pool, run, sql, tx } from './pool.ts'
 
 /** A job and how far it has come. */
 export interface Job {

@@ -3,177 +3,211 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { Logger } from 'pino'
-import { holdPresence } from './answers.ts'
 import type { Clock } from './clock.ts'
-import { asDatabaseError, type Pool } from './pool.ts'
+import { asDatabaseError } from './errors.ts'
+import type { Pool } from './pool.ts'
+import { holdPresence } from './presence.ts'
 
 /** A subscription to the announcements of all nodes. */
 export interface Listener {
-  /** False while announcements may be missed; whoever keeps rows in memory must then read them anew each time. */
+  /** False while announcements may be missed: rows that are kept in memory must then be read anew each time. */
   isHearing(): boolean
   close(): Promise<void>
 }
 
-/** What becomes of what is heard. */
+/** Who is told what the listener hears. */
 export interface Ears {
   /** The payload of one announcement. */
   heard(payload: string): void
-  /** Announcements come again; anything may have changed meanwhile. */
+  /** Announcements arrive again. Postgres does not repeat a NOTIFY, so anything may have changed meanwhile. */
   missedSome(): void
-  /** Called again and again while none come: anything may change unheard. */
+  /** Called once a second while no announcements arrive: anything may change without one. */
   deaf(): void
-  /** Asked once a second: what this node has to announce, less than 8,000 bytes. What cannot be sent is lost. */
+  /** Asked once a second for what this node has to announce, less than 8,000 bytes. What cannot be sent is lost. */
   tells?(): string | undefined
 }
 
-/** What the listener stands on. */
+/** What the listener needs. */
 export interface ListenParts {
   pool: Pool
   clock: Clock
   log: Logger
-  /** The number of this node in {@link Answers}: the others see that it lives while this connection stands. */
+  /** The number of this node in `Answers`: the others see that it lives while this connection stands. */
   node: number
 }
 
 const CHANNEL = 'valetkey'
 const BEAT_MS = 1_000
-// Checked once a beat, so that after 5 seconds nothing is believed any more.
+// Checked once a beat, so rows in memory are believed for 5 seconds at most after the last announcement that could arrive.
 const BELIEVED_MS = 4_000
 const RETRY_MS = 500
 const NOW = 'extract(epoch from clock_timestamp())::float8 as now'
 
 /**
- * Subscribes to the channel 'valetkey'. A connection that breaks is made again for as long as the listener is open. Every
- * second it sends itself an announcement, with what the node has to tell the others: connections can stand and say nothing, to us or at all (a firewall, a pooler), and
- * only one that came back shows that those before it did. @throws DatabaseUnavailable
+ * Subscribes to the channel 'valetkey' of all nodes. A connection that breaks is made again for as long as the listener is
+ * open. @throws DatabaseUnavailable when there is no first connection
  */
-export async function listen({ pool, clock, log, node }: ListenParts, ears: Ears): Promise<Listener> {
-  // Announcements reach every listener of their channel: a beat is nobody else's business.
-  const ownChannel = `${CHANNEL}_${randomBytes(8).toString('hex')}`
-  let client: pg.Client | undefined
-  let attempt: pg.Client | undefined
-  let closed = false
-  let retry: NodeJS.Timeout | undefined
-  let reconnecting: Promise<void> = Promise.resolve()
-  let connectedAt = 0
-  // When the last beat that came back was sent: whatever was announced before that has arrived.
-  let heardAt = Number.NEGATIVE_INFINITY
-  let isLost = false
-  let beats = 0
-  let isBeating = false
-  const onTheirWay = new Map<string, number>()
+export async function listen(parts: ListenParts, ears: Ears): Promise<Listener> {
+  const subscription = new Subscription(parts, ears)
+  await subscription.connect()
+  const ticking = setInterval(() => subscription.tick(), BEAT_MS)
+  ticking.unref()
+  return {
+    isHearing: () => subscription.isHearing(),
+    close() {
+      clearInterval(ticking)
+      return subscription.close()
+    },
+  }
+}
 
-  const isHearing = (): boolean => performance.now() - heardAt < BELIEVED_MS
-  const lost = (): void => {
-    if (isLost || closed) return
-    isLost = true
-    log.warn(
-      'no announcements of changes arrive: clients, APIs and keys are read again and again until they do',
-    )
+/**
+ * A connection that listens, and its heartbeat. A connection can stand and deliver nothing (a firewall, a pooler). So once a second
+ * the node sends an announcement to itself, a beat, together with what it has to tell the others; a beat that comes back
+ * proves that every announcement before it has arrived.
+ */
+class Subscription {
+  readonly #parts: ListenParts
+  readonly #ears: Ears
+  // Announcements reach every listener of their channel, and no other node wants the beats of this one.
+  readonly #ownChannel = `${CHANNEL}_${randomBytes(8).toString('hex')}`
+  #client: pg.Client | undefined
+  #attempt: pg.Client | undefined
+  #closed = false
+  #retry: NodeJS.Timeout | undefined
+  #reconnecting: Promise<void> = Promise.resolve()
+  #connectedAt = 0
+  // When the last beat that came back was sent.
+  #heardAt = Number.NEGATIVE_INFINITY
+  #isLost = false
+  #beats = 0
+  #isBeating = false
+  readonly #sentAt = new Map<string, number>()
+
+  constructor(parts: ListenParts, ears: Ears) {
+    this.#parts = parts
+    this.#ears = ears
   }
-  const beatCameBack = (number: string): void => {
-    heardAt = onTheirWay.get(number) ?? heardAt
-    onTheirWay.delete(number)
-    if (!isLost) return
-    isLost = false
-    log.info('announcements of changes arrive again')
-    ears.missedSome()
+
+  isHearing(): boolean {
+    return performance.now() - this.#heardAt < BELIEVED_MS
   }
-  const beat = async (on: pg.Client): Promise<void> => {
-    const number = String(++beats)
-    onTheirWay.set(number, performance.now())
-    isBeating = true
+
+  /** Connects and waits for the database to take the first beat. @throws DatabaseUnavailable */
+  async connect(): Promise<void> {
+    const attempt = this.#newClient()
+    this.#attempt = attempt
     try {
-      const told = ears.tells?.()
-      await clock.set(async () => {
-        const { rows } = await (told === undefined
-          ? on.query(`select pg_notify($1, $2), ${NOW}`, [ownChannel, number])
-          : on.query(`select pg_notify($1, $2), pg_notify($3, $4), ${NOW}`, [
-              ownChannel,
-              number,
-              CHANNEL,
-              told,
-            ]))
-        return rows[0].now as number
-      })
+      await attempt.connect()
+      await attempt.query(`listen ${CHANNEL}`)
+      await attempt.query(`listen ${this.#ownChannel}`)
+      await holdPresence(attempt, this.#parts.node)
+      this.#connectedAt = performance.now()
+      await this.#beat(attempt)
+      if (this.#closed) throw new Error('closed meanwhile')
+    } catch (error) {
+      attempt.connection.stream.destroy()
+      throw asDatabaseError(error)
     } finally {
-      isBeating = false
+      this.#attempt = undefined
     }
+    this.#client = attempt
   }
 
-  const connect = async (): Promise<void> => {
-    const trying = new pg.Client({
-      ...pool.pg.options,
+  /** Called once a second: sends a beat, or gives up a connection on which none came back for too long. */
+  tick(): void {
+    if (!this.isHearing()) {
+      this.#noteLoss()
+      this.#ears.deaf()
+    }
+    if (!this.#client) return
+    const lastAt = Math.max(this.#heardAt, this.#connectedAt)
+    if (performance.now() - lastAt >= BELIEVED_MS) this.#client.connection.stream.destroy()
+    // A beat that fails ends with its connection, which is noticed there.
+    else if (!this.#isBeating) this.#beat(this.#client).catch(() => {})
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    this.#attempt?.connection.stream.destroy()
+    await Promise.all([this.#client && hangUp(this.#client), this.#reconnecting])
+  }
+
+  #newClient(): pg.Client {
+    const client = new pg.Client({
+      ...this.#parts.pool.pg.options,
       application_name: 'valetkey listen',
       keepAlive: true,
       connectionTimeoutMillis: BELIEVED_MS,
       query_timeout: BELIEVED_MS,
     })
-    attempt = trying
-    trying.on('notification', ({ channel, payload = '' }) => {
-      if (channel === ownChannel) beatCameBack(payload)
-      else ears.heard(payload)
+    client.on('notification', ({ channel, payload = '' }) => {
+      if (channel === this.#ownChannel) this.#beatCameBack(payload)
+      else this.#ears.heard(payload)
     })
-    trying.on('error', () => {})
-    // An attempt that fails is the caller's to repeat: two who repeat it would be four the next time.
-    trying.on('end', () => {
-      if (client !== trying) return
-      client = undefined
-      heardAt = Number.NEGATIVE_INFINITY
-      onTheirWay.clear()
-      lost()
-      reconnectSoon()
-    })
+    client.on('error', () => {})
+    client.on('end', () => this.#ended(client))
+    return client
+  }
+
+  #ended(client: pg.Client): void {
+    // Whoever made an attempt that failed repeats it: if this repeated it too, there would be two attempts, then four.
+    if (client !== this.#client) return
+    this.#client = undefined
+    this.#heardAt = Number.NEGATIVE_INFINITY
+    this.#sentAt.clear()
+    this.#noteLoss()
+    this.#reconnectSoon()
+  }
+
+  #reconnectSoon(): void {
+    if (this.#closed) return
+    this.#retry = setTimeout(() => {
+      this.#reconnecting = this.connect().catch(() => this.#reconnectSoon())
+    }, RETRY_MS)
+  }
+
+  async #beat(on: pg.Client): Promise<void> {
+    const number = String(++this.#beats)
+    this.#sentAt.set(number, performance.now())
+    this.#isBeating = true
     try {
-      await trying.connect()
-      await trying.query(`listen ${CHANNEL}`)
-      await trying.query(`listen ${ownChannel}`)
-      await holdPresence(trying, node)
-      connectedAt = performance.now()
-      await beat(trying)
-      if (closed) throw new Error('closed meanwhile')
-    } catch (error) {
-      trying.connection.stream.destroy()
-      throw asDatabaseError(error)
+      const told = this.#ears.tells?.()
+      const [text, values] =
+        told === undefined
+          ? [`select pg_notify($1, $2), ${NOW}`, [this.#ownChannel, number]]
+          : [`select pg_notify($1, $2), pg_notify($3, $4), ${NOW}`, [this.#ownChannel, number, CHANNEL, told]]
+      await this.#parts.clock.set(async () => {
+        const { rows } = await on.query(text as string, values as string[])
+        return rows[0].now as number
+      })
     } finally {
-      attempt = undefined
+      this.#isBeating = false
     }
-    client = trying
-  }
-  const reconnectSoon = (): void => {
-    if (!closed) retry = setTimeout(() => (reconnecting = reconnect()), RETRY_MS)
-  }
-  const reconnect = (): Promise<void> => connect().catch(reconnectSoon)
-
-  const tick = (): void => {
-    if (!isHearing()) {
-      lost()
-      ears.deaf()
-    }
-    if (!client) return
-    if (performance.now() - Math.max(heardAt, connectedAt) >= BELIEVED_MS) client.connection.stream.destroy()
-    // One that is not answered ends with its connection.
-    else if (!isBeating) beat(client).catch(() => {})
   }
 
-  await connect()
-  const ticking = setInterval(tick, BEAT_MS)
-  ticking.unref()
-  return {
-    isHearing,
-    async close() {
-      closed = true
-      clearInterval(ticking)
-      clearTimeout(retry)
-      attempt?.connection.stream.destroy()
-      await Promise.all([client && hangUp(client), reconnecting])
-    },
+  #beatCameBack(number: string): void {
+    this.#heardAt = this.#sentAt.get(number) ?? this.#heardAt
+    this.#sentAt.delete(number)
+    if (!this.#isLost) return
+    this.#isLost = false
+    this.#parts.log.info('announcements of changes arrive again')
+    this.#ears.missedSome()
+  }
+
+  #noteLoss(): void {
+    if (this.#isLost || this.#closed) return
+    this.#isLost = true
+    this.#parts.log.warn(
+      'no announcements of changes arrive: clients, APIs and keys are read again and again until they do',
+    )
   }
 }
 
 const GOODBYE_MS = 1_000
 
-// Over a network that says nothing, nobody says goodbye.
+// A silent network would never answer the goodbye, so cut the connection after a second.
 async function hangUp(client: pg.Client): Promise<void> {
   const cut = setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS)
   await client.end().catch(() => {})

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { checkDirect } from './direct.ts'
+import { asDatabaseError, DatabaseUnavailable } from './errors.ts'
 import { concurrentIndex, type Migration, migrationNames, readMigration } from './migration-file.ts'
-import { asDatabaseError, DatabaseUnavailable, type Db, many, type Pool, sql } from './pool.ts'
+import { type Db, many, type Pool, sql } from './pool.ts'
 
 /** Where the schema stands. Names are those of the files, without `.sql`, in their order. */
 export interface MigrationStatus {

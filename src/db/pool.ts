@@ -1,15 +1,11 @@
-// The one way to Postgres: values travel through the sql tag only, and a failed connection has one name.
-// It knows no noun of ours.
+// The one way to Postgres: connections, transactions and running statements. It knows no noun of ours.
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { asDatabaseError, DatabaseUnavailable, isSpoiled, isStale } from './errors.ts'
+import { RUN, runs, setSession } from './session.ts'
+import { type Query, sql } from './sql.ts'
 
-/** A statement and its values, made by {@link sql}. */
-export interface Query {
-  readonly text: string
-  readonly values: readonly unknown[]
-  /** Set by {@link named}: Postgres then parses and plans the statement once a connection. */
-  readonly name?: string
-}
+export { Fragment, fragment, named, type Query, sql } from './sql.ts'
 
 /** Where statements run: the pool, or a transaction opened by {@link tx}. Store functions take it first. */
 export interface Db {
@@ -26,47 +22,6 @@ export interface Pool extends Db {
 /** A transaction; {@link tx} inside of it joins it. */
 interface Tx extends Db {
   readonly inTransaction: true
-}
-
-/** Postgres cannot be reached, or will not do this now: a lock, a timeout, a full disk. The same may be tried again. */
-export class DatabaseUnavailable extends Error {
-  override name = 'DatabaseUnavailable'
-
-  /** False when Postgres itself said that nothing was kept; true when its answer never came, so that nobody knows. */
-  get isOutcomeUnknown(): boolean {
-    const { code } = (this.cause ?? {}) as { code?: string }
-    return this.cause !== undefined && !REFUSED_STATEMENT.test(code ?? '') && !isStale(this)
-  }
-}
-
-/** Builds a statement; every `${value}` becomes a parameter, never text. A {@link Fragment} is put in as it stands. */
-export function sql(strings: TemplateStringsArray, ...values: unknown[]): Query {
-  const parameters: unknown[] = []
-  let text = strings[0]!
-  values.forEach((value, i) => {
-    text += value instanceof Fragment ? value.text : `$${parameters.push(value)}`
-    text += strings[i + 1]
-  })
-  return { text, values: parameters }
-}
-
-/** A piece of a statement that several share, a list of columns for instance. It is written in the code and holds no value. */
-export function fragment(strings: TemplateStringsArray): Fragment {
-  return new Fragment(strings[0]!)
-}
-
-/** See {@link fragment}. */
-export class Fragment {
-  readonly text: string
-
-  constructor(text: string) {
-    this.text = text
-  }
-}
-
-/** Gives a statement of the hot path a name, so that each connection prepares it once. */
-export function named(name: string, query: Query): Query {
-  return { ...query, name }
 }
 
 /**
@@ -173,80 +128,9 @@ async function inTransaction<T>(
   }
 }
 
-/** Whether an error of a statement says that its connection is of no use any more. */
-function isSpoiled(error: unknown): error is Error {
-  return error instanceof DatabaseUnavailable && (error.isOutcomeUnknown || isStale(error))
-}
-
-// A migration has changed what a prepared statement returns, and this connection keeps it prepared. Nothing was done.
-function isStale(error: unknown): boolean {
-  const { code, message } = ((error as Error | undefined)?.cause ?? {}) as { code?: string; message?: string }
-  return code === '0A000' && STALE_STATEMENT.test(message ?? '')
-}
-
-/** True for an error that says: this row exists already (unique_violation). */
-export function isUniqueViolation(error: unknown): boolean {
-  return (error as { code?: string } | undefined)?.code === '23505'
-}
-
-/** Names a lost or refused connection; everything else passes through as it is. */
-export function asDatabaseError(error: unknown): unknown {
-  return isUnavailable(error)
-    ? new DatabaseUnavailable('the database cannot be reached', { cause: error })
-    : error
-}
-
-// A statement waits for a lock for at most 0.4 of the time that the client waits for the statement, and runs for at most 0.8
-// of it: Postgres has always given up before we do. Above these nobody waits for an answer any more.
-const LOCK_SHARE = 0.4
-const STATEMENT_SHARE = 0.8
 // Waiting for a free connection, or for a new one, comes before that.
 const CONNECT_SHARE = 0.5
 const CONNECT_MS = 3_000
-
-// What the code relies on must not depend on the defaults of a server, a database or a role.
-const SESSION: Record<string, string> = {
-  DateStyle: 'ISO, MDY',
-  IntervalStyle: 'postgres',
-  TimeZone: 'UTC',
-  bytea_output: 'hex',
-  extra_float_digits: '1',
-  standard_conforming_strings: 'on',
-  default_transaction_isolation: 'read committed',
-  default_transaction_deferrable: 'off',
-  // A node that was cut off in the middle of a transaction holds its locks for no longer.
-  idle_in_transaction_session_timeout: '60s',
-  tcp_keepalives_idle: '10',
-  tcp_keepalives_interval: '5',
-  tcp_keepalives_count: '3',
-}
-
-/** Between two crashes of PostgreSQL, as each connection found it. A crash ends all connections, so it stays true of each. */
-const runs = new WeakMap<pg.ClientBase, string>()
-
-// PostgreSQL starts its statistics anew when it recovers from a crash, and a standby has its own; a clean restart keeps them.
-const RUN = fragment`extract(epoch from pg_stat_get_bgwriter_stat_reset_time())::text`
-
-// As a statement, because poolers refuse most of these in the start-up message.
-async function setSession(client: pg.ClientBase, answerSeconds?: number): Promise<void> {
-  const milliseconds = (share: number): string => `${Math.round((answerSeconds ?? 0) * 1000 * share)}ms`
-  const limits: Record<string, string> = answerSeconds
-    ? {
-        statement_timeout: milliseconds(STATEMENT_SHARE),
-        lock_timeout: milliseconds(LOCK_SHARE),
-        // A commit that arrives after we gave up finds no transaction any more.
-        idle_in_transaction_session_timeout: milliseconds(STATEMENT_SHARE),
-      }
-    : {}
-  const settings = JSON.stringify({ ...SESSION, ...limits })
-  const { rows } = await client.query<{ run: string }>(
-    sql`select ${RUN} as run,
-          (select count(set_config(name, value, false)) from json_each_text(${settings}) as s (name, value)),
-          -- Without it, what was acknowledged could be lost with the power. Stronger settings are left alone.
-          case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end` as pg.QueryConfig,
-  )
-  runs.set(client, rows[0]!.run)
-}
 
 /**
  * A connection of the pool. The pool of pg limits how long somebody waits for a free one, or for one to open; here setting it up is
@@ -361,21 +245,4 @@ async function sendOver<Row extends pg.QueryResultRow>(client: pg.PoolClient, qu
   } catch (error) {
     throw asDatabaseError(error)
   }
-}
-
-// Postgres says so itself, and has kept nothing of the statement. 57014: canceled, by a timeout mostly; 55P03: a lock was
-// not to be had; 40001, 40P01: others were in the way; 25006: a standby, or a server that takes no writes; 25P03: the
-// transaction was idle for too long; 53: out of disk, memory or connections; 58: input and output failed.
-const REFUSED_STATEMENT = /^(57014|55P03|40001|40P01|25006|25P03|53...|58...)$/
-const STALE_STATEMENT = /cached plan must not change result type/
-// Class 08: connection exception; 57P01–57P05: shutting down or starting up; the rest never reached a server.
-const LOST_CONNECTION =
-  /^(08...|57P0[1-5]|ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/
-const LOST =
-  /Connection terminated|Query read timeout|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Client was closed/i
-
-function isUnavailable(error: unknown): boolean {
-  const { code, message } = (error ?? {}) as { code?: string; message?: string }
-  if (REFUSED_STATEMENT.test(code ?? '') || LOST_CONNECTION.test(code ?? '')) return true
-  return LOST.test(message ?? '') || isStale({ cause: error })
 }

@@ -2,7 +2,7 @@
 // programs. Protocol errors are the provider's own and do not come here.
 import { STATUS_CODES } from 'node:http'
 import type { Context, Middleware } from 'koa'
-import { DatabaseUnavailable } from '../db/pool.ts'
+import { DatabaseUnavailable } from '../db/errors.ts'
 import type { ErrorCode, StatusOf } from './error-codes.ts'
 import type { Logger } from './log.ts'
 import type { Render } from './render.ts'

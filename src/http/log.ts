@@ -1,7 +1,7 @@
 // Sets up the log: JSON lines on standard output. What is logged is chosen field by field where it is logged; headers,
 // forms and queries, which may hold credentials, are never handed over whole.
 import { type Logger, pino } from 'pino'
-import type { LogLevel } from '../base/config.ts'
+import type { LogLevel } from '../base/config-keys.ts'
 
 export type { Logger }
 

@@ -1,7 +1,8 @@
 // Limits that all nodes share: counters in Postgres, kept by rate-limiter-flexible. It knows no noun of ours.
 import { isIPv6 } from 'node:net'
 import { BurstyRateLimiter, RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
-import { asDatabaseError, type Pool, run, sql } from '../db/pool.ts'
+import { asDatabaseError } from '../db/errors.ts'
+import { type Pool, run, sql } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { TooManyRequests } from './errors.ts'
 

@@ -9,7 +9,8 @@ import {
   type Patience,
   takeDelivery,
 } from '../db/deliveries.ts'
-import { DatabaseUnavailable, type Db, type Pool, tx } from '../db/pool.ts'
+import { DatabaseUnavailable } from '../db/errors.ts'
+import { type Db, type Pool, tx } from '../db/pool.ts'
 import type { Logger } from '../http/log.ts'
 import { type Lane, startLane } from './lane.ts'
 

@@ -13,7 +13,8 @@ import {
   type SelfRegistered,
   updateDynamicClient,
 } from '../core/registration/store.ts'
-import { DatabaseUnavailable, type Pool } from '../db/pool.ts'
+import { DatabaseUnavailable } from '../db/errors.ts'
+import type { Pool } from '../db/pool.ts'
 import { actorOf } from '../http/actor.ts'
 import type { BlockLimits } from '../http/block-limits.ts'
 import { HttpError } from '../http/errors.ts'

@@ -5,7 +5,7 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jos
 import { API_SCOPES } from '../../src/base/admin-api-scopes.ts'
 import { SYSTEM } from '../../src/base/audit-events.ts'
 import { digest } from '../../src/base/credentials.ts'
-import { deleteClient, suspendClient } from '../../src/core/clients/store.ts'
+import { deleteClient, suspendClient } from '../../src/core/clients/lifecycle.ts'
 import { setRole } from '../../src/core/users/roles.ts'
 import { disableUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'

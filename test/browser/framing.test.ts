@@ -1,7 +1,7 @@
 // What other sites can do with a person's browser: not put our pages into a frame, not send our forms.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { listApps } from '../../src/core/grants/store.ts'
+import { listApps } from '../../src/core/grants/account-apps.ts'
 import type { App, Person } from '../support/flow.ts'
 import {
   type BrowserFixture,

@@ -1,7 +1,8 @@
 // People have two tabs, press Back, reload, and click twice: they always get to the app, or to a page that says what to do.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { listApps, listGrants } from '../../src/core/grants/store.ts'
+import { listApps } from '../../src/core/grants/account-apps.ts'
+import { listGrants } from '../../src/core/grants/store.ts'
 import type { App, Person } from '../support/flow.ts'
 import {
   type BrowserFixture,

@@ -1,7 +1,7 @@
 // From an app to its end, by people who have no JavaScript, and by people who have no mouse.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import type { Page } from 'playwright-core'
-import { listApps } from '../../src/core/grants/store.ts'
+import { listApps } from '../../src/core/grants/account-apps.ts'
 import { type App, PASSWORD, type Person } from '../support/flow.ts'
 import {
   type BrowserFixture,

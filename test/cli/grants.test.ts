@@ -1,8 +1,9 @@
 // valetkey grants and audit: what was allowed, how it is ended, and the record of it.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../src/base/audit-events.ts'
-import { createClient } from '../../src/core/clients/store.ts'
-import { giveConsent, listGrants } from '../../src/core/grants/store.ts'
+import { createClient } from '../../src/core/clients/create.ts'
+import { giveConsent } from '../../src/core/grants/consents.ts'
+import { listGrants } from '../../src/core/grants/store.ts'
 import { createUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'

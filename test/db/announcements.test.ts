@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import pg from 'pg'
 import { secretsFrom } from '../../src/base/secrets.ts'
-import { createClient } from '../../src/core/clients/store.ts'
+import { createClient } from '../../src/core/clients/create.ts'
 import { ensureKeys, sweepKeys } from '../../src/core/keys/store.ts'
 import { createResource } from '../../src/core/resources/store.ts'
 import { addScope, renameResource } from '../../src/core/resources/update.ts'

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from '@jest/globals'
 import { batched } from '../../src/db/batch.ts'
-import { DatabaseUnavailable } from '../../src/db/pool.ts'
+import { DatabaseUnavailable } from '../../src/db/errors.ts'
 
 // Longer than anybody waits behind a silent database.
 const SILENT_MS = 1_600

@@ -4,17 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Embedded, startEmbedded } from '../../src/db/embedded.ts'
-import {
-  DatabaseUnavailable,
-  type Db,
-  many,
-  one,
-  openPool,
-  type Pool,
-  run,
-  sql,
-  tx,
-} from '../../src/db/pool.ts'
+import { DatabaseUnavailable } from '../../src/db/errors.ts'
+import { type Db, many, one, openPool, type Pool, run, sql, tx } from '../../src/db/pool.ts'
 import { inOneOfFive, until, untilPasses } from '../support/patience.ts'
 
 let dataDir: string

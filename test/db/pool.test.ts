@@ -2,18 +2,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import pg from 'pg'
 import { batched } from '../../src/db/batch.ts'
-import {
-  DatabaseUnavailable,
-  type Db,
-  many,
-  named,
-  one,
-  openPool,
-  type Pool,
-  run,
-  sql,
-  tx,
-} from '../../src/db/pool.ts'
+import { DatabaseUnavailable } from '../../src/db/errors.ts'
+import { type Db, many, named, one, openPool, type Pool, run, sql, tx } from '../../src/db/pool.ts'
 
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { inOneOfFive, until } from '../support/patience.ts'

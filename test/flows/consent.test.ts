@@ -1,7 +1,7 @@
 // Deciding about an app: what is asked, what is remembered, and that exactly this much is allowed.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../src/base/audit-events.ts'
-import { revokeApp } from '../../src/core/grants/store.ts'
+import { revokeApp } from '../../src/core/grants/account-apps.ts'
 import { changeScope } from '../../src/core/resources/update.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import {

@@ -1,8 +1,9 @@
 // Taking access back, whoever does it: one durable mark, and from that moment nothing on it works any more.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../src/base/audit-events.ts'
-import { deleteClient, resumeClient, suspendClient } from '../../src/core/clients/store.ts'
-import { revokeApp, revokeGrant } from '../../src/core/grants/store.ts'
+import { deleteClient, resumeClient, suspendClient } from '../../src/core/clients/lifecycle.ts'
+import { revokeApp } from '../../src/core/grants/account-apps.ts'
+import { revokeGrant } from '../../src/core/grants/store.ts'
 import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import {

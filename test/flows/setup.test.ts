@@ -1,6 +1,6 @@
 // The first administrator: made once, by whoever holds the link that the server prints.
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { createSetupLink } from '../../src/core/users/store.ts'
+import { createSetupLink } from '../../src/core/users/setup-links.ts'
 import { many, run, sql } from '../../src/db/pool.ts'
 import { type Page, Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
 

@@ -1,7 +1,7 @@
 // Forms that another site, another session or another page could have sent change nothing: every POST of a page, one by one.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { formsOf } from '../../demo/form.ts'
-import { createSetupLink } from '../../src/core/users/store.ts'
+import { createSetupLink } from '../../src/core/users/setup-links.ts'
 import { many, one, sql } from '../../src/db/pool.ts'
 import { authUrl, Browser, formWith, populate, type Reply, redeem, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'

@@ -1,6 +1,6 @@
 // What every answer says about itself, and what its cookies are like: on plain http at home, and on https behind a proxy.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { createSetupLink } from '../../src/core/users/store.ts'
+import { createSetupLink } from '../../src/core/users/setup-links.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import { authUrl, Browser, populate, type Reply, redeem, send, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'

@@ -1,7 +1,7 @@
 // The sweeper takes the dead away and leaves the living, however much there is, however many sweep, whoever is busy.
 import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
-import { sweepClients } from '../../src/core/clients/store.ts'
+import { sweepClients } from '../../src/core/clients/lifecycle.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { SWEEP_BATCH } from '../../src/db/sweep.ts'
 import { createLogger } from '../../src/http/log.ts'

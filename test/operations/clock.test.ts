@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { createClient } from '../../src/core/clients/store.ts'
+import { createClient } from '../../src/core/clients/create.ts'
 import { createResource } from '../../src/core/resources/store.ts'
 import {
   type App,

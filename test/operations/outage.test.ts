@@ -1,7 +1,7 @@
 // Postgres goes away: killed, cut off, or silent. Everybody is told to come back in a moment, in the form they understand,
 // nothing is promised that was not written, and when it is back, so are we, without anybody's help.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { resumeClient, suspendClient } from '../../src/core/clients/store.ts'
+import { resumeClient, suspendClient } from '../../src/core/clients/lifecycle.ts'
 import { openPool, type Pool } from '../../src/db/pool.ts'
 import {
   asking,

@@ -3,15 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { digest } from '../../src/base/credentials.ts'
 import { answersOfNodes } from '../../src/db/answers.ts'
-import {
-  DatabaseUnavailable,
-  type Db,
-  many,
-  openPool,
-  type Pool,
-  type Query,
-  sql,
-} from '../../src/db/pool.ts'
+import { DatabaseUnavailable } from '../../src/db/errors.ts'
+import { type Db, many, openPool, type Pool, type Query, sql } from '../../src/db/pool.ts'
 import type { NewToken } from '../../src/protocol/storage/token-rows.ts'
 import { type TokenStore, tokenStore } from '../../src/protocol/storage/tokens.ts'
 import { authUrl, Browser, populate, redeem, type World } from '../support/attack.ts'

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import * as openid from 'openid-client'
 import { SYSTEM } from '../../src/base/audit-events.ts'
 import { newCredential } from '../../src/base/credentials.ts'
-import { findClient, suspendClient } from '../../src/core/clients/store.ts'
+import { suspendClient } from '../../src/core/clients/lifecycle.ts'
+import { findClient } from '../../src/core/clients/store.ts'
 import {
   createRegistrationToken,
   findRegistrationToken,

@@ -1,7 +1,7 @@
 // A decision about an authorization request is made once and goes on once, however often it is sent and to whichever of two
 // processes over one database.
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { createClient } from '../../src/core/clients/store.ts'
+import { createClient } from '../../src/core/clients/create.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import {
   asking,

@@ -2,8 +2,8 @@
 // whatever was handed out, before, meanwhile or after, none of it lives afterwards.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { resumeClient, suspendClient } from '../../src/core/clients/store.ts'
-import { revokeApp } from '../../src/core/grants/store.ts'
+import { resumeClient, suspendClient } from '../../src/core/clients/lifecycle.ts'
+import { revokeApp } from '../../src/core/grants/account-apps.ts'
 import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { many, one, sql } from '../../src/db/pool.ts'
 import {

@@ -2,7 +2,8 @@
 // begun: whoever only knew the old password is out.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { disableUser, enableUser, setPassword } from '../../src/core/users/store.ts'
+import { setPassword } from '../../src/core/users/sign-in.ts'
+import { disableUser, enableUser } from '../../src/core/users/store.ts'
 import { one, run, sql } from '../../src/db/pool.ts'
 import {
   atOnce,

@@ -1,7 +1,7 @@
 // What may be used once is used once, however many try it at the same moment at two processes over one database.
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { createSetupLink } from '../../src/core/users/store.ts'
+import { createSetupLink } from '../../src/core/users/setup-links.ts'
 import { one, sql } from '../../src/db/pool.ts'
 import {
   API,

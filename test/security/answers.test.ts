@@ -4,8 +4,9 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { createClient } from '../../src/core/clients/store.ts'
-import { answersOfNodes, holdPresence } from '../../src/db/answers.ts'
+import { createClient } from '../../src/core/clients/create.ts'
+import { answersOfNodes } from '../../src/db/answers.ts'
+import { holdPresence } from '../../src/db/presence.ts'
 import {
   type App,
   authUrl,

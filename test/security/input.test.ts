@@ -1,7 +1,7 @@
 // Whatever is sent to whatever address: a clear refusal in the right form, never an error of ours, never a word about what
 // runs inside, and not a row more or less in any table.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { createSetupLink } from '../../src/core/users/store.ts'
+import { createSetupLink } from '../../src/core/users/setup-links.ts'
 import { many, one, sql } from '../../src/db/pool.ts'
 import {
   asking,

@@ -1,7 +1,8 @@
 // What programs send and get: JSON whatever they accept, one credential a request, and no more stored of a request than 8 kB.
 import { request as httpRequest } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { checkClientId, createClient } from '../../src/core/clients/store.ts'
+import { createClient } from '../../src/core/clients/create.ts'
+import { checkClientId } from '../../src/core/clients/ids.ts'
 import { many, sql } from '../../src/db/pool.ts'
 import { type App, asking, call, populate, send, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'

@@ -92,6 +92,12 @@ export const words = z
   .refine((text) => text.length <= 200, 'must have at most 200 characters')
   .meta({ description: 'Part of it, at least 3 characters.' })
 
+/** A secret that is shown only this once. */
+export const shownOnce = z.string().nullable().meta({
+  description:
+    'Shown this once, and null when there is none or the request was repeated: make another one then.',
+})
+
 /** Work in the background. */
 export const job = named(
   'Job',
@@ -136,3 +142,10 @@ export const problem = named(
       .meta({ description: 'What is wrong with which member.' }),
   }),
 )
+
+/** The members of a row that a schema names. */
+export function pick(row: object, names: string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    names.filter((name) => name in row).map((name) => [name, row[name as keyof object]]),
+  )
+}

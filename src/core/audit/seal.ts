@@ -1,8 +1,9 @@
 // Seals what was recorded, in the background: no writer ever waits for it. One node at a time does; the others skip.
 
 import type { Secrets } from '../../base/secrets.ts'
+import { DatabaseUnavailable } from '../../db/errors.ts'
 import type { Db, Pool } from '../../db/pool.ts'
-import { DatabaseUnavailable, maybe, one, run, sql, tx } from '../../db/pool.ts'
+import { maybe, one, run, sql, tx } from '../../db/pool.ts'
 import type { Logger } from '../../http/log.ts'
 import { type Repeated, repeat } from '../../jobs/repeat.ts'
 import {

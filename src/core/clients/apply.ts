@@ -2,21 +2,14 @@
 // every door; it knows no file.
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { type Db, tx } from '../../db/pool.ts'
+import { createClients } from './create.ts'
 import { type ClientInput, FIELD_NAMES, FIELDS, pickFields, standardOf } from './fields.ts'
+import { checkClientId } from './ids.ts'
 import { hasRedirects } from './kinds.ts'
+import { deleteClients } from './lifecycle.ts'
 import { InvalidMetadata, validMetadata } from './metadata.ts'
-import {
-  type ApiScopes,
-  apiScopes,
-  type Client,
-  checkClientId,
-  clientNames,
-  createClients,
-  deleteClients,
-  findClients,
-  listClients,
-  mustBeAllowed,
-} from './store.ts'
+import { type ApiScopes, apiScopes, mustBeAllowed } from './scopes.ts'
+import { type Client, clientNames, findClients, listClients } from './store.ts'
 import { planChange, updateClients } from './update.ts'
 
 /** An app as it is wanted. What is not said stays, and is the standard for a new one. */

@@ -19,3 +19,8 @@ export const DEVICE_INTERVAL_SECONDS = 5
 export function hasRedirects(type: string): boolean {
   return type !== 'service' && type !== 'device'
 }
+
+/** Kinds that can keep a secret. */
+export function isConfidential(type: ClientType): boolean {
+  return type === 'web' || type === 'service' || type === 'resource_server'
+}

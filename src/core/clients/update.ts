@@ -8,7 +8,8 @@ import { vouchForOwners } from '../users/vouching.ts'
 import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_FIELDS } from './columns.ts'
 import { type ClientInput, type ClientMetadata, FIELD_NAMES, impersonal, pickFields } from './fields.ts'
 import { InvalidMetadata, validMetadata } from './metadata.ts'
-import { apiScopes, type Client, mustBeAllowed } from './store.ts'
+import { apiScopes, mustBeAllowed } from './scopes.ts'
+import type { Client } from './store.ts'
 
 /** Somebody else has changed the registration meanwhile. */
 export class VersionConflict extends Error {

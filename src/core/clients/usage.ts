@@ -2,6 +2,7 @@
 // request waits for it.
 import { type Db, many, one, run, sql } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
+import { writeBehind } from '../../jobs/write-behind.ts'
 
 /** Collects what clients do at the token endpoint. */
 export interface ClientUseRecorder {
@@ -52,20 +53,12 @@ export function clientUseRecorder(db: Db, onError: (error: unknown) => void): Cl
     days = new Map()
     secrets = new Set()
     counts = { tokens: 0, refused: 0 }
-    try {
-      if (used.length > 0) await noteClients(db, used)
-      if (presented.length > 0) await noteSecrets(db, presented)
-      if (counted.tokens + counted.refused > 0) await addUsage(db, counted)
-      if (today.size > 0) await addDays(db, today)
-    } catch (error) {
-      onError(error)
-    }
+    if (used.length > 0) await noteClients(db, used)
+    if (presented.length > 0) await noteSecrets(db, presented)
+    if (counted.tokens + counted.refused > 0) await addUsage(db, counted)
+    if (today.size > 0) await addDays(db, today)
   }
-  let writing: Promise<void> = Promise.resolve()
-  const timer = setInterval(() => {
-    writing = writing.then(flush)
-  }, FLUSH_MS)
-  timer.unref()
+  const { close } = writeBehind(flush, FLUSH_MS, onError)
   return {
     issued(client_id) {
       clients.add(client_id)
@@ -81,10 +74,7 @@ export function clientUseRecorder(db: Db, onError: (error: unknown) => void): Cl
     secret(id) {
       secrets.add(id)
     },
-    async close() {
-      clearInterval(timer)
-      await writing.then(flush)
-    },
+    close,
   }
 }
 

@@ -3,6 +3,7 @@
 import { digest } from '../../base/credentials.ts'
 import { type Db, many, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
+import { writeBehind } from '../../jobs/write-behind.ts'
 import { type Note, type RejectedRequest, settle } from './enrich.ts'
 import type { RejectionKind } from './messages.ts'
 import { redact } from './redact.ts'
@@ -48,17 +49,9 @@ export function rejectedRequestRecorder(db: Db, onError: (error: unknown) => voi
     const notes = pending.all()
     if (notes.length === 0) return
     pending = new Pending()
-    try {
-      await addRejectedRequests(db, await settle(db, notes))
-    } catch (error) {
-      onError(error)
-    }
+    await addRejectedRequests(db, await settle(db, notes))
   }
-  let writing: Promise<void> = Promise.resolve()
-  const timer = setInterval(() => {
-    writing = writing.then(flush)
-  }, FLUSH_MS)
-  timer.unref()
+  const { close } = writeBehind(flush, FLUSH_MS, onError)
   return {
     note(rejected) {
       const { client_id = '', place } = rejected
@@ -67,10 +60,7 @@ export function rejectedRequestRecorder(db: Db, onError: (error: unknown) => voi
       const received = redact(rejected.received, { known: rejected.expected, most: MOST_TEXT })
       pending.add({ ...rejected, expected, received, at: new Date(Date.now()), source })
     },
-    async close() {
-      clearInterval(timer)
-      await writing.then(flush)
-    },
+    close,
   }
 }
 

@@ -1,6 +1,7 @@
 // When a grant was last used, for the person who looks at the list: collected, and written a few times a minute, so that
 // reading a token never waits for a write.
 import type { Db } from '../../db/pool.ts'
+import { writeBehind } from '../../jobs/write-behind.ts'
 import { noteUse } from './store.ts'
 
 /** Collects which grants are used. */
@@ -21,15 +22,11 @@ export function useRecorder(db: Db, onError: (error: unknown) => void): UseRecor
     used = new Set()
     for (let i = 0; i < ids.length; i += AT_ONCE) await noteUse(db, ids.slice(i, i + AT_ONCE)).catch(onError)
   }
-  const timer = setInterval(flush, FLUSH_MS)
-  timer.unref()
+  const { close } = writeBehind(flush, FLUSH_MS, onError)
   return {
     note: (grant_id) => {
       used.add(grant_id)
     },
-    async close() {
-      clearInterval(timer)
-      await flush()
-    },
+    close,
   }
 }

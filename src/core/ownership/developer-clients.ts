@@ -3,6 +3,7 @@ import type { ActingUser, Change } from '../../base/audit-events.ts'
 import { type Db, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { changedBranding } from '../clients/branding.ts'
+import { insertApp } from '../clients/create.ts'
 import {
   type ClientInput,
   type ClientMetadata,
@@ -10,10 +11,12 @@ import {
   fieldsSetBy,
   pickFields,
 } from '../clients/fields.ts'
+import { newClientId } from '../clients/ids.ts'
 import { validMetadata } from '../clients/metadata.ts'
 import { addOwner, findOwnApp, lockOwnApp } from '../clients/owners.ts'
 import { findChange, putChange, valuesOf } from '../clients/pending-changes.ts'
-import { type Client, checkScopes, insertApp, newClientId } from '../clients/store.ts'
+import { checkScopes } from '../clients/scopes.ts'
+import type { Client } from '../clients/store.ts'
 import { type ClientChange, planChange, updateClient, VersionConflict } from '../clients/update.ts'
 
 /** What a developer may change; whatever else is handed in is not looked at. */

@@ -3,9 +3,9 @@ import type { Actor } from '../../base/audit-events.ts'
 import { createJob, type Job, type JobStep } from '../../db/jobs.ts'
 import { type Db, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
+import { deleteClients } from '../clients/lifecycle.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
-import { deleteClients } from '../clients/store.ts'
-import { holdUnused, unusedApps } from './store.ts'
+import { holdUnused, unusedApps } from './unused.ts'
 
 /** The kind of job that cleans up. */
 export const CLEAN_UP = 'clean_up_apps'

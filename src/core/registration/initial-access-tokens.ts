@@ -7,7 +7,7 @@ import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
 import { type Db, fragment, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
-import { checkScopes } from '../clients/store.ts'
+import { checkScopes } from '../clients/scopes.ts'
 
 /** An initial access token, without its value. */
 export interface RegistrationToken {

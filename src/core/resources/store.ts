@@ -4,11 +4,13 @@ import { isApiScope } from '../../base/admin-api-scopes.ts'
 import type { Actor } from '../../base/audit-events.ts'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { isPlainName } from '../../base/printable.ts'
-import { type Db, isUniqueViolation, many, run, sql, tx } from '../../db/pool.ts'
+import { isUniqueViolation } from '../../db/errors.ts'
+import { type Db, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
+import { createResourceServerClient } from '../clients/create.ts'
 import { APP_TYPES } from '../clients/kinds.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
-import { type Client, createResourceServerClient } from '../clients/store.ts'
+import type { Client } from '../clients/store.ts'
 
 /** A scope of an API, with what the consent page says about it. */
 export interface ResourceScope {

@@ -8,8 +8,9 @@ import { type Db, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { holdPerson } from '../escalation/users.ts'
 import { isMailWaiting, queueMail } from '../mail/outbox.ts'
+import { SENT_AGAIN } from './one-time-links.ts'
 import { hashPassword, verifyPassword } from './password.ts'
-import { SENT_AGAIN, storePassword } from './store.ts'
+import { storePassword } from './sign-in.ts'
 import { endResets } from './undo.ts'
 
 /** How a person gets the link: by mail, or from the hands of an administrator because no mail is sent. */

@@ -1,7 +1,8 @@
 // The login session of the provider, one for the protocol and for our own pages. Its id is kept as SHA-256 only.
 import type { Actor } from '../../base/audit-events.ts'
 import { digest } from '../../base/credentials.ts'
-import { DatabaseUnavailable, type Db, fragment, maybe, named, run, sql, tx } from '../../db/pool.ts'
+import { DatabaseUnavailable } from '../../db/errors.ts'
+import { type Db, fragment, maybe, named, run, sql, tx } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { undoList } from '../../db/undo.ts'
 import { record } from '../audit/store.ts'

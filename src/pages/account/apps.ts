@@ -9,7 +9,7 @@ import {
   revokeAllApps,
   revokeApp,
   revokeDevice,
-} from '../../core/grants/store.ts'
+} from '../../core/grants/account-apps.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Pool } from '../../db/pool.ts'
 import { actorOf } from '../../http/actor.ts'

@@ -1,8 +1,8 @@
 // What administrators decide about one app: each is a page that says what will happen, and its button.
 import { isDocumentId } from '../../core/clients/document-url.ts'
+import { deleteClient, resumeClient, suspendClient } from '../../core/clients/lifecycle.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { approveClient, rejectClient, unverifyClient, verifyClient } from '../../core/clients/review.ts'
-import { deleteClient, resumeClient, suspendClient } from '../../core/clients/store.ts'
 import { endAllAccess } from '../../core/grants/revoke.ts'
 import type { Pool } from '../../db/pool.ts'
 import { type Step, type StepParts, stepForm, told } from './client-steps.ts'

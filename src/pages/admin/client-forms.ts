@@ -1,7 +1,9 @@
 // Registering an app and changing one, as an administrator: the same rules as at every other door.
+
+import { createClient } from '../../core/clients/create.ts'
 import type { ClientInput } from '../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
-import { type Client, createClient, findClient } from '../../core/clients/store.ts'
+import { type Client, findClient } from '../../core/clients/store.ts'
 import { updateClient, VersionConflict } from '../../core/clients/update.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Pool } from '../../db/pool.ts'

@@ -1,6 +1,7 @@
 // The secrets of an app, as administrators keep them: add one, replace all, end one.
+
+import { isConfidential } from '../../core/clients/kinds.ts'
 import { appView } from '../../core/clients/presentation.ts'
-import { isConfidential } from '../../core/clients/store.ts'
 import { NotFound } from '../../http/errors.ts'
 import { takeNotice } from '../../http/notice.ts'
 import { OF_APPS, secretForms } from '../shared/secret-forms.ts'

@@ -1,7 +1,7 @@
 // The apps as administrators find and read them.
 
 import { isDocumentId } from '../../core/clients/document-url.ts'
-import { APP_TYPES } from '../../core/clients/kinds.ts'
+import { APP_TYPES, isConfidential } from '../../core/clients/kinds.ts'
 import { findOwners } from '../../core/clients/owners.ts'
 import { findChange } from '../../core/clients/pending-changes.ts'
 import { appView, hostOf } from '../../core/clients/presentation.ts'
@@ -13,7 +13,7 @@ import {
   searchClients,
 } from '../../core/clients/search.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'
-import { type Client, findClient, isConfidential } from '../../core/clients/store.ts'
+import { type Client, findClient } from '../../core/clients/store.ts'
 import { findDocument } from '../../core/registration/metadata-documents.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Pool } from '../../db/pool.ts'

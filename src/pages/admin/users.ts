@@ -1,8 +1,8 @@
 // People as administrators find them, and what administrators may do to an account. It shows what they use, not what they do.
 import type { Actor } from '../../base/audit-events.ts'
 import { appView } from '../../core/clients/presentation.ts'
+import { listApps } from '../../core/grants/account-apps.ts'
 import { endAllAccess } from '../../core/grants/revoke.ts'
-import { listApps } from '../../core/grants/store.ts'
 import { hasReset, sendReset, withdrawReset } from '../../core/users/reset-links.ts'
 import { LastAdministrator, ROLES, setRole } from '../../core/users/roles.ts'
 import { endSessions, listSessions, searchUsers } from '../../core/users/search.ts'

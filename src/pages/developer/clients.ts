@@ -1,9 +1,11 @@
 // A developer's own apps: the list, one app with how it stands, asking again, and deleting it.
 
+import { isConfidential } from '../../core/clients/kinds.ts'
+import { deleteClient } from '../../core/clients/lifecycle.ts'
 import { findOwners, listOwnApps, MOST_APPS } from '../../core/clients/owners.ts'
 import { findChange, withdrawChange } from '../../core/clients/pending-changes.ts'
 import { appView, hostOf } from '../../core/clients/presentation.ts'
-import { type Client, deleteClient, isConfidential } from '../../core/clients/store.ts'
+import type { Client } from '../../core/clients/store.ts'
 import { askAgain } from '../../core/ownership/developer-clients.ts'
 import { NotFound } from '../../http/errors.ts'
 import { sentText } from '../../http/form.ts'

@@ -1,9 +1,10 @@
 // What the developers' pages share, first of all the check on every row: an app that is not yours does not exist.
 import type { Context } from 'koa'
 import type { Config } from '../../base/config.ts'
+import { isConfidential } from '../../core/clients/kinds.ts'
 import { findOwnApp } from '../../core/clients/owners.ts'
 import { appView } from '../../core/clients/presentation.ts'
-import { type Client, isConfidential } from '../../core/clients/store.ts'
+import type { Client } from '../../core/clients/store.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Db, Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'

@@ -1,8 +1,7 @@
 // The quick start of one app, for those who look after it: programs that sign somebody in, filled in and ready to run.
 
 import { isOpenidScope } from '../../base/openid-scopes.ts'
-import { hasRedirects } from '../../core/clients/kinds.ts'
-import { isConfidential } from '../../core/clients/store.ts'
+import { hasRedirects, isConfidential } from '../../core/clients/kinds.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
 import { type DeveloperParts, frameOf, getOwnApp } from './own-client.ts'
 import { type SnippetFacts, snippetRedirect, snippetsFor } from './snippets.ts'

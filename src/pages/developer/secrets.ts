@@ -1,8 +1,9 @@
 // The secrets of a developer's app: named, several at once, shown once, replaced with an overlap that the owner chooses.
 
+import { isConfidential } from '../../core/clients/kinds.ts'
 import { appView } from '../../core/clients/presentation.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'
-import { type Client, isConfidential } from '../../core/clients/store.ts'
+import type { Client } from '../../core/clients/store.ts'
 import { NotFound } from '../../http/errors.ts'
 import { takeNotice } from '../../http/notice.ts'
 import type { SignedIn } from '../../protocol/guards.ts'

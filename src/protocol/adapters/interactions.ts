@@ -2,7 +2,7 @@
 import type { Context } from 'koa'
 import { type AdapterPayload, errors } from 'oidc-provider'
 import { digest } from '../../base/credentials.ts'
-import { signInEpoch } from '../../core/users/store.ts'
+import { signInEpoch } from '../../core/users/sign-in.ts'
 import type { Answers } from '../../db/answers.ts'
 import type { Db } from '../../db/pool.ts'
 import { forgetInteraction, interactionOf, routeOf, withoutSessionCookie } from '../internals/library.ts'

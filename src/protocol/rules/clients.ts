@@ -3,8 +3,7 @@
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import type { Registration } from '../../core/clients/cache.ts'
-import { DEVICE_GRANT } from '../../core/clients/kinds.ts'
-import { isConfidential } from '../../core/clients/store.ts'
+import { DEVICE_GRANT, isConfidential } from '../../core/clients/kinds.ts'
 
 /** Registration fields of ours that the provider carries along on its Client. */
 export const OWN_METADATA = [

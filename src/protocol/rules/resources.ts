@@ -2,7 +2,7 @@
 import type { Context } from 'koa'
 import { type Client, errors, type ResourceServer } from 'oidc-provider'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
-import { isForKind } from '../../core/clients/store.ts'
+import { isForKind } from '../../core/clients/scopes.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { type ResourceScope, tokenSeconds } from '../../core/resources/store.ts'
 import { throughStorage } from '../storage/errors.ts'

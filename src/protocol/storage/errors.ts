@@ -1,6 +1,6 @@
 // Where the provider meets storage: failures and values that Postgres refuses become protocol errors.
 import { errors } from 'oidc-provider'
-import { DatabaseUnavailable } from '../../db/pool.ts'
+import { DatabaseUnavailable } from '../../db/errors.ts'
 import { currentRequest } from './unit-of-work.ts'
 
 /** The database cannot be reached: 503 temporarily_unavailable. */

@@ -3,7 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answers } from '../../db/answers.ts'
 import { batched, whileLocked } from '../../db/batch.ts'
-import { DatabaseUnavailable, type Db, fragment, many, maybe, named, sql } from '../../db/pool.ts'
+import { DatabaseUnavailable } from '../../db/errors.ts'
+import { type Db, fragment, many, maybe, named, sql } from '../../db/pool.ts'
 import { undoList } from '../../db/undo.ts'
 import { byteaArray, CLIENT_LIVES, NEW_TOKEN, type NewToken, tokensAsJson } from './token-rows.ts'
 

@@ -1,7 +1,8 @@
 // The provider's short-lived state: interactions, what was decided about them, pushed authorization requests, seen proofs. Ids are kept as SHA-256 only.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { digest } from '../../base/credentials.ts'
-import { DatabaseUnavailable, type Db, fragment, maybe, one, run, sql } from '../../db/pool.ts'
+import { DatabaseUnavailable } from '../../db/errors.ts'
+import { type Db, fragment, maybe, one, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { undoList } from '../../db/undo.ts'
 

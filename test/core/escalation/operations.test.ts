@@ -4,6 +4,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { ApiScope } from '../../../src/base/admin-api-scopes.ts'
 import { type Actor, SYSTEM } from '../../../src/base/audit-events.ts'
+import { createClient } from '../../../src/core/clients/create.ts'
+import { deleteClient, resumeClient, suspendClient } from '../../../src/core/clients/lifecycle.ts'
 import { approveChange, rejectChange } from '../../../src/core/clients/pending-changes.ts'
 import {
   approveClient,
@@ -12,13 +14,13 @@ import {
   verifyClient,
 } from '../../../src/core/clients/review.ts'
 import { addNamedSecret, revokeSecret, rotateSecret } from '../../../src/core/clients/secrets.ts'
-import { createClient, deleteClient, resumeClient, suspendClient } from '../../../src/core/clients/store.ts'
 import { updateClient } from '../../../src/core/clients/update.ts'
 import { endAccess, endAllAccess, endGrant } from '../../../src/core/grants/revoke.ts'
 import { sendReset } from '../../../src/core/users/reset-links.ts'
 import { setRole } from '../../../src/core/users/roles.ts'
 import { endSessions } from '../../../src/core/users/search.ts'
-import { disableUser, enableUser, setPassword } from '../../../src/core/users/store.ts'
+import { setPassword } from '../../../src/core/users/sign-in.ts'
+import { disableUser, enableUser } from '../../../src/core/users/store.ts'
 import { type Db, many, one, run, sql } from '../../../src/db/pool.ts'
 import {
   ALL,

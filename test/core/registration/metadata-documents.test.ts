@@ -1,8 +1,9 @@
 // Apps whose client id is the address of a document (client ID metadata documents), over real HTTP and real https.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { SYSTEM } from '../../../src/base/audit-events.ts'
+import { deleteClient, resumeClient, suspendClient } from '../../../src/core/clients/lifecycle.ts'
 import { approveClient, verifyClient } from '../../../src/core/clients/review.ts'
-import { deleteClient, findClient, resumeClient, suspendClient } from '../../../src/core/clients/store.ts'
+import { findClient } from '../../../src/core/clients/store.ts'
 import { unblockDocument } from '../../../src/core/registration/metadata-documents.ts'
 import { many, maybe, one, run, sql } from '../../../src/db/pool.ts'
 import { outsideFetch } from '../../../src/http/fetch.ts'

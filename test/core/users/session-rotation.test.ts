@@ -8,8 +8,10 @@ import {
   type Rotations,
   sessionRotations,
 } from '../../../src/core/users/sessions.ts'
-import { disableUser, enableUser, setPassword } from '../../../src/core/users/store.ts'
-import { DatabaseUnavailable, many, openPool, type Pool, sql } from '../../../src/db/pool.ts'
+import { setPassword } from '../../../src/core/users/sign-in.ts'
+import { disableUser, enableUser } from '../../../src/core/users/store.ts'
+import { DatabaseUnavailable } from '../../../src/db/errors.ts'
+import { many, openPool, type Pool, sql } from '../../../src/db/pool.ts'
 import { type Person, populate, type World } from '../../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'

@@ -1,15 +1,15 @@
 // One app as operations of the Admin API reach it, change it and answer it: whichever of them it is, the same checks hold.
 import { z } from 'zod'
-import { isDocumentId } from '../core/clients/document-url.ts'
-import { findOwners } from '../core/clients/owners.ts'
-import { findChange } from '../core/clients/pending-changes.ts'
-import { type Client, findClient, lockClient } from '../core/clients/store.ts'
-import { findDocument } from '../core/registration/metadata-documents.ts'
-import { type Db, tx } from '../db/pool.ts'
-import { NotFound } from '../http/errors.ts'
-import * as json from './client-schemas.ts'
-import type { Answer, Input } from './framework/operation.ts'
-import { clientId } from './framework/schemas.ts'
+import { isDocumentId } from '../../core/clients/document-url.ts'
+import { findOwners } from '../../core/clients/owners.ts'
+import { findChange } from '../../core/clients/pending-changes.ts'
+import { type Client, findClient, lockClient } from '../../core/clients/store.ts'
+import { findDocument } from '../../core/registration/metadata-documents.ts'
+import { type Db, tx } from '../../db/pool.ts'
+import { NotFound } from '../../http/errors.ts'
+import type { Answer, Input } from '../framework/operation.ts'
+import { clientId } from '../framework/schemas.ts'
+import * as json from './schemas.ts'
 
 /** What names an app in a path. */
 export const oneApp = z.object({ client_id: clientId })

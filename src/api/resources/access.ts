@@ -1,12 +1,12 @@
 // Finding, showing and changing an API over the Admin API, which is one of them and cannot be changed.
-import { builtInApi } from '../base/admin-api-scopes.ts'
-import { digest } from '../base/credentials.ts'
-import { listResources, type Resource } from '../core/resources/store.ts'
-import { introspectionClient, lockResource } from '../core/resources/update.ts'
-import { type Db, tx } from '../db/pool.ts'
-import { HttpError, NotFound } from '../http/errors.ts'
-import type { Answer, Input } from './framework/operation.ts'
-import { resource } from './resource-schemas.ts'
+import { builtInApi } from '../../base/admin-api-scopes.ts'
+import { digest } from '../../base/credentials.ts'
+import { listResources, type Resource } from '../../core/resources/store.ts'
+import { introspectionClient, lockResource } from '../../core/resources/update.ts'
+import { type Db, tx } from '../../db/pool.ts'
+import { HttpError, NotFound } from '../../http/errors.ts'
+import type { Answer, Input } from '../framework/operation.ts'
+import { resource } from './schemas.ts'
 
 /** How an API is answered. */
 export const SHOWN = {

@@ -1,16 +1,26 @@
 // Apps, their secrets and registration tokens as the Admin API takes and writes them. Member by member: what is not named here
 // goes neither in nor out.
 import { z } from 'zod'
-import { type Field, mapFields, schemas } from '../core/clients/fields.ts'
-import { APP_TYPES } from '../core/clients/kinds.ts'
-import type { Owner } from '../core/clients/owners.ts'
-import type { WaitingChange } from '../core/clients/pending-changes.ts'
-import { type ClientSummary, MOST_COUNTED } from '../core/clients/search.ts'
-import type { SecretRow } from '../core/clients/secrets.ts'
-import type { Client } from '../core/clients/store.ts'
-import { MOST, type RegistrationToken, tokenState } from '../core/registration/initial-access-tokens.ts'
-import type { StoredDocument } from '../core/registration/metadata-documents.ts'
-import { clientCursor, clientId, listOf, listQuery, moment, named, uuid, words } from './framework/schemas.ts'
+import { type Field, mapFields, schemas } from '../../core/clients/fields.ts'
+import { APP_TYPES } from '../../core/clients/kinds.ts'
+import type { Owner } from '../../core/clients/owners.ts'
+import type { WaitingChange } from '../../core/clients/pending-changes.ts'
+import { type ClientSummary, MOST_COUNTED } from '../../core/clients/search.ts'
+import type { SecretRow } from '../../core/clients/secrets.ts'
+import type { Client } from '../../core/clients/store.ts'
+import type { StoredDocument } from '../../core/registration/metadata-documents.ts'
+import {
+  clientCursor,
+  clientId,
+  listOf,
+  listQuery,
+  moment,
+  named,
+  pick,
+  shownOnce,
+  uuid,
+  words,
+} from '../framework/schemas.ts'
 
 const STATES = ['pending', 'active', 'rejected'] as const
 const DOORS = ['admin', 'developer', 'itself'] as const
@@ -99,12 +109,6 @@ const whole = {
 /** An app. */
 export const client = named('Client', z.strictObject(whole))
 
-/** A secret that is shown this once. */
-const shownOnce = z.string().nullable().meta({
-  description:
-    'Shown this once, and null when there is none or the request was repeated: make another one then.',
-})
-
 /** An app just registered. */
 export const madeClient = named('MadeClient', z.strictObject({ ...whole, client_secret: shownOnce }))
 
@@ -148,45 +152,6 @@ export const rotation = named(
   }),
 )
 
-/** What a registration token is made with. */
-export const newToken = named(
-  'NewRegistrationToken',
-  z.strictObject({
-    name: z.string().max(100, 'has more than 100 characters').default(''),
-    scopes: z
-      .array(z.string())
-      .max(100, 'has more than 100 entries')
-      .meta({ description: 'What apps registered with it may ask for.' }),
-    client_credentials: z.boolean().default(false),
-    max_uses: z.int().min(1).max(MOST.uses).default(1),
-    days: z.int().min(1).max(MOST.days).default(7),
-  }),
-)
-
-const tokenFields = {
-  id: uuid,
-  prefix: z.string(),
-  name: z.string(),
-  state: z.enum(['live', 'revoked', 'used up', 'expired']),
-  scopes: z.array(z.string()),
-  client_credentials: z.boolean(),
-  max_uses: z.int(),
-  uses: z.int(),
-  created_at: moment,
-  expires_at: moment,
-  last_used_at: moment.nullable(),
-  revoked_at: moment.nullable(),
-}
-
-/** A registration token, without its value. */
-export const token = named('RegistrationToken', z.strictObject(tokenFields))
-
-/** Registration tokens. */
-export const tokenList = listOf('RegistrationTokenList', token)
-
-/** A registration token just made. */
-export const madeToken = named('MadeRegistrationToken', z.strictObject({ ...tokenFields, token: shownOnce }))
-
 /** An app in a list. */
 export function summaryView(app: ClientSummary) {
   return { ...pick(app, Object.keys(told)), owners: app.owners, users: app.users }
@@ -214,23 +179,12 @@ export function secretView(row: SecretRow) {
   return pick(row, Object.keys(secret.shape))
 }
 
-/** A registration token. */
-export function tokenView(row: RegistrationToken) {
-  return { ...pick(row, Object.keys(tokenFields)), state: tokenState(row) }
-}
-
 /** A field as it stands in a registration. */
 function standing({ shape, choices }: Field): z.ZodType {
   if (shape === 'address') return z.string().nullable()
   if (shape === 'list') return z.array(z.string())
   if (shape === 'flag') return z.boolean()
   return choices ? z.enum(choices) : z.string()
-}
-
-function pick(row: object, names: string[]): Record<string, unknown> {
-  return Object.fromEntries(
-    names.filter((name) => name in row).map((name) => [name, row[name as keyof object]]),
-  )
 }
 
 // A default would be filled in for what a patch leaves out, and overwrite what stands.

@@ -1,12 +1,12 @@
 // The secrets with which an API introspects, over the Admin API.
-import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../core/clients/secrets.ts'
-import { introspectionClient } from '../core/resources/update.ts'
-import { NotFound } from '../http/errors.ts'
-import * as credentials from './client-schemas.ts'
-import { MADE_SECRET } from './client-secrets.ts'
-import { type Operation, operation } from './framework/operation.ts'
-import { NO_CREDENTIALS, type ResourceAccess } from './resource-access.ts'
-import * as json from './resource-schemas.ts'
+import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../../core/clients/secrets.ts'
+import { introspectionClient } from '../../core/resources/update.ts'
+import { NotFound } from '../../http/errors.ts'
+import * as credentials from '../clients/schemas.ts'
+import { MADE_SECRET } from '../clients/secrets.ts'
+import { type Operation, operation } from '../framework/operation.ts'
+import { NO_CREDENTIALS, type ResourceAccess } from './access.ts'
+import * as json from './schemas.ts'
 
 /** Operations on introspection credentials. */
 export function resourceSecretOperations({ find, credentialsOf }: ResourceAccess): Operation[] {

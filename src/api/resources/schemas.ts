@@ -1,9 +1,9 @@
 // What APIs and scopes are as JSON of the Admin API.
 import { z } from 'zod'
-import { APP_TYPES } from '../core/clients/kinds.ts'
-import { TOKEN_FORMATS, TOKEN_SECONDS } from '../core/resources/store.ts'
-import * as credentials from './client-schemas.ts'
-import { named, uuid } from './framework/schemas.ts'
+import { APP_TYPES } from '../../core/clients/kinds.ts'
+import { TOKEN_FORMATS, TOKEN_SECONDS } from '../../core/resources/store.ts'
+import * as credentials from '../clients/schemas.ts'
+import { named, uuid } from '../framework/schemas.ts'
 
 const pathId = z
   .string()

@@ -1,8 +1,8 @@
 // The scopes of an API over the Admin API.
-import { addScope, changeScope, removeScope } from '../core/resources/update.ts'
-import { type Operation, operation } from './framework/operation.ts'
-import { BUILT_IN, type ResourceAccess, removableOf, SHOWN, scopeOf } from './resource-access.ts'
-import * as json from './resource-schemas.ts'
+import { addScope, changeScope, removeScope } from '../../core/resources/update.ts'
+import { type Operation, operation } from '../framework/operation.ts'
+import { BUILT_IN, type ResourceAccess, removableOf, SHOWN, scopeOf } from './access.ts'
+import * as json from './schemas.ts'
 
 /** Operations on scopes. */
 export function resourceScopeOperations({ locked }: ResourceAccess): Operation[] {

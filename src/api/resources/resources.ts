@@ -1,13 +1,13 @@
 // APIs over the Admin API.
-import { InvalidMetadata } from '../core/clients/metadata.ts'
-import { createResource } from '../core/resources/store.ts'
-import { changeResource } from '../core/resources/update.ts'
-import { type Operation, operation } from './framework/operation.ts'
-import { listOf } from './framework/schemas.ts'
-import { BUILT_IN, etagOf, idOf, resourceAccess, SHOWN } from './resource-access.ts'
-import * as json from './resource-schemas.ts'
-import { resourceScopeOperations } from './resource-scopes.ts'
-import { resourceSecretOperations } from './resource-secrets.ts'
+import { InvalidMetadata } from '../../core/clients/metadata.ts'
+import { createResource } from '../../core/resources/store.ts'
+import { changeResource } from '../../core/resources/update.ts'
+import { type Operation, operation } from '../framework/operation.ts'
+import { listOf } from '../framework/schemas.ts'
+import { BUILT_IN, etagOf, idOf, resourceAccess, SHOWN } from './access.ts'
+import * as json from './schemas.ts'
+import { resourceScopeOperations } from './scopes.ts'
+import { resourceSecretOperations } from './secrets.ts'
 
 /** Operations on APIs, their scopes and their introspection credentials. @param issuer where this server is */
 export function resourceOperations({ issuer }: { issuer: string }): Operation[] {

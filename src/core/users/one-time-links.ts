@@ -1,0 +1,14 @@
+// What holds for every one-time link, whatever it is for.
+import { fragment, run, sql } from '../../db/pool.ts'
+import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
+
+/** For how long the form that used a link may come again, because its answer was lost. */
+export const SENT_AGAIN = fragment`interval '10 minutes'`
+
+/** One-time links that are over. */
+export const sweepLinks: Sweep = (db) =>
+  run(
+    db,
+    sql`delete from user_links where hash = any(array(
+          select hash from user_links where expires_at < now() limit ${SWEEP_BATCH} for update skip locked))`,
+  )
