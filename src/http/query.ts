@@ -26,6 +26,12 @@ export function queryPlace(ctx: Context, name: string): string | undefined {
   return isUuid(text.replace(/^\d{1,16}\./, '')) ? text : undefined
 }
 
+/** A parameter that says before which audit event a page begins: its number; else undefined. */
+export function queryEventId(ctx: Context, name: string): string | undefined {
+  const text = queryText(ctx, name)
+  return /^\d{1,18}$/.test(text) ? text : undefined
+}
+
 /** Whether Postgres takes it for a UUID. */
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)

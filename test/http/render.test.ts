@@ -61,14 +61,16 @@ const entry = {
   devices: [device('d1', 'Chrome on Linux', true), device('d2', 'iPhone')],
   remove_href: '/account/apps/c_1/remove',
 }
-const remove = {
+const confirm = {
   user,
   csrf: 'c5',
   action: '/account/apps/c_1/remove',
   heading: 'Remove Photo Printer?',
   app,
   will: ['Its access ends at once.'],
-  will_not: ['What it already saved is not deleted.'],
+  will_not: ['Nobody else loses it.'],
+  stays: ['What it already saved is not deleted.'],
+  errors: {},
   confirm_label: 'Remove access',
   cancel_href: '/account/apps',
 }
@@ -107,7 +109,7 @@ const VIEWS: [view: string, locals: object][] = [
   ['account/setup', { action: '/setup/t', csrf: 'c5', values: { email: '', name: '' }, errors: {} }],
   ['account/profile', profile],
   ['account/apps', { user, csrf: 'c5', apps: [entry, entry], remove_all_href: '/account/apps/remove' }],
-  ['account/remove', remove],
+  ['account/confirm', confirm],
   ['account/activity', { user, csrf: 'c5', events, older_href: '/account/activity?before=9' }],
 ]
 
@@ -412,12 +414,13 @@ describe('apps with access', () => {
   })
 })
 
-test('a confirmation says what will happen and what will not, and has a way back', async () => {
-  const html = await page(['account/remove', remove])
+test('a confirmation says what will happen, what will not and what stays, and has a way back', async () => {
+  const html = await page(['account/confirm', confirm])
 
   expect(text(html)).toContain('What will happen Its access ends at once.')
+  expect(text(html)).toContain('What will not happen Nobody else loses it.')
   expect(text(html)).toContain('What stays as it is What it already saved is not deleted.')
-  expect(html).toMatch(/<form method="post" action="\/account\/apps\/c_1\/remove">/)
+  expect(html).toMatch(/<form method="post" action="\/account\/apps\/c_1\/remove" novalidate>/)
   expect(html).toMatch(/<a class="button quiet" href="\/account\/apps">Cancel<\/a>/)
 })
 

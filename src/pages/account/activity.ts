@@ -4,6 +4,7 @@ import { sentenceOf } from '../../base/audit-events.ts'
 import { type AuditRow, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'
 import type { Db } from '../../db/pool.ts'
+import { pageOf, queryEventId, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
@@ -15,19 +16,20 @@ const PAGE = 30
 export function activityPages({ db, render }: { db: Db; render: Render }) {
   return {
     async list(ctx: SignedIn): Promise<void> {
-      const before = /^\d{1,18}$/.test(String(ctx.query.before)) ? String(ctx.query.before) : undefined
-      const rows = await listEvents(db, { user_id: ctx.state.user.id, before, limit: PAGE + 1 })
-      const shown = rows.slice(0, PAGE)
+      const before = queryEventId(ctx, 'before')
+      const found = await listEvents(db, { user_id: ctx.state.user.id, before, limit: PAGE + 1 })
+      const { rows, next_href } = pageOf(found, PAGE, ({ id }) =>
+        withQuery('/account/activity', { before: id }),
+      )
       const names = await clientNames(
         db,
-        shown.flatMap(({ client_id }) => client_id ?? []),
+        rows.flatMap(({ client_id }) => client_id ?? []),
       )
-      const events = shown.map((row) => ({
+      const events = rows.map((row) => ({
         ...sentenceOf(row, names.get(row.client_id ?? '') ?? 'an app that is gone'),
         ...circumstances(row),
       }))
-      const older = rows.length > PAGE ? `/account/activity?before=${shown.at(-1)!.id}` : undefined
-      render(ctx, 'account/activity', { events, older_href: older })
+      render(ctx, 'account/activity', { events, older_href: next_href })
     },
   }
 }

@@ -1,4 +1,4 @@
-// Apps with access, as their owner sees and removes them.
+// The apps that have access to an account, as its owner sees and removes them.
 
 import { openidWords } from '../../base/openid-scopes.ts'
 import { type AppView, appView } from '../../core/clients/presentation.ts'
@@ -12,54 +12,66 @@ import {
 } from '../../core/grants/account-apps.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Pool } from '../../db/pool.ts'
-import { actorOf } from '../../http/actor.ts'
 import { NotFound } from '../../http/errors.ts'
 import { type Notice, seeOther, takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
-import type { SignedIn } from '../../protocol/guards.ts'
+import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { currentDeviceId } from '../../protocol/rules/device.ts'
+import { type Confirm, confirmPages } from '../shared/confirm-page.ts'
 
+const LIST = '/account/apps'
 const UNUSED_DAYS = 90
+const ENDS_ACCESS = { danger: true, cancel_href: LIST }
 const GONE = 'That app has no access to your account.'
-const GONE_THERE = 'That app has no access on that device.'
-const NONE = 'No app has access to your account.'
-const KEEPS = (name: string) => `${name} keeps what it has copied already. Ask it to delete that.`
+const GONE_ON_DEVICE = 'That app has no access on that device.'
+const NO_APPS = 'No app has access to your account.'
 
-/** Handlers of /account/apps and below. */
-export function appPages({
-  db,
-  resources,
-  render,
-}: {
+/** What these pages are made of. */
+interface AppsParts {
   db: Pool
   resources: ResourceDirectory
   render: Render
-}) {
-  const find = async (ctx: SignedIn): Promise<AppWithAccess | undefined> => {
-    const [app] = await listApps(db, ctx.state.user.id, String(ctx.params.client_id))
-    return app
+}
+
+/** Handlers of /account/apps and below. */
+export function appPages(parts: AppsParts) {
+  const list = listPages(parts)
+  const confirm = confirmPages(parts.render, 'account')
+  return {
+    list: (ctx: SignedIn) => list.show(ctx, takeNotice(ctx)),
+    ...removeApp(parts.db, list, confirm),
+    ...removeDevice(parts.db, list, confirm),
+    ...removeAll(parts.db, list, confirm),
   }
+}
+
+interface ListPages {
+  show(ctx: SignedIn, done?: Notice, status?: number): Promise<void>
+  /** Where the access has ended already, in another tab, or by the first of two clicks: shows the list as it is now. */
+  showGone(ctx: SignedIn, heading: string): Promise<void>
+}
+
+function listPages({ db, resources, render }: AppsParts): ListPages {
   const show = async (ctx: SignedIn, done?: Notice, status?: number): Promise<void> => {
     const apps = await listApps(db, ctx.state.user.id)
-    const shown = await Promise.all(apps.map((app) => viewOf(app, currentDeviceId(ctx))))
-    const remove_all_href = shown.length > 1 ? '/account/apps/remove-all' : undefined
-    render(ctx, 'account/apps', { apps: shown, remove_all_href, done }, status)
+    const views = await Promise.all(apps.map((app) => viewOf(app, resources, currentDeviceId(ctx))))
+    const remove_all_href = views.length > 1 ? `${LIST}/remove-all` : undefined
+    render(ctx, 'account/apps', { apps: views, remove_all_href, done }, status)
   }
-  // Removed in another tab, or by the first of two clicks: the list says how it stands.
-  const showGone = (ctx: SignedIn, heading: string): Promise<void> => {
-    if (ctx.accepts('json', 'html') !== 'html') throw new NotFound(heading)
-    return show(ctx, { heading }, 404)
-  }
-  const confirm = (ctx: SignedIn, page: Confirmation): void =>
-    render(ctx, 'account/remove', { ...page, action: ctx.path, cancel_href: '/account/apps' })
-  const by = (ctx: SignedIn) => ({ ...actorOf(ctx), id: ctx.state.user.id })
-
   return {
-    list: (ctx: SignedIn) => show(ctx, takeNotice(ctx)),
+    show,
+    async showGone(ctx, heading) {
+      if (ctx.accepts('json', 'html') !== 'html') throw new NotFound(heading)
+      await show(ctx, { heading }, 404)
+    },
+  }
+}
 
+function removeApp(db: Pool, { showGone }: ListPages, confirm: Confirm) {
+  return {
     async confirmRemove(ctx: SignedIn): Promise<void> {
-      const app = await find(ctx)
+      const app = await findApp(db, ctx)
       if (!app) return showGone(ctx, GONE)
       const name = app.client_name
       confirm(ctx, {
@@ -70,114 +82,124 @@ export function appPages({
           ...(app.devices.length > 1 ? [`This ends its access on all ${app.devices.length} devices.`] : []),
           'To use it again, you will have to allow it again.',
         ],
-        will_not: [KEEPS(name), `Your account at ${name}, if you have one there, stays.`],
+        stays: [keepsCopies(name), `Your account at ${name}, if you have one there, stays.`],
         confirm_label: 'Remove access',
+        ...ENDS_ACCESS,
       })
     },
 
     async remove(ctx: SignedIn): Promise<void> {
-      const receipt = await revokeApp(db, ctx.state.user.id, String(ctx.params.client_id), by(ctx))
+      const receipt = await revokeApp(db, ctx.state.user.id, String(ctx.params.client_id), actingUser(ctx))
       if (!receipt) return showGone(ctx, GONE)
       const { client_name: name } = receipt
-      seeOther(ctx, '/account/apps', {
+      seeOther(ctx, LIST, {
         heading: `${name} has no access any more.`,
-        lines: [ended(receipt), KEEPS(name)],
+        lines: [ended(receipt), keepsCopies(name)],
       })
     },
+  }
+}
 
+function removeDevice(db: Pool, { showGone }: ListPages, confirm: Confirm) {
+  return {
     async confirmRemoveDevice(ctx: SignedIn): Promise<void> {
-      const app = await find(ctx)
+      const app = await findApp(db, ctx)
       const device = app?.devices.find(({ device_id }) => device_id === ctx.params.device)
-      if (!app || !device) return showGone(ctx, GONE_THERE)
+      if (!app || !device) return showGone(ctx, GONE_ON_DEVICE)
+      const { client_name: name, devices } = app
       confirm(ctx, {
-        heading: `Remove access for ${app.client_name} on ${device.name}?`,
+        heading: `Remove access for ${name} on ${device.name}?`,
         app: brandingOf(app),
         will: [
-          `${app.client_name} can no longer use your account on ${device.name}, from the moment you press the button.`,
+          `${name} can no longer use your account on ${device.name}, from the moment you press the button.`,
         ],
-        will_not: [
-          app.devices.length > 1
+        stays: [
+          devices.length > 1
             ? 'On your other devices it goes on.'
             : 'What you allowed stays remembered: signing in to the app again needs no new decision.',
         ],
         confirm_label: 'Remove this device',
+        ...ENDS_ACCESS,
       })
     },
 
     async removeDevice(ctx: SignedIn): Promise<void> {
-      const app = await find(ctx)
+      const app = await findApp(db, ctx)
+      const device = String(ctx.params.device)
       const receipt =
-        app && (await revokeDevice(db, ctx.state.user.id, app.client_id, String(ctx.params.device), by(ctx)))
-      if (!app || !receipt) return showGone(ctx, GONE_THERE)
-      seeOther(ctx, '/account/apps', {
-        heading: `${app.client_name} has no access on ${receipt.device} any more.`,
-      })
+        app && (await revokeDevice(db, ctx.state.user.id, app.client_id, device, actingUser(ctx)))
+      if (!app || !receipt) return showGone(ctx, GONE_ON_DEVICE)
+      seeOther(ctx, LIST, { heading: `${app.client_name} has no access on ${receipt.device} any more.` })
     },
+  }
+}
 
+function removeAll(db: Pool, { showGone }: ListPages, confirm: Confirm) {
+  return {
     async confirmRemoveAll(ctx: SignedIn): Promise<void> {
       const apps = await listApps(db, ctx.state.user.id)
-      if (apps.length === 0) return showGone(ctx, NONE)
+      if (apps.length === 0) return showGone(ctx, NO_APPS)
       confirm(ctx, {
         heading: `Remove access for all ${apps.length} apps?`,
         will: apps.map(({ client_name }) => `${client_name} can no longer use your account.`),
-        will_not: ['The apps keep what they have copied already.', 'You stay signed in here.'],
+        stays: ['The apps keep what they have copied already.', 'You stay signed in here.'],
         confirm_label: 'Remove all',
+        ...ENDS_ACCESS,
       })
     },
 
     async removeAll(ctx: SignedIn): Promise<void> {
-      const receipts = await revokeAllApps(db, ctx.state.user.id, by(ctx))
-      if (receipts.length === 0) return showGone(ctx, NONE)
-      seeOther(ctx, '/account/apps', {
+      const receipts = await revokeAllApps(db, ctx.state.user.id, actingUser(ctx))
+      if (receipts.length === 0) return showGone(ctx, NO_APPS)
+      const lines = receipts.map((receipt) => `${receipt.client_name}: ${lowerFirst(ended(receipt))}`)
+      seeOther(ctx, LIST, {
         heading: 'No app has access to your account any more.',
-        lines: receipts
-          .map((receipt) => `${receipt.client_name}: ${lowerFirst(ended(receipt))}`)
-          .slice(0, 20),
+        lines: lines.slice(0, 20),
       })
     },
   }
+}
 
-  async function viewOf(app: AppWithAccess, currentDevice: string | undefined) {
-    const path = `/account/apps/${encodeURIComponent(app.client_id)}`
-    const lastUsed = app.last_used_at ?? app.allowed_at
-    return {
-      app: brandingOf(app),
-      sentences: await sentencesOf(app.scopes),
-      allowed: when(app.allowed_at),
-      last_used: when(lastUsed),
-      ends: app.ends_at ? when(app.ends_at) : undefined,
-      unused: unusedFor(lastUsed),
-      remove_href: `${path}/remove`,
-      devices: app.devices.map((device) => ({
-        id: device.device_id,
-        label: device.name,
-        last_used: when(device.last_used_at),
-        current: device.device_id === currentDevice,
-        remove_href: `${path}/devices/${device.device_id}/remove`,
-      })),
-    }
-  }
+async function findApp(db: Pool, ctx: SignedIn): Promise<AppWithAccess | undefined> {
+  const [app] = await listApps(db, ctx.state.user.id, String(ctx.params.client_id))
+  return app
+}
 
-  async function sentencesOf(scopes: string[]): Promise<string[]> {
-    const openid = openidWords(new Set(scopes)).map(
-      ({ sentence, detail }) => `${sentence}: ${lowerFirst(detail)}`,
-    )
-    const found = await Promise.all(scopes.map((scope) => resources.findScope(scope)))
-    return [...openid, ...found.flatMap((scope) => scope?.sentence ?? [])]
+async function viewOf(app: AppWithAccess, resources: ResourceDirectory, currentDevice: string | undefined) {
+  const path = `${LIST}/${encodeURIComponent(app.client_id)}`
+  const lastUsed = app.last_used_at ?? app.allowed_at
+  return {
+    app: brandingOf(app),
+    sentences: await sentencesOf(app.scopes, resources),
+    allowed: when(app.allowed_at),
+    last_used: when(lastUsed),
+    ends: app.ends_at ? when(app.ends_at) : undefined,
+    unused: unusedFor(lastUsed),
+    remove_href: `${path}/remove`,
+    devices: app.devices.map((device) => ({
+      id: device.device_id,
+      label: device.name,
+      last_used: when(device.last_used_at),
+      current: device.device_id === currentDevice,
+      remove_href: `${path}/devices/${device.device_id}/remove`,
+    })),
   }
 }
 
-/** What the confirmation page says; it says exactly what will happen. */
-interface Confirmation {
-  heading: string
-  app?: ReturnType<typeof appView>
-  will: string[]
-  will_not: string[]
-  confirm_label: string
+async function sentencesOf(scopes: string[], resources: ResourceDirectory): Promise<string[]> {
+  const openid = openidWords(new Set(scopes)).map(
+    ({ sentence, detail }) => `${sentence}: ${lowerFirst(detail)}`,
+  )
+  const found = await Promise.all(scopes.map((scope) => resources.findScope(scope)))
+  return [...openid, ...found.flatMap((scope) => scope?.sentence ?? [])]
 }
 
 function brandingOf(app: AppWithAccess): AppView {
   return appView({ ...app, id: app.client_id, name: app.client_name }, undefined, app.client_host)
+}
+
+function keepsCopies(name: string): string {
+  return `${name} keeps what it has copied already. Ask it to delete that.`
 }
 
 function ended({ devices }: Receipt): string {

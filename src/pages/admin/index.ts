@@ -7,17 +7,18 @@ import type { Row } from '../../http/routes.ts'
 import type { Guard } from '../../protocol/guards.ts'
 import type { LogoForm } from '../shared/logo-form.ts'
 import { auditAdmin } from './audit.ts'
-import { blockedClientAdmin } from './client-blocked.ts'
-import { changeAdmin } from './client-changes.ts'
-import { cleanUpAdmin } from './client-cleanup.ts'
-import { clientAdminSteps } from './client-decisions.ts'
-import { clientAdminForms } from './client-forms.ts'
-import { clientAdminInsight } from './client-insight.ts'
-import { adminLogo } from './client-logo.ts'
-import { clientAdminSecrets } from './client-secrets.ts'
-import { clientAdmin } from './clients.ts'
-import { accessAdmin } from './consents.ts'
+import { blockedClientAdmin } from './clients/blocked.ts'
+import { changeAdmin } from './clients/changes.ts'
+import { cleanUpAdmin } from './clients/cleanup.ts'
+import { clientAdmin } from './clients/clients.ts'
+import { clientAdminSteps } from './clients/decisions.ts'
+import { clientAdminForms } from './clients/forms.ts'
+import { clientAdminInsight } from './clients/insight.ts'
+import { adminLogo } from './clients/logo.ts'
+import { clientAdminSecrets } from './clients/secrets.ts'
+import { consentAdmin } from './consents.ts'
 import { registrationTokenAdmin } from './initial-access-tokens.ts'
+import { jobAdmin } from './jobs.ts'
 import { keyAdmin } from './keys.ts'
 import { overviewAdmin } from './overview.ts'
 import { resourceAdminSecrets } from './resource-secrets.ts'
@@ -62,7 +63,8 @@ export function adminPages(parts: AdminParts): Row[] {
     logo: adminLogo({ ...parts, send: parts.sendLogo }),
     insight: clientAdminInsight(parts),
     users: userAdmin(parts),
-    access: accessAdmin(parts),
+    consents: consentAdmin(parts),
+    jobs: jobAdmin(parts),
     apis: resourceAdmin(parts),
     apiSecrets: resourceAdminSecrets(parts),
     keys: keyAdmin(parts),

@@ -1,4 +1,4 @@
-// The tokens that let apps register themselves, as administrators make, list and end them.
+// The tokens with which apps may register themselves (RFC 7591), as administrators make, list and revoke them.
 import { z } from 'zod'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
@@ -20,6 +20,8 @@ import { isUuid, pageOf, queryPlace, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { confirmPages, type FormErrors } from '../shared/confirm-page.ts'
+import { TOKEN_STATE_WORDS } from '../shared/labels.ts'
 import { scopeChoices } from '../shared/scope-choices.ts'
 
 const PAGE = 25
@@ -42,40 +44,17 @@ const form = z.object({
   client_credentials: z.string().optional(),
 })
 
-/** Handlers of /admin/registration-tokens. @param mayRegister false: the tokens are good for nothing now */
-export function registrationTokenAdmin({
-  db,
-  resources,
-  mayRegister,
-  render,
-}: {
+interface TokenParts {
   db: Pool
   resources: ResourceDirectory
-  mayRegister: boolean
   render: Render
-}) {
-  const getToken = async (ctx: SignedIn): Promise<RegistrationToken> => {
-    const id = String(ctx.params.token_id)
-    const token = isUuid(id) ? await findRegistrationToken(db, id) : undefined
-    if (!token) throw new NotFound('There is no such token.')
-    return token
-  }
-  const showNew = async (ctx: SignedIn, values: Values, errors: Errors = {}, status = 200): Promise<void> => {
-    render(
-      ctx,
-      'admin/initial-access-token-form',
-      {
-        done: takeNotice(ctx),
-        values,
-        most: MOST,
-        may_register: mayRegister,
-        apis: await scopeChoices(resources, values.scopes, 'itself'),
-        errors,
-      },
-      status,
-    )
-  }
+  /** Whether apps may register themselves now. Where they may not, the tokens are good for nothing. */
+  mayRegister: boolean
+}
 
+/** Handlers of /admin/registration-tokens. */
+export function registrationTokenAdmin(parts: TokenParts) {
+  const { db, render, mayRegister } = parts
   return {
     async list(ctx: SignedIn): Promise<void> {
       const after = queryPlace(ctx, 'after')
@@ -89,64 +68,85 @@ export function registrationTokenAdmin({
       })
     },
 
-    create: {
-      show: (ctx: SignedIn) => showNew(ctx, NOTHING),
-      async send(ctx: SignedIn): Promise<void> {
-        const { values, errors } = readForm(ctx, form)
-        if (errors) return showNew(ctx, sent(ctx), errors, 422)
-        const { name, uses: maxUses, days, scope: scopes } = values
-        const client_credentials = values.client_credentials !== undefined
-        try {
-          const wanted = { name, scopes, client_credentials, maxUses, days }
-          const { token, value } = await createRegistrationToken(db, wanted, actingUser(ctx))
-          render(ctx, 'admin/secret', {
-            heading: 'A new registration token',
-            note: mayRegister
-              ? 'Give it to whoever is to register apps. They send it to /register as a bearer token (RFC 7591).'
-              : 'It is good for nothing while DYNAMIC_REGISTRATION is off.',
-            client_id: token.id,
-            id_label: 'Id',
-            secret: value,
-            secret_label: 'Token',
-            next: { href: PATH, label: 'Go to the tokens' },
-          })
-        } catch (error) {
-          if (!(error instanceof InvalidMetadata)) throw error
-          const label = error.field === 'name' ? 'Whom it is for' : 'Scopes'
-          return showNew(ctx, sent(ctx), { [error.field]: `${label}: ${error.problem}.` }, 422)
-        }
-      },
-    },
+    create: createForm(parts),
+    revoke: revokeForm(parts),
+  }
+}
 
-    revoke: {
-      async show(ctx: SignedIn): Promise<void> {
-        const token = await getToken(ctx)
-        render(ctx, 'admin/confirm', {
-          done: takeNotice(ctx),
-          subject: { name: token.name || 'No name', detail: `${token.prefix}…` },
-          heading: 'Revoke this registration token?',
-          will: ['Nobody registers an app with it any more.'],
-          will_not: ['Apps that were registered with it stay.'],
-          confirm_label: 'Revoke this token',
-          danger: true,
-          action: ctx.path,
-          cancel_href: PATH,
-          errors: {},
+function createForm({ db, resources, render, mayRegister }: TokenParts) {
+  const show = async (ctx: SignedIn, values: Values, errors: FormErrors = {}): Promise<void> => {
+    const locals = {
+      done: takeNotice(ctx),
+      values,
+      most: MOST,
+      may_register: mayRegister,
+      apis: await scopeChoices(resources, values.scopes, 'itself'),
+      errors,
+    }
+    render(ctx, 'admin/initial-access-token-form', locals, Object.keys(errors).length > 0 ? 422 : 200)
+  }
+  return {
+    show: (ctx: SignedIn) => show(ctx, NOTHING),
+    async send(ctx: SignedIn): Promise<void> {
+      const { values, errors } = readForm(ctx, form)
+      if (errors) return show(ctx, sent(ctx), errors)
+      const { name, uses: maxUses, days, scope: scopes } = values
+      const client_credentials = values.client_credentials !== undefined
+      try {
+        const wanted = { name, scopes, client_credentials, maxUses, days }
+        const { token, value } = await createRegistrationToken(db, wanted, actingUser(ctx))
+        render(ctx, 'admin/secret', {
+          heading: 'A new registration token',
+          note: mayRegister ? USE_OF_TOKEN : 'It is good for nothing while DYNAMIC_REGISTRATION is off.',
+          client_id: token.id,
+          id_label: 'Id',
+          secret: value,
+          secret_label: 'Token',
+          next: { href: PATH, label: 'Go to the tokens' },
         })
-      },
-      async send(ctx: SignedIn): Promise<void> {
-        const token = await getToken(ctx)
-        const changed = await revokeRegistrationToken(db, token.id, actingUser(ctx))
-        seeOther(ctx, PATH, {
-          heading: changed ? 'The token is revoked.' : 'It was revoked already.',
-          tone: changed ? 'good' : 'warning',
-        })
-      },
+      } catch (error) {
+        if (!(error instanceof InvalidMetadata)) throw error
+        const label = error.field === 'name' ? 'Whom it is for' : 'Scopes'
+        return show(ctx, sent(ctx), { [error.field]: `${label}: ${error.problem}.` })
+      }
     },
   }
 }
 
-type Errors = Record<string, string>
+const USE_OF_TOKEN =
+  'Give it to whoever is to register apps. They send it to /register as a bearer token (RFC 7591).'
+
+function revokeForm({ db, render }: TokenParts) {
+  const confirm = confirmPages(render, 'admin')
+  const getToken = async (ctx: SignedIn): Promise<RegistrationToken> => {
+    const id = String(ctx.params.token_id)
+    const token = isUuid(id) ? await findRegistrationToken(db, id) : undefined
+    if (!token) throw new NotFound('There is no such token.')
+    return token
+  }
+  return {
+    async show(ctx: SignedIn): Promise<void> {
+      const token = await getToken(ctx)
+      confirm(ctx, {
+        subject: { name: token.name || 'No name', detail: `${token.prefix}…` },
+        heading: 'Revoke this registration token?',
+        will: ['Nobody registers an app with it any more.'],
+        will_not: ['Apps that were registered with it stay.'],
+        confirm_label: 'Revoke this token',
+        danger: true,
+        cancel_href: PATH,
+      })
+    },
+    async send(ctx: SignedIn): Promise<void> {
+      const token = await getToken(ctx)
+      const changed = await revokeRegistrationToken(db, token.id, actingUser(ctx))
+      seeOther(ctx, PATH, {
+        heading: changed ? 'The token is revoked.' : 'It was revoked already.',
+        tone: changed ? 'good' : 'warning',
+      })
+    },
+  }
+}
 
 interface Values {
   name: string
@@ -175,20 +175,13 @@ function sent(ctx: SignedIn): Values {
   }
 }
 
-const STATE_WORDS: Record<string, string> = {
-  live: 'Live',
-  revoked: 'Revoked',
-  'used up': 'Used up',
-  expired: 'Expired',
-}
-
 function tokenView(token: RegistrationToken) {
   const state = tokenState(token)
   return {
     name: token.name || 'No name',
     prefix: token.prefix,
     is_live: state === 'live',
-    state_text: STATE_WORDS[state],
+    state_text: TOKEN_STATE_WORDS[state],
     used: `${token.uses.toLocaleString('en')} of ${token.max_uses.toLocaleString('en')}`,
     scopes: token.scopes,
     client_credentials: token.client_credentials,

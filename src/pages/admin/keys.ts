@@ -8,12 +8,13 @@ import { seeOther, takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'
+import { KEY_STATE_WORDS } from '../shared/labels.ts'
 
 const TOO_SOON =
   'They were rotated within the last minute: some who verify may not know the next keys yet, and refuse what they sign.'
 const DAY_MS = 86_400_000
 const ORDER = { current: 0, next: 1, retired: 2 } as const
-const STATE_WORDS = { current: 'Signs now', next: 'Next', retired: 'Retired' } as const
 
 /** Handlers of /admin/keys. @param rotationDays 0: nothing rotates by itself. */
 export function keyAdmin({
@@ -27,6 +28,7 @@ export function keyAdmin({
   rotationDays: number
   render: Render
 }) {
+  const confirm = confirmPages(render, 'admin')
   return {
     async list(ctx: SignedIn): Promise<void> {
       const keys = (await listKeys(db)).sort((a, b) => ORDER[a.state] - ORDER[b.state])
@@ -40,24 +42,7 @@ export function keyAdmin({
 
     rotate: {
       async show(ctx: SignedIn): Promise<void> {
-        const last = await justRotated(db)
-        render(ctx, 'admin/confirm', {
-          done: takeNotice(ctx),
-          heading: 'Rotate the signing keys now?',
-          will: [
-            'The next keys sign from now on, on all nodes. They have been published already.',
-            ...(last ? [TOO_SOON] : []),
-            `The keys that signed stay published for ${RETIRED_DAYS} days.`,
-          ],
-          will_not: ['Nobody is signed out, and no token becomes invalid.'],
-          confirm_label: last ? 'Rotate all the same' : 'Rotate now',
-          danger: last !== undefined,
-          // Who sees the page knows; who sends it twice, or after somebody else, is asked.
-          hidden: { again: last && 'yes' },
-          action: ctx.path,
-          cancel_href: '/admin/keys',
-          errors: {},
-        })
+        confirm(ctx, rotatePage((await justRotated(db)) !== undefined))
       },
       async send(ctx: SignedIn): Promise<void> {
         if (sentText(ctx, 'again') !== 'yes' && (await justRotated(db))) {
@@ -74,6 +59,23 @@ export function keyAdmin({
   }
 }
 
+function rotatePage(isTooSoon: boolean): Confirmation {
+  return {
+    heading: 'Rotate the signing keys now?',
+    will: [
+      'The next keys sign from now on, on all nodes. They have been published already.',
+      ...(isTooSoon ? [TOO_SOON] : []),
+      `The keys that signed stay published for ${RETIRED_DAYS} days.`,
+    ],
+    will_not: ['Nobody is signed out, and no token becomes invalid.'],
+    confirm_label: isTooSoon ? 'Rotate all the same' : 'Rotate now',
+    danger: isTooSoon,
+    // Only a form that showed the warning rotates again so soon: not one that is sent twice, or after somebody else's.
+    hidden: { again: isTooSoon ? 'yes' : undefined },
+    cancel_href: '/admin/keys',
+  }
+}
+
 function keyView(key: SigningKey, rotationDays: number) {
   const since = key.activated_at ?? key.created_at
   const after = (date: Date, days: number) => when(new Date(date.getTime() + days * DAY_MS))
@@ -81,7 +83,7 @@ function keyView(key: SigningKey, rotationDays: number) {
     kid: key.kid,
     alg: key.alg,
     state: key.state,
-    state_text: STATE_WORDS[key.state],
+    state_text: KEY_STATE_WORDS[key.state],
     created: when(key.created_at),
     activated: key.activated_at ? when(key.activated_at) : undefined,
     retired: key.retired_at ? when(key.retired_at) : undefined,

@@ -8,6 +8,7 @@ import { takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
+import { appPath } from './clients/path.ts'
 
 const MOST_WAITING = 10
 
@@ -26,13 +27,13 @@ export function overviewAdmin(parts: { db: Pool; render: Render; mailIsOn: boole
         done: takeNotice(ctx),
         mail_is_on: mailIsOn,
         apps: waiting.map((app) => ({
-          href: `/admin/clients/${encodeURIComponent(app.id)}`,
+          href: appPath(app.id),
           name: app.name,
           owners: app.owners,
           since: when(app.created_at),
         })),
         changes: changes.map((change) => ({
-          href: `/admin/clients/${encodeURIComponent(change.client_id)}`,
+          href: appPath(change.client_id),
           name: change.name,
           by: change.requested_by,
           since: when(change.created_at),

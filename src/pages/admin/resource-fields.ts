@@ -1,4 +1,4 @@
-// What the forms of APIs and scopes have in common: their fields, what was typed, and what is wrong with it.
+// What the forms of APIs and scopes share: their fields, the values as sent, and the errors.
 import { z } from 'zod'
 import { APP_TYPES } from '../../core/clients/kinds.ts'
 import type { InvalidMetadata } from '../../core/clients/metadata.ts'
@@ -7,8 +7,10 @@ import type { Pool } from '../../db/pool.ts'
 import { sentText } from '../../http/form.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
+import type { FormErrors } from '../shared/confirm-page.ts'
+import { KIND_WORDS } from '../shared/labels.ts'
 
-/** What pages of APIs stand on. */
+/** What the pages of APIs are made of. */
 export interface ResourceParts {
   db: Pool
   render: Render
@@ -16,45 +18,33 @@ export interface ResourceParts {
   standardSeconds: number
 }
 
-/** Messages by field. */
-export type Errors = Record<string, string>
-
-/** What is said of a scope. */
-export const scopeWords = z.object({
+/** The fields of a scope that can be changed. */
+export const scopeFields = z.object({
   sentence: z.string().trim().default(''),
   detail: z.string().trim().default(''),
   dangerous: z
     .string()
     .optional()
     .transform((value) => value !== undefined),
-  // None ticked: no limit.
+  // No box ticked: every kind may ask for it.
   kinds: z.union([z.enum(APP_TYPES).transform((one) => [one]), z.array(z.enum(APP_TYPES))]).default([]),
 })
 
 /** A new scope. */
-export const scopeForm = scopeWords.extend({ scope: z.string().trim().default('') })
-
-/** Kinds of app, in words. */
-export const KIND_WORDS = {
-  web: 'Web',
-  spa: 'Single-page',
-  native: 'Native',
-  device: 'Device',
-  service: 'Service',
-} as const
+export const scopeForm = scopeFields.extend({ scope: z.string().trim().default('') })
 
 /** The address of a scope's pages. @param path that of its API */
 export function scopePath(path: string, { name }: Pick<ResourceScope, 'name'>): string {
   return `${path}/scopes/${Buffer.from(name).toString('base64url')}`
 }
 
-/** Where cancelling leads. */
-export function back(ctx: SignedIn): { cancel_href: string } {
+/** The page that cancelling leads to. */
+export function cancelLink(ctx: SignedIn): { cancel_href: string } {
   return { cancel_href: `/admin/apis/${String(ctx.params.api)}` }
 }
 
-/** What was typed into the form of an API or a scope. */
-export function typed(ctx: SignedIn) {
+/** The form of an API or a scope as it was sent, to be shown again. */
+export function sentValues(ctx: SignedIn) {
   return {
     identifier: sentText(ctx, 'identifier', 2_000),
     name: sentText(ctx, 'name'),
@@ -73,13 +63,13 @@ const FIELDS: Record<string, [field: string, label: string]> = {
   token_seconds: ['token_seconds', 'Access tokens live'],
 }
 
-/** What is wrong, at its field. */
-export function errorsOf({ field, problem }: InvalidMetadata): Errors {
+/** The message, by the field that it is about. */
+export function errorsOf({ field, problem }: InvalidMetadata): FormErrors {
   const [name, label] = FIELDS[field] ?? ['form', field]
   return { [name]: `${label}: ${problem}.` }
 }
 
-/** Kinds of app to tick. */
+/** The kinds of app, to tick. */
 export function kindChoices(ticked: string[]): { value: AppKind; label: string; checked: boolean }[] {
   return APP_TYPES.map((kind) => ({ value: kind, label: KIND_WORDS[kind], checked: ticked.includes(kind) }))
 }

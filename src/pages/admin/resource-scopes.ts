@@ -6,15 +6,15 @@ import { NotFound } from '../../http/errors.ts'
 import { readForm } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { type Confirmation, confirmPages, type FormErrors } from '../shared/confirm-page.ts'
 import {
-  back,
-  type Errors,
+  cancelLink,
   errorsOf,
   kindChoices,
   type ResourceParts,
+  scopeFields,
   scopeForm,
-  scopeWords,
-  typed,
+  sentValues,
 } from './resource-fields.ts'
 import { apiAt, apiPath } from './resource-path.ts'
 
@@ -31,11 +31,11 @@ interface ScopePage {
 
 /** Forms of /admin/apis/:api/scopes. */
 export function resourceScopeForms(parts: ResourceParts) {
-  return { ...sayingForms(parts), removeScope: removingForm(parts) }
+  return { ...editingForms(parts), removeScope: removeForm(parts) }
 }
 
-function sayingForms({ db, render }: ResourceParts) {
-  const showScope = (ctx: SignedIn, page: ScopePage, errors: Errors = {}, status = 200): void =>
+function editingForms({ db, render }: ResourceParts) {
+  const showScope = (ctx: SignedIn, page: ScopePage, errors: FormErrors = {}, status = 200): void =>
     render(
       ctx,
       'admin/resource-scope',
@@ -47,14 +47,14 @@ function sayingForms({ db, render }: ResourceParts) {
       async show(ctx: SignedIn): Promise<void> {
         showScope(ctx, {
           api: await apiAt(db, String(ctx.params.api)),
-          values: typed(ctx),
+          values: sentValues(ctx),
           action: ctx.path,
-          ...back(ctx),
+          ...cancelLink(ctx),
         })
       },
       async send(ctx: SignedIn): Promise<void> {
         const api = await apiAt(db, String(ctx.params.api))
-        const page = { api, values: typed(ctx), action: ctx.path, ...back(ctx) }
+        const page = { api, values: sentValues(ctx), action: ctx.path, ...cancelLink(ctx) }
         const { values, errors } = readForm(ctx, scopeForm)
         if (errors) return showScope(ctx, page, errors, 422)
         const { scope, ...rest } = values
@@ -78,16 +78,16 @@ function sayingForms({ db, render }: ResourceParts) {
         showScope(ctx, {
           api,
           scope,
-          values: { ...typed(ctx), ...scope, kinds: scope.kinds ?? [] },
+          values: { ...sentValues(ctx), ...scope, kinds: scope.kinds ?? [] },
           action: ctx.path,
-          ...back(ctx),
+          ...cancelLink(ctx),
         })
       },
       async send(ctx: SignedIn): Promise<void> {
         const api = await apiAt(db, String(ctx.params.api))
         const scope = getScope(api, ctx)
-        const page = { api, scope, values: typed(ctx), action: ctx.path, ...back(ctx) }
-        const { values, errors } = readForm(ctx, scopeWords)
+        const page = { api, scope, values: sentValues(ctx), action: ctx.path, ...cancelLink(ctx) }
+        const { values, errors } = readForm(ctx, scopeFields)
         if (errors) return showScope(ctx, page, errors, 422)
         try {
           const changed = await changeScope(db, api.identifier, scope.name, values, actingUser(ctx))
@@ -104,25 +104,12 @@ function sayingForms({ db, render }: ResourceParts) {
   }
 }
 
-function removingForm({ db, render }: ResourceParts) {
-  const show = (ctx: SignedIn, api: Resource, scope: Removable, errors: Errors = {}, status = 200): void =>
-    render(
-      ctx,
-      'admin/confirm',
-      {
-        done: takeNotice(ctx),
-        ...(scope.sentence === undefined ? goingOn(scope, api) : removing(scope, api)),
-        danger: true,
-        action: ctx.path,
-        cancel_href: apiPath(api),
-        errors,
-      },
-      status,
-    )
+function removeForm({ db, render }: ResourceParts) {
+  const confirm = confirmPages(render, 'admin')
   return {
     async show(ctx: SignedIn): Promise<void> {
       const api = await apiAt(db, String(ctx.params.api))
-      show(ctx, api, getRemovable(api, ctx))
+      confirm(ctx, removePage(getRemovable(api, ctx), api))
     },
     async send(ctx: SignedIn): Promise<void> {
       const api = await apiAt(db, String(ctx.params.api))
@@ -135,7 +122,7 @@ function removingForm({ db, render }: ResourceParts) {
         seeOther(ctx, apiPath(api), { heading })
       } catch (error) {
         if (!(error instanceof InvalidMetadata)) throw error
-        show(ctx, api, scope, { form: `${error.problem}.` }, 422)
+        confirm(ctx, removePage(scope, api), { form: `${error.problem}.` })
       }
     },
   }
@@ -158,6 +145,11 @@ function scopeName(ctx: SignedIn): string {
   return Buffer.from(String(ctx.params.scope), 'base64url').toString('utf8')
 }
 
+function removePage(scope: Removable, api: Resource): Confirmation {
+  const page = scope.sentence === undefined ? continuing(scope, api) : removing(scope, api)
+  return { ...page, danger: true, cancel_href: apiPath(api) }
+}
+
 function removing({ name, sentence }: Removable, api: Resource) {
   return {
     subject: { name, detail: sentence },
@@ -175,7 +167,7 @@ function removing({ name, sentence }: Removable, api: Resource) {
   }
 }
 
-function goingOn({ name }: Removable, api: Resource) {
+function continuing({ name }: Removable, api: Resource) {
   return {
     heading: `Go on removing ${name} from ${api.name}?`,
     will: [

@@ -3,8 +3,8 @@
 import { introspectionClient } from '../../core/resources/update.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
-import { takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
+import { confirmPages } from '../shared/confirm-page.ts'
 import { secretForms } from '../shared/secret-forms.ts'
 import { apiAt, apiPath } from './resource-path.ts'
 
@@ -14,23 +14,17 @@ export function resourceAdminSecrets({ db, render }: { db: Pool; render: Render 
     db,
     // Apps have secrets at the console, too.
     parameter: 'api_secret_id',
-    words: {
+    effects: {
       revoked: 'Whoever asks about tokens with it is refused at once.',
-      stays: 'Tokens are not touched.',
+      untouched: 'Tokens are not touched.',
     },
-    async getKeeper(ctx) {
+    async getHolder(ctx) {
       const api = await apiAt(db, String(ctx.params.api))
       const client_id = await introspectionClient(db, api.identifier)
       if (!client_id) throw new NotFound('This API has no credentials.')
       return { name: api.name, client_id, back: apiPath(api) }
     },
-    confirm: (ctx, { back }, page, errors = {}) =>
-      render(
-        ctx,
-        'admin/confirm',
-        { done: takeNotice(ctx), action: ctx.path, cancel_href: back, ...page, errors },
-        Object.keys(errors).length > 0 ? 422 : 200,
-      ),
+    confirm: confirmPages(render, 'admin'),
     reveal: (ctx, { name, client_id, back }, secret) =>
       render(ctx, 'admin/secret', { client_id, ...secret, next: { href: back, label: `Go to ${name}` } }),
   })

@@ -1,4 +1,4 @@
-// What the access tokens of an API are and how long they live, as administrators choose.
+// The format and the lifetime of the access tokens of an API, as administrators choose them.
 import { z } from 'zod'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { type Resource, TOKEN_FORMATS, TOKEN_SECONDS, tokenSeconds } from '../../core/resources/store.ts'
@@ -7,7 +7,8 @@ import { NotFound } from '../../http/errors.ts'
 import { readForm, sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { back, type Errors, errorsOf, type ResourceParts, seconds } from './resource-fields.ts'
+import type { FormErrors } from '../shared/confirm-page.ts'
+import { cancelLink, errorsOf, type ResourceParts, seconds } from './resource-fields.ts'
 import { apiAt, apiPath } from './resource-path.ts'
 
 const tokenForm = z.object({
@@ -30,7 +31,7 @@ export function resourceTokenForm({ db, render, standardSeconds }: ResourceParts
     ctx: SignedIn,
     api: Resource,
     values: object,
-    errors: Errors = {},
+    errors: FormErrors = {},
     status = 200,
   ): void =>
     render(
@@ -45,7 +46,7 @@ export function resourceTokenForm({ db, render, standardSeconds }: ResourceParts
         standard: seconds(standardSeconds),
         standard_jwt: seconds(tokenSeconds({ token_format: 'jwt', token_seconds: null }, standardSeconds)),
         action: ctx.path,
-        ...back(ctx),
+        ...cancelLink(ctx),
         errors,
       },
       status,

@@ -1,4 +1,4 @@
-// APIs, as administrators keep them: the list, one of them, registering and renaming. A file each: scopes, tokens, secrets.
+// APIs, as administrators keep them: the list, one of them, registering and renaming. Scopes, tokens and secrets have files of their own.
 import { z } from 'zod'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'
@@ -6,18 +6,17 @@ import { createResource, listResources, type Resource, tokenSeconds } from '../.
 import { introspectionClient, renameResource } from '../../core/resources/update.ts'
 import { readForm, sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
-import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { type Confirmation, confirmPages, type FormErrors } from '../shared/confirm-page.ts'
+import { KIND_WORDS, secretView } from '../shared/labels.ts'
 import {
-  type Errors,
   errorsOf,
-  KIND_WORDS,
   kindChoices,
   type ResourceParts,
   scopeForm,
   scopePath,
   seconds,
-  typed,
+  sentValues,
 } from './resource-fields.ts'
 import { apiAt, apiPath } from './resource-path.ts'
 import { resourceScopeForms } from './resource-scopes.ts'
@@ -62,22 +61,13 @@ function resourcePages({ db, render, standardSeconds }: ResourceParts) {
         is_jwt: api.token_format === 'jwt',
         lifetime: seconds(tokenSeconds(api, standardSeconds)),
         is_standard: api.token_seconds === null,
-        secrets: secrets.map((secret) => ({
-          name: secret.name || 'No name',
-          prefix: secret.prefix,
-          revoke_href: `${path}/secrets/${secret.id}/revoke`,
-          created: when(secret.created_at),
-          expires: secret.expires_at ? when(secret.expires_at) : undefined,
-          last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
+        secrets: secrets.map((secret) => secretView(secret, path)),
+        scopes: api.scopes.map((scope) => ({
+          ...scope,
+          kinds: scope.kinds?.map((kind) => KIND_WORDS[kind]),
+          edit_href: scopePath(path, scope),
+          remove_href: `${scopePath(path, scope)}/remove`,
         })),
-        scopes: api.scopes.map((scope) => {
-          return {
-            ...scope,
-            kinds: scope.kinds?.map((kind) => KIND_WORDS[kind]),
-            edit_href: scopePath(path, scope),
-            remove_href: `${scopePath(path, scope)}/remove`,
-          }
-        }),
         being_removed: api.being_removed.map((scope) => ({
           name: scope.name,
           href: `/admin/jobs/${scope.job_id}`,
@@ -90,14 +80,14 @@ function resourcePages({ db, render, standardSeconds }: ResourceParts) {
 }
 
 function registerForm({ db, render }: ResourceParts) {
-  const showNew = (ctx: SignedIn, errors: Errors = {}, status = 200): void =>
+  const showNew = (ctx: SignedIn, errors: FormErrors = {}, status = 200): void =>
     render(
       ctx,
       'admin/resource-form',
       {
         done: takeNotice(ctx),
-        kinds: kindChoices(typed(ctx).kinds),
-        values: typed(ctx),
+        kinds: kindChoices(sentValues(ctx).kinds),
+        values: sentValues(ctx),
         action: '/admin/apis/new',
         errors,
       },
@@ -131,44 +121,34 @@ function registerForm({ db, render }: ResourceParts) {
 }
 
 function renameForm({ db, render }: ResourceParts) {
+  const confirm = confirmPages(render, 'admin')
   const getApi = (ctx: SignedIn): Promise<Resource> => apiAt(db, String(ctx.params.api))
-  const showRename = (ctx: SignedIn, api: Resource, errors: Errors = {}, status = 200): void =>
-    render(
-      ctx,
-      'admin/confirm',
-      {
-        done: takeNotice(ctx),
-        heading: `Rename ${api.name}`,
-        will: ['Administrators and developers see the new name.'],
-        will_not: ['Its identifier stays: it is what tokens say they are for.'],
-        confirm_label: 'Rename',
-        danger: false,
-        field: {
-          name: 'name',
-          label: 'Name',
-          kind: 'text',
-          value: ctx.method === 'POST' ? sentText(ctx, 'name') : api.name,
-        },
-        action: ctx.path,
-        cancel_href: apiPath(api),
-        errors,
-      },
-      status,
-    )
   return {
     async show(ctx: SignedIn): Promise<void> {
-      showRename(ctx, await getApi(ctx))
+      const api = await getApi(ctx)
+      confirm(ctx, renamePage(api, api.name))
     },
     async send(ctx: SignedIn): Promise<void> {
       const api = await getApi(ctx)
+      const name = sentText(ctx, 'name')
       try {
-        const name = sentText(ctx, 'name')
         await renameResource(db, api.identifier, name, actingUser(ctx))
         seeOther(ctx, apiPath(api), { heading: `The API is called ${name.trim()}.` })
       } catch (error) {
         if (!(error instanceof InvalidMetadata)) throw error
-        showRename(ctx, api, errorsOf(error), 422)
+        confirm(ctx, renamePage(api, name), errorsOf(error))
       }
     },
+  }
+}
+
+function renamePage(api: Resource, typed: string): Confirmation {
+  return {
+    heading: `Rename ${api.name}`,
+    will: ['Administrators and developers see the new name.'],
+    will_not: ['Its identifier stays: it is what tokens say they are for.'],
+    confirm_label: 'Rename',
+    field: { name: 'name', label: 'Name', kind: 'text', value: typed },
+    cancel_href: apiPath(api),
   }
 }

@@ -4,17 +4,18 @@ import type { Renamed } from '../../http/renamed.ts'
 import { form, get, type Row, uploadForm } from '../../http/routes.ts'
 import type { Guard } from '../../protocol/guards.ts'
 import type { auditAdmin } from './audit.ts'
-import type { blockedClientAdmin } from './client-blocked.ts'
-import type { changeAdmin } from './client-changes.ts'
-import type { cleanUpAdmin } from './client-cleanup.ts'
-import type { clientAdminSteps } from './client-decisions.ts'
-import type { clientAdminForms } from './client-forms.ts'
-import type { clientAdminInsight } from './client-insight.ts'
-import type { adminLogo } from './client-logo.ts'
-import type { clientAdminSecrets } from './client-secrets.ts'
-import type { clientAdmin } from './clients.ts'
-import type { accessAdmin } from './consents.ts'
+import type { blockedClientAdmin } from './clients/blocked.ts'
+import type { changeAdmin } from './clients/changes.ts'
+import type { cleanUpAdmin } from './clients/cleanup.ts'
+import type { clientAdmin } from './clients/clients.ts'
+import type { clientAdminSteps } from './clients/decisions.ts'
+import type { clientAdminForms } from './clients/forms.ts'
+import type { clientAdminInsight } from './clients/insight.ts'
+import type { adminLogo } from './clients/logo.ts'
+import type { clientAdminSecrets } from './clients/secrets.ts'
+import type { consentAdmin } from './consents.ts'
 import type { registrationTokenAdmin } from './initial-access-tokens.ts'
+import type { jobAdmin } from './jobs.ts'
 import type { keyAdmin } from './keys.ts'
 import type { overviewAdmin } from './overview.ts'
 import type { resourceAdminSecrets } from './resource-secrets.ts'
@@ -35,7 +36,8 @@ export interface AdminHandlers {
   cleanUp: ReturnType<typeof cleanUpAdmin>
   registrationTokens: ReturnType<typeof registrationTokenAdmin>
   users: ReturnType<typeof userAdmin>
-  access: ReturnType<typeof accessAdmin>
+  consents: ReturnType<typeof consentAdmin>
+  jobs: ReturnType<typeof jobAdmin>
   apis: ReturnType<typeof resourceAdmin>
   apiSecrets: ReturnType<typeof resourceAdminSecrets>
   keys: ReturnType<typeof keyAdmin>
@@ -56,7 +58,7 @@ export function adminRoutes(
   { admin, recentAdmin }: { admin: Guard; recentAdmin: Guard },
 ): Row[] {
   const { overview, clients, clientForms, clientSteps, cleanUp, registrationTokens, changes, logo } = handlers
-  const { clientSecrets, blocked, insight, users, access, apis, apiSecrets, keys, audit } = handlers
+  const { clientSecrets, blocked, insight, users, consents, jobs, apis, apiSecrets, keys, audit } = handlers
   return [
     get('/admin', admin(overview.show)),
     get('/admin/clients', admin(clients.list)),
@@ -95,11 +97,11 @@ export function adminRoutes(
     ...form('/admin/users/:user_id/send-reset', recentAdmin, users.sendReset),
     ...form('/admin/users/:user_id/withdraw-reset', recentAdmin, users.withdrawReset),
     ...form('/admin/users/:user_id/end-access', recentAdmin, users.endAccess),
-    get('/admin/consents', admin(access.list)),
-    ...form('/admin/consents/end', recentAdmin, access.endAll),
-    ...form('/admin/consents/:consent_id/end', recentAdmin, access.end),
-    get('/admin/jobs', admin(access.jobs)),
-    get('/admin/jobs/:job_id', admin(access.job)),
+    get('/admin/consents', admin(consents.list)),
+    ...form('/admin/consents/end', recentAdmin, consents.endAll),
+    ...form('/admin/consents/:consent_id/end', recentAdmin, consents.end),
+    get('/admin/jobs', admin(jobs.list)),
+    get('/admin/jobs/:job_id', admin(jobs.show)),
     get('/admin/apis', admin(apis.list)),
     ...form('/admin/apis/new', recentAdmin, apis.register),
     get('/admin/apis/:api', admin(apis.show)),

@@ -1,5 +1,4 @@
-// Registering an app and changing one, as its developer: the same rules and the same form as at the other doors.
-
+// Registering an app and editing one, as its developer: the same rules and the same form as at the other surfaces.
 import { labelOf } from '../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { MOST_APPS, TooManyApps } from '../../core/clients/owners.ts'
@@ -7,9 +6,10 @@ import { findChange, valuesOf as valuesOfChange } from '../../core/clients/pendi
 import type { Client } from '../../core/clients/store.ts'
 import { VersionConflict } from '../../core/clients/update.ts'
 import { changeOwnApp, createOwnApp, type OwnInput } from '../../core/ownership/developer-clients.ts'
+import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { readForm } from '../../http/form.ts'
-import { seeOther, takeNotice } from '../../http/notice.ts'
+import { type Notice, seeOther, takeNotice } from '../../http/notice.ts'
 import { throttle } from '../../http/throttle.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import {
@@ -24,143 +24,12 @@ import {
   noValues,
   sentValues,
 } from '../shared/client-form.ts'
+import type { FormErrors } from '../shared/confirm-page.ts'
 import { scopeChoices } from '../shared/scope-choices.ts'
-import { type DeveloperParts, getOwnApp } from './own-client.ts'
+import { type DeveloperParts, getOwnApp, NO_SUCH_APP, ownAppPath, policyOf } from './own-client.ts'
 
-const newForm = newAppForm('developer')
-const editForm = editAppForm('developer')
-
-type Errors = Record<string, string>
-
-/** Forms of /developer/apps/new and /developer/apps/:client_id/edit. */
-export function developerForms({ db, resources, render, mode }: DeveloperParts) {
-  const reception = { approval: mode === 'approval' }
-  const registrations = throttle(db, {
-    name: 'register-own',
-    attempts: 20,
-    seconds: 60 * 60,
-    message: 'You have registered many apps within an hour.',
-  })
-  const show = async (ctx: SignedIn, page: FormPage, errors: Errors = {}, status = 200): Promise<void> =>
-    render(
-      ctx,
-      'developer/client-form',
-      {
-        done: takeNotice(ctx),
-        ...page,
-        errors,
-        waits: reception.approval,
-        fields: formRows('developer', { values: page.values, errors }, page.app?.type),
-        apis: await scopeChoices(resources, page.values.scopes, 'developer'),
-      },
-      status,
-    )
-  const showNew = (ctx: SignedIn, values: AppValues, errors?: Errors, status?: number): Promise<void> =>
-    show(ctx, { values, action: '/developer/apps/new', cancel_href: '/developer' }, errors, status)
-  const showEdit = (
-    ctx: SignedIn,
-    app: Client,
-    page: { values: AppValues; version: number },
-    errors?: Errors,
-    status?: number,
-  ): Promise<void> => {
-    const base = `/developer/apps/${app.id}`
-    const about = {
-      name: app.name,
-      type: app.type,
-      decided: (app.state === 'active' && reception.approval) || app.verified_at !== null || app.first_party,
-    }
-    const { values, version } = page
-    return show(
-      ctx,
-      // Not "version": every page knows the server's under that name.
-      { app: about, seen_version: version, values, action: `${base}/edit`, cancel_href: base },
-      errors,
-      status,
-    )
-  }
-  /** What waits is in the form, too: sending it unchanged must not take it back. */
-  const withWaiting = async (app: Client): Promise<Client> => {
-    const change = await findChange(db, app.id)
-    return change && !change.rejected_at
-      ? { ...app, ...(valuesOfChange(change.changes) as Partial<Client>) }
-      : app
-  }
-
-  return {
-    register: {
-      show: (ctx: SignedIn) => showNew(ctx, noValues()),
-
-      async send(ctx: SignedIn): Promise<void> {
-        const { values, errors } = readForm(ctx, newForm)
-        if (errors) return showNew(ctx, sentValues(ctx), errors, 422)
-        const input = { ...changeOf(values, 'developer', values.type), type: values.type } as OwnInput
-        const by = actingUser(ctx)
-        await registrations.count(by.id)
-        try {
-          const { client, secret } = await createOwnApp(db, input, reception, by)
-          const path = `/developer/apps/${client.id}`
-          const next = client.state === 'pending' ? ' It waits for approval.' : ''
-          if (secret === undefined) {
-            return seeOther(ctx, path, { heading: `${client.name} is registered.${next}` })
-          }
-          render(ctx, 'developer/secret', {
-            heading: `${client.name} is registered`,
-            note: next.trim(),
-            client_id: client.id,
-            secret,
-            next: { href: path, label: `Go to ${client.name}` },
-          })
-        } catch (error) {
-          await registrations.forgive(by.id)
-          if (error instanceof TooManyApps) return showNew(ctx, sentValues(ctx), { form: TOO_MANY }, 422)
-          if (!(error instanceof InvalidMetadata)) throw error
-          return showNew(ctx, sentValues(ctx), errorsOf(error), 422)
-        }
-      },
-    },
-
-    edit: {
-      async show(ctx: SignedIn): Promise<void> {
-        const app = await getOwnApp(db, ctx)
-        return showEdit(ctx, app, { values: appValues(await withWaiting(app)), version: app.version })
-      },
-
-      async send(ctx: SignedIn): Promise<void> {
-        const app = await getOwnApp(db, ctx)
-        const { values, errors } = readForm(ctx, editForm)
-        if (errors) {
-          return showEdit(ctx, app, { values: sentValues(ctx), version: app.version }, errors, 422)
-        }
-        const { version } = values
-        const change = changeOf(values, 'developer', app.type)
-        try {
-          const changed = await changeOwnApp(db, app.id, change, version, reception, actingUser(ctx))
-          if (!changed) throw new NotFound('There is no such app, or it is not yours.')
-          const { client, held } = changed
-          const fields = held.map(({ field }) => labelOf(field)).join(', ')
-          const same = client.version === version
-          seeOther(ctx, `/developer/apps/${app.id}`, {
-            heading: same ? `${client.name} is as it was.` : `${client.name} was changed.`,
-            lines:
-              held.length > 0 ? [`Waits for approval: ${fields}. Until then the app goes on as it was.`] : [],
-          })
-        } catch (error) {
-          if (error instanceof VersionConflict) {
-            const stands = await withWaiting(error.client)
-            const page = { values: sentValues(ctx), version: error.client.version }
-            return showEdit(ctx, error.client, page, { form: conflictText(stands, change) }, 409)
-          }
-          if (!(error instanceof InvalidMetadata)) throw error
-          // What was seen stays what was seen: the hidden version must not move on with the page.
-          return showEdit(ctx, app, { values: sentValues(ctx), version }, errorsOf(error), 422)
-        }
-      },
-    },
-  }
-}
-
-const TOO_MANY = `You look after ${MOST_APPS} apps already, and nobody may look after more. Delete one that is not used, or leave it to its other owners.`
+const newClient = newAppForm('developer')
+const editedClient = editAppForm('developer')
 
 interface FormPage {
   app?: { name: string; type: Client['type']; decided: boolean }
@@ -168,4 +37,141 @@ interface FormPage {
   values: AppValues
   action: string
   cancel_href: string
+}
+
+/** Forms of /developer/apps/new and /developer/apps/:client_id/edit. */
+export function developerForms(parts: DeveloperParts) {
+  return { register: registerForm(parts), edit: editForm(parts) }
+}
+
+function registerForm(parts: DeveloperParts) {
+  const { db, render } = parts
+  const registrations = throttle(db, {
+    name: 'register-own',
+    attempts: 20,
+    seconds: 60 * 60,
+    message: 'You have registered many apps within an hour.',
+  })
+  const show = (ctx: SignedIn, values: AppValues, errors?: FormErrors): Promise<void> =>
+    showForm(parts, ctx, { values, action: '/developer/apps/new', cancel_href: '/developer' }, errors)
+  return {
+    show: (ctx: SignedIn) => show(ctx, noValues()),
+
+    async send(ctx: SignedIn): Promise<void> {
+      const { values, errors } = readForm(ctx, newClient)
+      if (errors) return show(ctx, sentValues(ctx), errors)
+      const input = { ...changeOf(values, 'developer', values.type), type: values.type } as OwnInput
+      const by = actingUser(ctx)
+      await registrations.count(by.id)
+      try {
+        const { client, secret } = await createOwnApp(db, input, policyOf(parts), by)
+        const path = ownAppPath(client.id)
+        const heading = `${client.name} is registered`
+        const waits = client.state === 'pending' ? 'It waits for approval.' : ''
+        if (secret === undefined) return seeOther(ctx, path, { heading: `${heading}. ${waits}`.trim() })
+        const next = { href: path, label: `Go to ${client.name}` }
+        render(ctx, 'developer/secret', { heading, note: waits, client_id: client.id, secret, next })
+      } catch (error) {
+        await registrations.forgive(by.id)
+        if (error instanceof TooManyApps) return show(ctx, sentValues(ctx), { form: TOO_MANY })
+        if (!(error instanceof InvalidMetadata)) throw error
+        return show(ctx, sentValues(ctx), errorsOf(error))
+      }
+    },
+  }
+}
+
+function editForm(parts: DeveloperParts) {
+  const { db } = parts
+  const show = (
+    ctx: SignedIn,
+    app: Client,
+    form: { values: AppValues; version: number },
+    errors?: FormErrors,
+    status?: number,
+  ): Promise<void> => showForm(parts, ctx, editPage(app, form, policyOf(parts)), errors, status)
+  return {
+    async show(ctx: SignedIn): Promise<void> {
+      const app = await getOwnApp(db, ctx)
+      return show(ctx, app, { values: appValues(await withWaitingChange(db, app)), version: app.version })
+    },
+
+    async send(ctx: SignedIn): Promise<void> {
+      const app = await getOwnApp(db, ctx)
+      const { values, errors } = readForm(ctx, editedClient)
+      if (errors) return show(ctx, app, { values: sentValues(ctx), version: app.version }, errors)
+      const { version } = values
+      const change = changeOf(values, 'developer', app.type)
+      try {
+        const changed = await changeOwnApp(db, app.id, change, version, policyOf(parts), actingUser(ctx))
+        if (!changed) throw new NotFound(NO_SUCH_APP)
+        seeOther(ctx, ownAppPath(app.id), changedNotice(changed, version))
+      } catch (error) {
+        if (error instanceof VersionConflict) {
+          const form = conflictText(await withWaitingChange(db, error.client), change)
+          const { version } = error.client
+          return show(ctx, error.client, { values: sentValues(ctx), version }, { form }, 409)
+        }
+        if (!(error instanceof InvalidMetadata)) throw error
+        // Keep the version that the person saw: the hidden field must not move on with the page.
+        return show(ctx, app, { values: sentValues(ctx), version }, errorsOf(error))
+      }
+    },
+  }
+}
+
+const TOO_MANY = `You look after ${MOST_APPS} apps already, and nobody may look after more. Delete one that is not used, or leave it to its other owners.`
+
+/** The app as it would be with the change that waits: a form that is sent as it is shown must not take that change back. */
+async function withWaitingChange(db: Db, app: Client): Promise<Client> {
+  const change = await findChange(db, app.id)
+  return change && !change.rejected_at
+    ? { ...app, ...(valuesOfChange(change.changes) as Partial<Client>) }
+    : app
+}
+
+function changedNotice(
+  { client, held }: { client: Client; held: readonly { field: string }[] },
+  version: number,
+): Notice {
+  const fields = held.map(({ field }) => labelOf(field)).join(', ')
+  return {
+    heading: client.version === version ? `${client.name} is as it was.` : `${client.name} was changed.`,
+    lines: held.length > 0 ? [`Waits for approval: ${fields}. Until then the app goes on as it was.`] : [],
+  }
+}
+
+function editPage(
+  app: Client,
+  { values, version }: { values: AppValues; version: number },
+  { approval }: { approval: boolean },
+): FormPage {
+  const { id, name, type, state, verified_at, first_party } = app
+  const decided = (state === 'active' && approval) || verified_at !== null || first_party
+  return {
+    app: { name, type, decided },
+    // Not "version": every page knows the server's under that name.
+    seen_version: version,
+    values,
+    action: ownAppPath(id, 'edit'),
+    cancel_href: ownAppPath(id),
+  }
+}
+
+async function showForm(
+  parts: DeveloperParts,
+  ctx: SignedIn,
+  page: FormPage,
+  errors: FormErrors = {},
+  status = Object.keys(errors).length > 0 ? 422 : 200,
+): Promise<void> {
+  const locals = {
+    done: takeNotice(ctx),
+    ...page,
+    errors,
+    waits: policyOf(parts).approval,
+    fields: formRows('developer', { values: page.values, errors }, page.app?.type),
+    apis: await scopeChoices(parts.resources, page.values.scopes, 'developer'),
+  }
+  parts.render(ctx, 'developer/client-form', locals, status)
 }

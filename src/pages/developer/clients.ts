@@ -13,8 +13,9 @@ import { seeOther, takeNotice } from '../../http/notice.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { fieldFacts } from '../shared/client-facts.ts'
+import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'
 import { differenceView, KIND_WORDS, stateOf } from '../shared/labels.ts'
-import { type DeveloperParts, getOwnApp } from './own-client.ts'
+import { type DeveloperParts, getOwnApp, ownAppPath } from './own-client.ts'
 
 /** Handlers of /developer and /developer/apps/:client_id. */
 export function developerPages({ db, resources, render, mode }: DeveloperParts) {
@@ -25,7 +26,7 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
         done: takeNotice(ctx),
         apps: apps.map((app) => ({
           app: appView(app),
-          href: `/developer/apps/${app.id}`,
+          href: ownAppPath(app.id),
           kind: KIND_WORDS[app.type],
           host: hostOf(app.homepage_uri ?? app.redirect_uris[0]),
           state: stateOf(app),
@@ -67,7 +68,7 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
         last_used: client.last_used_at ? when(client.last_used_at) : undefined,
         owners: owners.length,
         keeps_secrets: isConfidential(client.type),
-        base: `/developer/apps/${client.id}`,
+        base: ownAppPath(client.id),
       })
     },
 
@@ -75,7 +76,7 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
       const { id, name } = await getOwnApp(db, ctx)
       const withdrawn = await withdrawChange(db, id, actingUser(ctx))
       if (!withdrawn) throw new NotFound('No change waits any more: it was decided about, or withdrawn.')
-      seeOther(ctx, `/developer/apps/${id}`, {
+      seeOther(ctx, ownAppPath(id), {
         heading: 'The change is withdrawn.',
         lines: [`${name} stays as it is.`],
       })
@@ -86,61 +87,57 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
       const asked = await askAgain(db, id, actingUser(ctx))
       seeOther(
         ctx,
-        `/developer/apps/${id}`,
+        ownAppPath(id),
         asked
           ? { heading: 'You asked again.', lines: ['An administrator will look at it.'] }
           : { heading: 'Nothing was changed: the app is not rejected any more.', tone: 'warning' },
       )
     },
 
-    remove: {
-      async show(ctx: SignedIn): Promise<void> {
-        confirmDelete(ctx, await getOwnApp(db, ctx))
-      },
-      async send(ctx: SignedIn): Promise<void> {
-        const app = await getOwnApp(db, ctx)
-        const typed = sentText(ctx, 'confirm', 400)
-        if (typed.trim().normalize('NFC') !== app.name.normalize('NFC')) {
-          return confirmDelete(ctx, app, typed, { confirm: `Name of the app: type ${app.name}.` })
-        }
-        if (!(await deleteClient(db, app.id, actingUser(ctx)))) throw new NotFound('There is no such app.')
-        seeOther(ctx, '/developer', {
-          heading: `${app.name} is deleted.`,
-          lines: ['Its tokens are dead. Nobody can sign in to it any more.'],
-        })
-      },
+    remove: removeForm({ db, render }),
+  }
+}
+
+function removeForm({ db, render }: Pick<DeveloperParts, 'db' | 'render'>) {
+  const confirm = confirmPages(render, 'account')
+  return {
+    async show(ctx: SignedIn): Promise<void> {
+      confirm(ctx, removePage(await getOwnApp(db, ctx)))
+    },
+    async send(ctx: SignedIn): Promise<void> {
+      const app = await getOwnApp(db, ctx)
+      const typed = sentText(ctx, 'confirm', 400)
+      if (typed.trim().normalize('NFC') !== app.name.normalize('NFC')) {
+        return confirm(ctx, removePage(app, typed), { confirm: `Name of the app: type ${app.name}.` })
+      }
+      if (!(await deleteClient(db, app.id, actingUser(ctx)))) throw new NotFound('There is no such app.')
+      seeOther(ctx, '/developer', {
+        heading: `${app.name} is deleted.`,
+        lines: ['Its tokens are dead. Nobody can sign in to it any more.'],
+      })
     },
   }
+}
 
-  function confirmDelete(ctx: SignedIn, app: Client, typed = '', errors: Record<string, string> = {}): void {
-    const wrong = Object.keys(errors).length > 0
-    render(
-      ctx,
-      'developer/confirm',
-      {
-        done: takeNotice(ctx),
-        app: appView(app),
-        action: ctx.path,
-        cancel_href: `/developer/apps/${app.id}`,
-        heading: `Delete ${app.name}?`,
-        will: [
-          'Everybody who uses it is signed out of it: its tokens are dead at once.',
-          'Its secrets and its client id are gone. Nothing brings them back.',
-        ],
-        will_not: ['What happened stays in the record of the administrators.'],
-        confirm_label: 'Delete for good',
-        danger: true,
-        field: {
-          name: 'confirm',
-          label: 'Name of the app',
-          hint: `Type ${app.name} to confirm.`,
-          kind: 'text',
-          value: typed,
-        },
-        errors,
-      },
-      wrong ? 422 : 200,
-    )
+function removePage(app: Client, typed = ''): Confirmation {
+  return {
+    app: appView(app),
+    heading: `Delete ${app.name}?`,
+    will: [
+      'Everybody who uses it is signed out of it: its tokens are dead at once.',
+      'Its secrets and its client id are gone. Nothing brings them back.',
+    ],
+    will_not: ['What happened stays in the record of the administrators.'],
+    confirm_label: 'Delete for good',
+    danger: true,
+    cancel_href: ownAppPath(app.id),
+    field: {
+      name: 'confirm',
+      label: 'Name of the app',
+      hint: `Type ${app.name} to confirm.`,
+      kind: 'text',
+      value: typed,
+    },
   }
 }
 

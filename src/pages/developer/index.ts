@@ -8,10 +8,11 @@ import { developerInsight } from './insight.ts'
 import { developerInvitation } from './invitation.ts'
 import { developerLogo } from './logo.ts'
 import type { DeveloperParts } from './own-client.ts'
-import { developerPeople } from './people.ts'
+import { developerOwners } from './owners.ts'
 import { quickStartPages } from './quick-start.ts'
 import { developerRoutes } from './routes.ts'
 import { developerSecrets } from './secrets.ts'
+import { developerTestUsers } from './test-users.ts'
 
 /** The rows of the portal. */
 export function developerPages(
@@ -28,7 +29,8 @@ export function developerPages(
     apps: clientPages(parts),
     forms: developerForms(parts),
     secrets: developerSecrets(parts),
-    people: developerPeople(parts),
+    owners: developerOwners(parts),
+    testUsers: developerTestUsers(parts),
     invitation: developerInvitation(parts),
     quickStart: quickStartPages(parts),
     logo: developerLogo({ ...parts, send: parts.sendLogo }),

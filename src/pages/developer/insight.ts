@@ -1,7 +1,7 @@
 // What became of an app's requests, for those who look after it.
 import type { SignedIn } from '../../protocol/guards.ts'
 import { insight } from '../shared/insight.ts'
-import { type DeveloperParts, frameOf, getOwnApp } from './own-client.ts'
+import { type DeveloperParts, getOwnApp, headOf } from './own-client.ts'
 
 /** Handlers of /developer/apps/:client_id/errors and /usage. */
 export function developerInsight(parts: DeveloperParts) {
@@ -9,12 +9,12 @@ export function developerInsight(parts: DeveloperParts) {
   return {
     async errors(ctx: SignedIn): Promise<void> {
       const client = await getOwnApp(parts.db, ctx)
-      await errors(ctx, client, 'developer/errors', frameOf(ctx, client))
+      await errors(ctx, client, 'developer/errors', headOf(ctx, client))
     },
 
     async usage(ctx: SignedIn): Promise<void> {
       const client = await getOwnApp(parts.db, ctx)
-      await usage(ctx, client, 'developer/usage', frameOf(ctx, client))
+      await usage(ctx, client, 'developer/usage', headOf(ctx, client))
     },
   }
 }

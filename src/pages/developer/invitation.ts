@@ -1,5 +1,5 @@
-// Accepting an invitation to look after an app. The link's secret goes from the address into a cookie at once: addresses are
-// kept in histories, and what a sign-in comes back to is stored.
+// Accepting an invitation to look after an app. The secret of the link moves from the address into a cookie at once: browsers keep
+// addresses in their history, and the server stores the address that a sign-in returns to.
 import type { Context } from 'koa'
 import { MOST_APPS, TooManyApps } from '../../core/clients/owners.ts'
 import { appView } from '../../core/clients/presentation.ts'
@@ -8,7 +8,8 @@ import { acceptInvitation, findInvitation } from '../../core/ownership/invitatio
 import { HttpError, NotFound } from '../../http/errors.ts'
 import { seeOther } from '../../http/notice.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import type { DeveloperParts } from './own-client.ts'
+import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'
+import { type DeveloperParts, ownAppPath } from './own-client.ts'
 
 const COOKIE = '_invitation'
 const PATH = '/developer/invitation'
@@ -23,29 +24,10 @@ export function developerInvitation({ db, render }: DeveloperParts) {
     if (!found.is_theirs) throw notTheirs(ctx)
     return { ...found, secret }
   }
-  const show = (ctx: SignedIn, client: Client, errors: Record<string, string> = {}): void =>
-    render(
-      ctx,
-      'developer/confirm',
-      {
-        app: appView(client),
-        action: PATH,
-        cancel_href: '/developer',
-        heading: `Look after ${client.name}?`,
-        will: [
-          'You see this app and everything about it, and can edit it, make secrets and delete it.',
-          'Its other owners see your name and your email address.',
-        ],
-        will_not: ['Nothing changes for the people who use it.'],
-        confirm_label: 'Accept',
-        danger: false,
-        errors,
-      },
-      Object.keys(errors).length > 0 ? 422 : 200,
-    )
+  const confirm = confirmPages(render, 'account')
 
   return {
-    /** From the link: for everybody, signed in or not. */
+    /** What the link opens, for everybody, signed in or not. */
     enter(ctx: Context): void {
       const secret = String(ctx.params.secret)
       if (!/^[\w-]{43}$/.test(secret)) throw new NotFound(OVER)
@@ -63,7 +45,7 @@ export function developerInvitation({ db, render }: DeveloperParts) {
     async show(ctx: SignedIn): Promise<void> {
       const { client, is_accepted } = await getInvitation(ctx)
       if (is_accepted) throw new NotFound(OVER)
-      show(ctx, client)
+      confirm(ctx, acceptPage(client))
     },
 
     async accept(ctx: SignedIn): Promise<void> {
@@ -72,17 +54,31 @@ export function developerInvitation({ db, render }: DeveloperParts) {
         if (!(await acceptInvitation(db, secret, actingUser(ctx)))) throw new NotFound(OVER)
       } catch (error) {
         if (!(error instanceof TooManyApps)) throw error
-        return show(ctx, client, {
+        return confirm(ctx, acceptPage(client), {
           form: `You look after ${MOST_APPS} apps already, and nobody may look after more.`,
         })
       }
       ctx.cookies.set(COOKIE, null, { path: PATH })
-      seeOther(ctx, `/developer/apps/${client.id}`, { heading: `You look after ${client.name} now.` })
+      seeOther(ctx, ownAppPath(client.id), { heading: `You look after ${client.name} now.` })
     },
   }
 }
 
 const OVER = 'This invitation was accepted or withdrawn, or it is too old. Ask for another one.'
+
+function acceptPage(client: Client): Confirmation {
+  return {
+    app: appView(client),
+    heading: `Look after ${client.name}?`,
+    will: [
+      'You see this app and everything about it, and can edit it, make secrets and delete it.',
+      'Its other owners see your name and your email address.',
+    ],
+    will_not: ['Nothing changes for the people who use it.'],
+    confirm_label: 'Accept',
+    cancel_href: '/developer',
+  }
+}
 
 function notTheirs(ctx: SignedIn): HttpError {
   const { email, email_verified } = ctx.state.user

@@ -1,4 +1,4 @@
-// What the developers' pages share, first of all the check on every row: an app that is not yours does not exist.
+// What the developers' pages share: above all the check of every row, to which an app of somebody else does not exist.
 import type { Context } from 'koa'
 import type { Config } from '../../base/config.ts'
 import { isConfidential } from '../../core/clients/kinds.ts'
@@ -12,7 +12,7 @@ import { takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import { stateOf } from '../shared/labels.ts'
 
-/** What the developers' pages stand on. */
+/** What the developers' pages are made of. */
 export interface DeveloperParts {
   db: Pool
   resources: ResourceDirectory
@@ -20,20 +20,33 @@ export interface DeveloperParts {
   mode: Config['developerRegistration']
 }
 
+/** Whether an administrator has to approve what developers register and change. */
+export function policyOf({ mode }: Pick<DeveloperParts, 'mode'>): { approval: boolean } {
+  return { approval: mode === 'approval' }
+}
+
+/** The message where an app is not there, or belongs to somebody else: nobody learns which. */
+export const NO_SUCH_APP = 'There is no such app, or it is not yours.'
+
+/** The page of an app, or one below it. */
+export function ownAppPath(id: string, below = ''): string {
+  return `/developer/apps/${id}${below && `/${below}`}`
+}
+
 /** The app that an address names, if the person who is signed in looks after it. @throws NotFound */
 export async function getOwnApp(db: Db, ctx: Context): Promise<Client> {
   const client = await findOwnApp(db, String(ctx.params.client_id), (ctx.state.user as { id: string }).id)
-  if (!client) throw new NotFound('There is no such app, or it is not yours.')
+  if (!client) throw new NotFound(NO_SUCH_APP)
   return client
 }
 
-/** What the head of an app's pages shows: the locals of views/developer/layout.pug. */
-export function frameOf(ctx: Context, app: Client) {
+/** The locals of the head of an app's pages: what views/developer/layout.pug shows. */
+export function headOf(ctx: Context, app: Client) {
   return {
     done: takeNotice(ctx),
     app: appView(app),
     state: stateOf(app),
     keeps_secrets: isConfidential(app.type),
-    base: `/developer/apps/${app.id}`,
+    base: ownAppPath(app.id),
   }
 }

@@ -3,7 +3,7 @@
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { hasRedirects, isConfidential } from '../../core/clients/kinds.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
-import { type DeveloperParts, frameOf, getOwnApp } from './own-client.ts'
+import { type DeveloperParts, getOwnApp, headOf } from './own-client.ts'
 import { type SnippetFacts, snippetRedirect, snippetsFor } from './snippets.ts'
 
 /** Handler of /developer/apps/:client_id/quick-start. */
@@ -22,7 +22,7 @@ export function quickStartPages({ db, issuer, resources, render }: DeveloperPart
         client as { type: typeof type; redirect_uris: string[] },
       )
       render(ctx, 'developer/quick-start', {
-        ...frameOf(ctx, client),
+        ...headOf(ctx, client),
         client_id: client.id,
         issuer,
         redirect_uri: hasRedirects(type) ? redirect_uri : undefined,

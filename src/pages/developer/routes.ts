@@ -7,16 +7,18 @@ import type { developerPages } from './clients.ts'
 import type { developerInsight } from './insight.ts'
 import type { developerInvitation } from './invitation.ts'
 import type { developerLogo } from './logo.ts'
-import type { developerPeople } from './people.ts'
+import type { developerOwners } from './owners.ts'
 import type { quickStartPages } from './quick-start.ts'
 import type { developerSecrets } from './secrets.ts'
+import type { developerTestUsers } from './test-users.ts'
 
 /** The handlers that the table names. */
 export interface DeveloperHandlers {
   apps: ReturnType<typeof developerPages>
   forms: ReturnType<typeof developerForms>
   secrets: ReturnType<typeof developerSecrets>
-  people: ReturnType<typeof developerPeople>
+  owners: ReturnType<typeof developerOwners>
+  testUsers: ReturnType<typeof developerTestUsers>
   invitation: ReturnType<typeof developerInvitation>
   quickStart: ReturnType<typeof quickStartPages>
   logo: ReturnType<typeof developerLogo>
@@ -25,7 +27,7 @@ export interface DeveloperHandlers {
 
 /** The rows, each behind its guard. */
 export function developerRoutes(
-  { apps, forms, secrets, people, invitation, quickStart, logo, insight }: DeveloperHandlers,
+  { apps, forms, secrets, owners, testUsers, invitation, quickStart, logo, insight }: DeveloperHandlers,
   { developer, recentDeveloper }: { developer: Guard; recentDeveloper: Guard },
 ): Row[] {
   return [
@@ -48,19 +50,15 @@ export function developerRoutes(
     ...uploadForm('/developer/apps/:client_id/logo', developer, logo, MOST_BYTES),
     get('/developer/apps/:client_id/errors', developer(insight.errors)),
     get('/developer/apps/:client_id/usage', developer(insight.usage)),
-    ...form('/developer/apps/:client_id/test-users', developer, people.testUsers),
-    post('/developer/apps/:client_id/test-users/remove', revoking(developer)(people.testUsers.remove)),
-    get('/developer/apps/:client_id/owners', developer(people.owners.list)),
-    ...form('/developer/apps/:client_id/owners/invite', recentDeveloper, people.owners.invite),
+    ...form('/developer/apps/:client_id/test-users', developer, testUsers),
+    post('/developer/apps/:client_id/test-users/remove', revoking(developer)(testUsers.remove)),
+    get('/developer/apps/:client_id/owners', developer(owners.list)),
+    ...form('/developer/apps/:client_id/owners/invite', recentDeveloper, owners.invite),
     post(
       '/developer/apps/:client_id/owners/invitations/:invitation_id/withdraw',
-      revoking(developer)(people.owners.withdraw),
+      revoking(developer)(owners.withdraw),
     ),
-    ...form(
-      '/developer/apps/:client_id/owners/:user_id/remove',
-      revoking(recentDeveloper),
-      people.owners.remove,
-    ),
+    ...form('/developer/apps/:client_id/owners/:user_id/remove', revoking(recentDeveloper), owners.remove),
     get('/developer/invitations/:secret', invitation.enter),
     ...form('/developer/invitation', developer, { show: invitation.show, send: invitation.accept }),
   ]

@@ -1,15 +1,16 @@
-// The secrets of a developer's app: named, several at once, shown once, replaced with an overlap that the owner chooses.
+// The secrets of a developer's app. It may have several, each with a name, shown once; their owner chooses how long old ones overlap with
+// a new one.
 
 import { isConfidential } from '../../core/clients/kinds.ts'
 import { appView } from '../../core/clients/presentation.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { NotFound } from '../../http/errors.ts'
-import { takeNotice } from '../../http/notice.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
+import { confirmPages } from '../shared/confirm-page.ts'
 import { secretView } from '../shared/labels.ts'
-import { OF_APPS, secretForms } from '../shared/secret-forms.ts'
-import { type DeveloperParts, frameOf, getOwnApp } from './own-client.ts'
+import { EFFECTS_FOR_APPS, secretForms } from '../shared/secret-forms.ts'
+import { type DeveloperParts, getOwnApp, headOf, ownAppPath } from './own-client.ts'
 
 /** Handlers of /developer/apps/:client_id/secrets and below. */
 export function developerSecrets({ db, render }: DeveloperParts) {
@@ -20,30 +21,17 @@ export function developerSecrets({ db, render }: DeveloperParts) {
   }
   const forms = secretForms({
     db,
-    words: OF_APPS,
-    async getKeeper(ctx) {
+    effects: EFFECTS_FOR_APPS,
+    async getHolder(ctx) {
       const app = await getApp(ctx)
-      return { name: app.name, client_id: app.id, back: `/developer/apps/${app.id}/secrets`, app }
+      return { name: app.name, client_id: app.id, back: ownAppPath(app.id, 'secrets'), app: appView(app) }
     },
-    confirm: (ctx, { app, back }, page, errors = {}) =>
-      render(
-        ctx,
-        'developer/confirm',
-        {
-          done: takeNotice(ctx),
-          app: appView(app),
-          action: ctx.path,
-          cancel_href: back,
-          ...page,
-          errors,
-        },
-        Object.keys(errors).length > 0 ? 422 : 200,
-      ),
-    reveal: (ctx, { app, back }, secret) =>
+    confirm: confirmPages(render, 'account'),
+    reveal: (ctx, { name, client_id, back }, secret) =>
       render(ctx, 'developer/secret', {
-        client_id: app.id,
+        client_id,
         ...secret,
-        next: { href: back, label: `Go to the secrets of ${app.name}` },
+        next: { href: back, label: `Go to the secrets of ${name}` },
       }),
   })
 
@@ -54,8 +42,8 @@ export function developerSecrets({ db, render }: DeveloperParts) {
       const app = await getApp(ctx)
       const secrets = await listSecrets(db, app.id)
       render(ctx, 'developer/secrets', {
-        ...frameOf(ctx, app),
-        secrets: secrets.map((secret) => secretView(secret, `/developer/apps/${app.id}`)),
+        ...headOf(ctx, app),
+        secrets: secrets.map((secret) => secretView(secret, ownAppPath(app.id))),
       })
     },
   }

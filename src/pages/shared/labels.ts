@@ -1,4 +1,4 @@
-// What of a registration is said in words on the pages of developers and administrators. It knows no storage and no page.
+// Words and short texts that several pages of developers and administrators show. It knows no storage and no page.
 import type { Change } from '../../base/audit-events.ts'
 import { labelOf } from '../../core/clients/fields.ts'
 import type { SecretRow } from '../../core/clients/secrets.ts'
@@ -15,21 +15,44 @@ export const KIND_WORDS = {
   resource_server: 'API',
 } as const
 
-/** How an app stands. */
-export const STATE_WORDS = {
+/** States of an app. */
+export const CLIENT_STATE_WORDS = {
   pending: 'Waiting for approval',
   active: 'Active',
   suspended: 'Suspended',
   rejected: 'Rejected',
 } as const
 
+/** States of a bulk job. */
+export const JOB_STATE_WORDS = {
+  waiting: 'Waiting',
+  running: 'Under way',
+  done: 'Done',
+  failed: 'Failed',
+} as const
+
+/** States of an initial access token. */
+export const TOKEN_STATE_WORDS: Record<string, string> = {
+  live: 'Live',
+  revoked: 'Revoked',
+  'used up': 'Used up',
+  expired: 'Expired',
+}
+
+/** States of a signing key. */
+export const KEY_STATE_WORDS = {
+  current: 'Signs now',
+  next: 'Next',
+  retired: 'Retired',
+} as const
+
 /** The chip that says how an app stands. */
 export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
-  name: keyof typeof STATE_WORDS
+  name: keyof typeof CLIENT_STATE_WORDS
   text: string
 } {
   const name = client.suspended_at ? 'suspended' : client.state
-  return { name, text: STATE_WORDS[name] }
+  return { name, text: CLIENT_STATE_WORDS[name] }
 }
 
 /** A secret as a list shows it. @param path of the app's page */

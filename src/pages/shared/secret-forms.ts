@@ -1,7 +1,8 @@
-// The forms that add, replace and end secrets, whoever keeps them: a developer, an administrator, an API. What differs between
-// them, the page that uses them hands in.
+// The forms that add, replace and revoke the secrets of an app or an API, for developers and administrators. The caller passes what
+// differs between them.
 
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
+import type { AppView } from '../../core/clients/presentation.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../../core/clients/secrets.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
@@ -9,26 +10,29 @@ import { sentText } from '../../http/form.ts'
 import { seeOther } from '../../http/notice.ts'
 import { isUuid } from '../../http/query.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import type { Confirm, Confirmation } from './confirm-page.ts'
 
-/** Whose secrets they are, and where to go on. */
-export interface Keeper {
+/** Whose secrets they are, and the page to go back to. */
+export interface SecretHolder {
   name: string
   client_id: string
   back: string
+  /** Shown on the pages, where it is an app. */
+  app?: AppView
 }
 
-/** What one place has of its own. */
-export interface SecretPlace<K extends Keeper> {
+/** What differs between the places that have these forms. */
+export interface SecretFormParts {
   db: Pool
   /** @throws NotFound for what keeps no secret, or is not theirs */
-  getKeeper(ctx: SignedIn): Promise<K>
-  confirm(ctx: SignedIn, keeper: K, page: object, errors?: Record<string, string>): void
-  /** Shows a secret this once. */
-  reveal(ctx: SignedIn, keeper: K, secret: { heading: string; secret: string; note: string }): void
-  /** What the address calls the secret that is revoked; `secret_id` unless said. */
+  getHolder(ctx: SignedIn): Promise<SecretHolder>
+  confirm: Confirm
+  /** Shows a secret, which no other page does. */
+  reveal(ctx: SignedIn, holder: SecretHolder, secret: { heading: string; secret: string; note: string }): void
+  /** The parameter of the address that names the secret to revoke; `secret_id` by default. */
   parameter?: string
-  /** What revoking and replacing do, and what they leave alone. */
-  words: { revoked: string; stays: string }
+  /** What revoking does, and what neither revoking nor replacing touches. */
+  effects: { revoked: string; untouched: string }
 }
 
 const OVERLAPS = [
@@ -40,92 +44,103 @@ const OVERLAPS = [
 ]
 const GONE = 'There is nothing that keeps this secret any more.'
 
-/** The forms to add a secret, to replace all with a new one, and to revoke one. */
-export function secretForms<K extends Keeper>(place: SecretPlace<K>) {
-  const { db, getKeeper, confirm, reveal, words, parameter = 'secret_id' } = place
-  const show = (ctx: SignedIn, keeper: K, secret: string, note: string): void =>
-    reveal(ctx, keeper, { heading: `A new secret for ${keeper.name}`, secret, note })
-  const idOf = (ctx: SignedIn): string => String(ctx.params[parameter])
+/** The forms to add a secret, to replace all of them with a new one, and to revoke one. */
+export function secretForms(parts: SecretFormParts) {
+  return { add: addForm(parts), rotate: rotateForm(parts), revoke: revokeForm(parts) }
+}
 
+function addForm({ db, getHolder, confirm, reveal }: SecretFormParts) {
   return {
-    add: {
-      async show(ctx: SignedIn): Promise<void> {
-        const keeper = await getKeeper(ctx)
-        confirm(ctx, keeper, addPage(keeper))
-      },
-      async send(ctx: SignedIn): Promise<void> {
-        const keeper = await getKeeper(ctx)
-        const name = sentText(ctx, 'name')
-        try {
-          const secret = await addNamedSecret(db, keeper.client_id, name, actingUser(ctx))
-          if (secret === undefined) throw new NotFound(GONE)
-          show(ctx, keeper, secret, 'The secrets it had go on working.')
-        } catch (error) {
-          if (!(error instanceof InvalidMetadata)) throw error
-          confirm(ctx, keeper, addPage(keeper, name), { name: `Name: ${error.problem}.` })
-        }
-      },
+    async show(ctx: SignedIn): Promise<void> {
+      confirm(ctx, addPage(await getHolder(ctx)))
     },
-
-    rotate: {
-      async show(ctx: SignedIn): Promise<void> {
-        const keeper = await getKeeper(ctx)
-        confirm(ctx, keeper, rotatePage(keeper, words.stays))
-      },
-      async send(ctx: SignedIn): Promise<void> {
-        const keeper = await getKeeper(ctx)
-        const page = rotatePage(keeper, words.stays)
-        const overlap = OVERLAPS.find(({ value }) => value === sentText(ctx, 'overlap'))
-        if (!overlap) return confirm(ctx, keeper, page, { overlap: 'Choose when the old ones end.' })
-        const overlapSeconds = Number(overlap.value)
-        try {
-          const secret = await rotateSecret(db, keeper.client_id, actingUser(ctx), { overlapSeconds })
-          if (secret === undefined) throw new NotFound(GONE)
-          show(ctx, keeper, secret, `The secrets it had end ${overlap.label}.`)
-        } catch (error) {
-          if (!(error instanceof InvalidMetadata)) throw error
-          confirm(ctx, keeper, page, { overlap: `The old secrets: ${error.problem}.` })
-        }
-      },
-    },
-
-    revoke: {
-      async show(ctx: SignedIn): Promise<void> {
-        const keeper = await getKeeper(ctx)
-        const secret = (await listSecrets(db, keeper.client_id)).find(({ id }) => id === idOf(ctx))
-        if (!secret) throw new NotFound('That secret has ended.')
-        confirm(ctx, keeper, {
-          heading: `Revoke the secret ${secret.prefix}… of ${keeper.name}?`,
-          will: [words.revoked],
-          will_not: [words.stays],
-          confirm_label: 'Revoke this secret',
-          danger: true,
+    async send(ctx: SignedIn): Promise<void> {
+      const holder = await getHolder(ctx)
+      const name = sentText(ctx, 'name')
+      try {
+        const secret = await addNamedSecret(db, holder.client_id, name, actingUser(ctx))
+        if (secret === undefined) throw new NotFound(GONE)
+        reveal(ctx, holder, {
+          heading: newSecretOf(holder),
+          secret,
+          note: 'The secrets it had go on working.',
         })
-      },
-      async send(ctx: SignedIn): Promise<void> {
-        const keeper = await getKeeper(ctx)
-        const id = idOf(ctx)
-        const revoked = isUuid(id) && (await revokeSecret(db, keeper.client_id, id, actingUser(ctx)))
-        if (!revoked) throw new NotFound('That secret has ended.')
-        seeOther(ctx, keeper.back, { heading: 'The secret is revoked.' })
-      },
+      } catch (error) {
+        if (!(error instanceof InvalidMetadata)) throw error
+        confirm(ctx, addPage(holder, name), { name: `Name: ${error.problem}.` })
+      }
     },
   }
 }
 
-/** The words for the secrets of apps. */
-export const OF_APPS = {
-  revoked: 'Whoever authenticates with it is refused at once.',
-  stays: 'Tokens that were given already live on until they expire.',
+function rotateForm({ db, getHolder, confirm, reveal, effects }: SecretFormParts) {
+  return {
+    async show(ctx: SignedIn): Promise<void> {
+      confirm(ctx, rotatePage(await getHolder(ctx), effects.untouched))
+    },
+    async send(ctx: SignedIn): Promise<void> {
+      const holder = await getHolder(ctx)
+      const page = rotatePage(holder, effects.untouched)
+      const overlap = OVERLAPS.find(({ value }) => value === sentText(ctx, 'overlap'))
+      if (!overlap) return confirm(ctx, page, { overlap: 'Choose when the old ones end.' })
+      const overlapSeconds = Number(overlap.value)
+      try {
+        const secret = await rotateSecret(db, holder.client_id, actingUser(ctx), { overlapSeconds })
+        if (secret === undefined) throw new NotFound(GONE)
+        const note = `The secrets it had end ${overlap.label}.`
+        reveal(ctx, holder, { heading: newSecretOf(holder), secret, note })
+      } catch (error) {
+        if (!(error instanceof InvalidMetadata)) throw error
+        confirm(ctx, page, { overlap: `The old secrets: ${error.problem}.` })
+      }
+    },
+  }
 }
 
-function addPage({ name }: Keeper, typed = '') {
+function revokeForm({ db, getHolder, confirm, effects, parameter = 'secret_id' }: SecretFormParts) {
   return {
+    async show(ctx: SignedIn): Promise<void> {
+      const holder = await getHolder(ctx)
+      const secret = (await listSecrets(db, holder.client_id)).find(({ id }) => id === ctx.params[parameter])
+      if (!secret) throw new NotFound('That secret has ended.')
+      confirm(ctx, {
+        app: holder.app,
+        heading: `Revoke the secret ${secret.prefix}… of ${holder.name}?`,
+        will: [effects.revoked],
+        will_not: [effects.untouched],
+        confirm_label: 'Revoke this secret',
+        danger: true,
+        cancel_href: holder.back,
+      })
+    },
+    async send(ctx: SignedIn): Promise<void> {
+      const holder = await getHolder(ctx)
+      const id = String(ctx.params[parameter])
+      const revoked = isUuid(id) && (await revokeSecret(db, holder.client_id, id, actingUser(ctx)))
+      if (!revoked) throw new NotFound('That secret has ended.')
+      seeOther(ctx, holder.back, { heading: 'The secret is revoked.' })
+    },
+  }
+}
+
+/** The effects where the secrets are those of an app. */
+export const EFFECTS_FOR_APPS = {
+  revoked: 'Whoever authenticates with it is refused at once.',
+  untouched: 'Tokens that were given already live on until they expire.',
+}
+
+function newSecretOf({ name }: SecretHolder): string {
+  return `A new secret for ${name}`
+}
+
+function addPage({ name, app, back }: SecretHolder, typed = ''): Confirmation {
+  return {
+    app,
     heading: `Add a secret to ${name}`,
     will: ['The next page shows the new secret, this once.'],
     will_not: ['The secrets it has go on working.'],
     confirm_label: 'Add the secret',
-    danger: false,
+    cancel_href: back,
     field: {
       name: 'name',
       label: 'Name',
@@ -136,16 +151,17 @@ function addPage({ name }: Keeper, typed = '') {
   }
 }
 
-function rotatePage({ name }: Keeper, stays: string) {
+function rotatePage({ name, app, back }: SecretHolder, untouched: string): Confirmation {
   return {
+    app,
     heading: `Give ${name} a new secret?`,
     will: [
       'The next page shows the new secret, this once.',
       'The secrets it has end when you say: choose as long as you need to put the new one everywhere.',
     ],
-    will_not: [stays],
+    will_not: [untouched],
     confirm_label: 'Make a new secret',
-    danger: false,
+    cancel_href: back,
     field: {
       name: 'overlap',
       label: 'The old secrets end',

@@ -1,27 +1,24 @@
 // Cleaning up after apps that registered themselves: how many, which, and a typed confirmation.
 
-import { InvalidMetadata } from '../../core/clients/metadata.ts'
-import { hostOf } from '../../core/clients/presentation.ts'
-import { checkDays, cleanUpApps, findUnused, MOST_UNUSED } from '../../core/registration/cleanup.ts'
-import type { Pool } from '../../db/pool.ts'
-import { sentText } from '../../http/form.ts'
-import { seeOther, takeNotice } from '../../http/notice.ts'
-import { queryText } from '../../http/query.ts'
-import type { Render } from '../../http/render.ts'
-import { when } from '../../http/time.ts'
-import { actingUser, type SignedIn } from '../../protocol/guards.ts'
+import { InvalidMetadata } from '../../../core/clients/metadata.ts'
+import { hostOf } from '../../../core/clients/presentation.ts'
+import { checkDays, cleanUpApps, findUnused, MOST_UNUSED } from '../../../core/registration/cleanup.ts'
+import type { Pool } from '../../../db/pool.ts'
+import { sentText } from '../../../http/form.ts'
+import { seeOther, takeNotice } from '../../../http/notice.ts'
+import { queryText } from '../../../http/query.ts'
+import type { Render } from '../../../http/render.ts'
+import { when } from '../../../http/time.ts'
+import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
+import type { FormErrors } from '../../shared/confirm-page.ts'
+import { appPath } from './path.ts'
 
 const SHOWN = 10
 const STANDARD_DAYS = '30'
 
 /** The form of /admin/clients/clean-up. The days travel in the form, too: after a new sign-in the address has lost them. */
 export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
-  const show = async (
-    ctx: SignedIn,
-    asked: string,
-    errors: Record<string, string> = {},
-    status = 200,
-  ): Promise<void> => {
+  const show = async (ctx: SignedIn, asked: string, errors: FormErrors = {}, status = 200): Promise<void> => {
     const days = daysOf(asked, errors)
     const found = days === undefined ? [] : await findUnused(db, days)
     const count = found.length
@@ -36,7 +33,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
         count,
         count_text: counted(count),
         apps: first.map((app) => ({
-          href: `/admin/clients/${encodeURIComponent(app.id)}`,
+          href: appPath(app.id),
           name: app.name,
           host: hostOf(app.redirect_uris[0]),
           unused: when(app.unused_since),
@@ -53,7 +50,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
 
     async send(ctx: SignedIn): Promise<void> {
       const asked = sentText(ctx, 'days', 10)
-      const errors: Record<string, string> = {}
+      const errors: FormErrors = {}
       const days = daysOf(asked, errors)
       if (days === undefined) return show(ctx, asked, errors, 422)
       const count = (await findUnused(db, days)).length
@@ -67,7 +64,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
   }
 }
 
-function daysOf(text: string, errors: Record<string, string>): number | undefined {
+function daysOf(text: string, errors: FormErrors): number | undefined {
   const days = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
   try {
     checkDays(days)

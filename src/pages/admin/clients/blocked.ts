@@ -1,21 +1,24 @@
-// Apps that were deleted and whose id is the address of their document: they stay blocked until an administrator lets them back.
+// Deleted apps whose id is the address of their document. They stay blocked until an administrator unblocks them.
 import {
   findBlockedDocument,
   listBlockedDocuments,
   unblockDocument,
-} from '../../core/registration/metadata-documents.ts'
-import { NotFound } from '../../http/errors.ts'
-import { seeOther, takeNotice } from '../../http/notice.ts'
-import { pageOf, queryText, withQuery } from '../../http/query.ts'
-import { when } from '../../http/time.ts'
-import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { appPath, type StepParts, told } from './client-steps.ts'
+} from '../../../core/registration/metadata-documents.ts'
+import { NotFound } from '../../../http/errors.ts'
+import { seeOther, takeNotice } from '../../../http/notice.ts'
+import { pageOf, queryText, withQuery } from '../../../http/query.ts'
+import { when } from '../../../http/time.ts'
+import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
+import { confirmPages, outcome } from '../../shared/confirm-page.ts'
+import { appPath } from './path.ts'
+import type { StepParts } from './steps.ts'
 
 const PAGE = 25
 const LIST = '/admin/clients/blocked'
 
 /** The page of blocked apps, and the form that lets one back. */
 export function blockedClientAdmin({ db, render }: StepParts) {
+  const confirm = confirmPages(render, 'admin')
   const getBlocked = async (ctx: SignedIn) => {
     const app = await findBlockedDocument(db, String(ctx.params.blocked_id))
     if (!app) throw new NotFound('There is no such app.')
@@ -31,7 +34,7 @@ export function blockedClientAdmin({ db, render }: StepParts) {
         id: client_id,
         name,
         deleted: when(refused_at),
-        unblock_href: `${appPath({ id: client_id })}/unblock`,
+        unblock_href: `${appPath(client_id)}/unblock`,
       }))
       render(ctx, 'admin/blocked-clients', { done: takeNotice(ctx), apps, next_href })
     },
@@ -39,10 +42,8 @@ export function blockedClientAdmin({ db, render }: StepParts) {
     unblock: {
       async show(ctx: SignedIn): Promise<void> {
         const { client_id, name } = await getBlocked(ctx)
-        render(ctx, 'admin/confirm', {
-          done: takeNotice(ctx),
+        confirm(ctx, {
           heading: `Let ${name} come back?`,
-          action: ctx.path,
           cancel_href: LIST,
           subject: { name, detail: client_id },
           will: [
@@ -51,14 +52,12 @@ export function blockedClientAdmin({ db, render }: StepParts) {
           ],
           will_not: ['It is not verified, whatever it was before.'],
           confirm_label: 'Let it come back',
-          danger: false,
-          errors: {},
         })
       },
       async send(ctx: SignedIn): Promise<void> {
         const { client_id, name } = await getBlocked(ctx)
         const changed = await unblockDocument(db, client_id, actingUser(ctx))
-        const { notice } = told(changed, `${name} may come back.`)
+        const { notice } = outcome(changed, `${name} may come back.`)
         seeOther(ctx, LIST, notice)
       },
     },

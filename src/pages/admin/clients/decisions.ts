@@ -1,16 +1,17 @@
-// What administrators decide about one app: each is a page that says what will happen, and its button.
-import { isDocumentId } from '../../core/clients/document-url.ts'
-import { deleteClient, resumeClient, suspendClient } from '../../core/clients/lifecycle.ts'
-import { InvalidMetadata } from '../../core/clients/metadata.ts'
-import { approveClient, rejectClient, unverifyClient, verifyClient } from '../../core/clients/review.ts'
-import { endAllAccess } from '../../core/grants/revoke.ts'
-import type { Pool } from '../../db/pool.ts'
-import { type Step, type StepParts, stepForm, told } from './client-steps.ts'
+// What administrators decide about one app, a step each.
+import { isDocumentId } from '../../../core/clients/document-url.ts'
+import { deleteClient, resumeClient, suspendClient } from '../../../core/clients/lifecycle.ts'
+import { InvalidMetadata } from '../../../core/clients/metadata.ts'
+import { approveClient, rejectClient, unverifyClient, verifyClient } from '../../../core/clients/review.ts'
+import { endAllAccess } from '../../../core/grants/revoke.ts'
+import type { Pool } from '../../../db/pool.ts'
+import { outcome } from '../../shared/confirm-page.ts'
+import { type Step, type StepParts, stepForm } from './steps.ts'
 
 const TELLS_OWNERS = { will: ['Its owners are told by mail.'], will_not: [] }
 const MAIL_IS_OFF = { will: [], will_not: ['Mail is off: its owners are not told. Tell them yourself.'] }
 
-/** Forms of /admin/clients/:client_id/…: decisions. */
+/** Forms of the decisions below /admin/clients/:client_id. */
 export function clientAdminSteps(parts: StepParts & { mailIsOn: boolean }) {
   const { db, mailIsOn } = parts
   const { approve, reject, verify, unverify } = reviewSteps(db, mailIsOn ? TELLS_OWNERS : MAIL_IS_OFF)
@@ -28,7 +29,7 @@ export function clientAdminSteps(parts: StepParts & { mailIsOn: boolean }) {
   }
 }
 
-// Whether people may use it, and what they are told of it.
+// Whether people may use the app, and what the consent page says of it.
 function reviewSteps(db: Pool, tells: { will: string[]; will_not: string[] }) {
   return {
     approve: {
@@ -38,7 +39,10 @@ function reviewSteps(db: Pool, tells: { will: string[]; will_not: string[] }) {
       label: 'Approve',
       vouches: true,
       run: async (app, _, by, version) =>
-        told(await approveClient(db, app.id, by, version), `${app.name} is approved. Everybody can use it.`),
+        outcome(
+          await approveClient(db, app.id, by, version),
+          `${app.name} is approved. Everybody can use it.`,
+        ),
     },
 
     reject: {
@@ -58,7 +62,7 @@ function reviewSteps(db: Pool, tells: { will: string[]; will_not: string[] }) {
         kind: 'area',
       }),
       run: async (app, reason, by) =>
-        told(await rejectClient(db, app.id, reason, by), `${app.name} is rejected.`),
+        outcome(await rejectClient(db, app.id, reason, by), `${app.name} is rejected.`),
     },
 
     verify: {
@@ -70,7 +74,7 @@ function reviewSteps(db: Pool, tells: { will: string[]; will_not: string[] }) {
       label: 'Mark as verified',
       vouches: true,
       run: async (app, _, by, version) =>
-        told(await verifyClient(db, app.id, by, version), `${app.name} is verified.`),
+        outcome(await verifyClient(db, app.id, by, version), `${app.name} is verified.`),
     },
 
     unverify: {
@@ -79,12 +83,12 @@ function reviewSteps(db: Pool, tells: { will: string[]; will_not: string[] }) {
       will_not: () => ['People who allowed it are not asked again.'],
       label: 'Take it away',
       run: async (app, _, by) =>
-        told(await unverifyClient(db, app.id, by), `${app.name} is no longer verified.`),
+        outcome(await unverifyClient(db, app.id, by), `${app.name} is no longer verified.`),
     },
   } satisfies Record<string, Step>
 }
 
-// Whether it works.
+// Whether the app works at all.
 function lifeSteps(db: Pool) {
   return {
     suspend: {
@@ -97,14 +101,14 @@ function lifeSteps(db: Pool) {
       label: 'Suspend',
       danger: true,
       run: async (app, _, by) =>
-        told(await suspendClient(db, app.id, by), `${app.name} is suspended. Its tokens are dead.`),
+        outcome(await suspendClient(db, app.id, by), `${app.name} is suspended. Its tokens are dead.`),
     },
 
     resume: {
       heading: ({ name }) => `Let ${name} work again?`,
       will: () => ['People can sign in to it again.', 'Tokens that have not expired meanwhile live again.'],
       label: 'Resume',
-      run: async (app, _, by) => told(await resumeClient(db, app.id, by), `${app.name} works again.`),
+      run: async (app, _, by) => outcome(await resumeClient(db, app.id, by), `${app.name} works again.`),
     },
 
     endAccess: {
@@ -144,7 +148,7 @@ function lifeSteps(db: Pool) {
           throw new InvalidMetadata('confirm', `type ${app.name}`)
         }
         const changed = await deleteClient(db, app.id, by)
-        return { ...told(changed, `${app.name} is deleted. Its tokens are dead.`), to: '/admin/clients' }
+        return { ...outcome(changed, `${app.name} is deleted. Its tokens are dead.`), to: '/admin/clients' }
       },
     },
   } satisfies Record<string, Step>

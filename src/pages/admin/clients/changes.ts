@@ -1,61 +1,50 @@
-// Deciding about a change of an approved app, as an administrator: the page shows what was and what would be.
+// How administrators decide about a change of an approved app: the page shows the app before and after it.
 
-import { labelOf } from '../../core/clients/fields.ts'
-import { InvalidMetadata } from '../../core/clients/metadata.ts'
+import { labelOf } from '../../../core/clients/fields.ts'
+import { InvalidMetadata } from '../../../core/clients/metadata.ts'
 import {
   approveChange,
   ChangeOutdated,
   findChange,
   rejectChange,
   type WaitingChange,
-} from '../../core/clients/pending-changes.ts'
-import { appView } from '../../core/clients/presentation.ts'
-import { type Client, findClient } from '../../core/clients/store.ts'
-import type { Pool } from '../../db/pool.ts'
-import { NotFound } from '../../http/errors.ts'
-import { sentText } from '../../http/form.ts'
-import { seeOther, takeNotice } from '../../http/notice.ts'
-import { isUuid } from '../../http/query.ts'
-import type { Render } from '../../http/render.ts'
-import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { differenceView } from '../shared/labels.ts'
-
-type Errors = Record<string, string>
+} from '../../../core/clients/pending-changes.ts'
+import { appView } from '../../../core/clients/presentation.ts'
+import type { Client } from '../../../core/clients/store.ts'
+import type { Pool } from '../../../db/pool.ts'
+import { NotFound } from '../../../http/errors.ts'
+import { sentText } from '../../../http/form.ts'
+import { seeOther } from '../../../http/notice.ts'
+import { isUuid } from '../../../http/query.ts'
+import type { Render } from '../../../http/render.ts'
+import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
+import { type Confirmation, confirmPages, type FormErrors } from '../../shared/confirm-page.ts'
+import { differenceView } from '../../shared/labels.ts'
+import { appPath, getApp } from './path.ts'
 
 /** Forms of /admin/clients/:client_id/change/approve and /reject. */
 export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
+  const confirm = confirmPages(render, 'admin')
   const getChange = async (ctx: SignedIn): Promise<{ app: Client; change: WaitingChange }> => {
-    const app = await findClient(db, String(ctx.params.client_id))
-    if (!app) throw new NotFound('There is no such app.')
+    const app = await getApp(db, ctx)
     const change = await findChange(db, app.id)
     if (!change || change.rejected_at) throw new NotFound('No change of this app waits for a decision.')
     return { app, change }
   }
-  const show = async (ctx: SignedIn, page: object, errors: Errors = {}, status = 200): Promise<void> => {
+  const show = async (
+    ctx: SignedIn,
+    page: DecisionPage,
+    errors?: FormErrors,
+    status?: number,
+  ): Promise<void> => {
     const { app, change } = await getChange(ctx)
-    render(
-      ctx,
-      'admin/confirm',
-      {
-        done: takeNotice(ctx),
-        app: appView(app),
-        action: ctx.path,
-        cancel_href: `/admin/clients/${encodeURIComponent(app.id)}`,
-        differences: differenceView(change.changes),
-        hidden: { change: change.id },
-        will: [],
-        will_not: [],
-        danger: false,
-        ...page,
-        errors,
-      },
-      status,
-    )
-  }
-  /** The change that the form was about; another one is to be looked at first. */
-  const seen = (ctx: SignedIn): string => {
-    const id = sentText(ctx, 'change')
-    return isUuid(id) ? id : '00000000-0000-0000-0000-000000000000'
+    const about = {
+      app: appView(app),
+      differences: differenceView(change.changes),
+      hidden: { change: change.id },
+      cancel_href: appPath(app.id),
+    }
+    confirm(ctx, { ...about, ...page }, errors, status)
   }
 
   return {
@@ -64,9 +53,9 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
       async send(ctx: SignedIn): Promise<void> {
         const { app } = await getChange(ctx)
         try {
-          const changed = await approveChange(db, app.id, seen(ctx), actingUser(ctx))
+          const changed = await approveChange(db, app.id, shownChange(ctx), actingUser(ctx))
           if (!changed) return show(ctx, APPROVE, { form: MOVED_ON }, 409)
-          seeOther(ctx, `/admin/clients/${encodeURIComponent(app.id)}`, {
+          seeOther(ctx, appPath(app.id), {
             heading: `The change of ${changed.name} holds now.`,
           })
         } catch (error) {
@@ -85,9 +74,9 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
         const { app } = await getChange(ctx)
         const reason = sentText(ctx, 'reason', 2_000)
         try {
-          const rejected = await rejectChange(db, app.id, seen(ctx), reason, actingUser(ctx))
+          const rejected = await rejectChange(db, app.id, shownChange(ctx), reason, actingUser(ctx))
           if (!rejected) return show(ctx, rejectPage(reason), { form: MOVED_ON }, 409)
-          seeOther(ctx, `/admin/clients/${encodeURIComponent(app.id)}`, {
+          seeOther(ctx, appPath(app.id), {
             heading: 'The change is rejected.',
             lines: [`${app.name} goes on as it is, and its owners read why.`],
           })
@@ -100,16 +89,24 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
   }
 }
 
+type DecisionPage = Pick<Confirmation, 'heading' | 'will' | 'will_not' | 'confirm_label' | 'danger' | 'field'>
+
+// The id of the change that the page showed. A nil UUID stands for a form that names none: no change has it.
+function shownChange(ctx: SignedIn): string {
+  const id = sentText(ctx, 'change')
+  return isUuid(id) ? id : '00000000-0000-0000-0000-000000000000'
+}
+
 const MOVED_ON = 'Its owners changed or withdrew what they ask for. This is what they ask for now.'
 
-const APPROVE = {
+const APPROVE: DecisionPage = {
   heading: 'Approve this change?',
   will: ['It holds at once.'],
   will_not: ['People who allowed the app are not asked again.'],
   confirm_label: 'Approve the change',
 }
 
-function rejectPage(typed: string) {
+function rejectPage(typed: string): DecisionPage {
   return {
     heading: 'Reject this change?',
     will: ['Its owners read the reason.'],

@@ -1,0 +1,25 @@
+// The secrets of an app, as administrators keep them: add one, replace all, end one.
+
+import { isConfidential } from '../../../core/clients/kinds.ts'
+import { appView } from '../../../core/clients/presentation.ts'
+import { NotFound } from '../../../http/errors.ts'
+import { confirmPages } from '../../shared/confirm-page.ts'
+import { EFFECTS_FOR_APPS, secretForms } from '../../shared/secret-forms.ts'
+import { appPath, getApp } from './path.ts'
+import type { StepParts } from './steps.ts'
+
+/** Forms of /admin/clients/:client_id/secrets. */
+export function clientAdminSecrets({ db, render }: StepParts) {
+  return secretForms({
+    db,
+    effects: EFFECTS_FOR_APPS,
+    async getHolder(ctx) {
+      const app = await getApp(db, ctx)
+      if (!isConfidential(app.type)) throw new NotFound('This kind of app keeps no secret.')
+      return { name: app.name, client_id: app.id, back: appPath(app.id), app: appView(app) }
+    },
+    confirm: confirmPages(render, 'admin'),
+    reveal: (ctx, { name, client_id, back }, secret) =>
+      render(ctx, 'admin/secret', { client_id, ...secret, next: { href: back, label: `Go to ${name}` } }),
+  })
+}
