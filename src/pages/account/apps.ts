@@ -48,7 +48,7 @@ export function appPages(parts: AppsParts) {
 
 interface ListPages {
   show(ctx: SignedIn, done?: Notice, status?: number): Promise<void>
-  /** Where the access has ended already, in another tab, or by the first of two clicks: shows the list as it is now. */
+  /** Shows the present list where the access has ended already: in another tab, or by the first of two clicks. */
   showGone(ctx: SignedIn, heading: string): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-// The pages of one's own account: what they are made of, and where the browser goes after signing in to them.
+// The pages of a person's own account: wires them, and sends the browser on after signing in to them.
 import type { Context } from 'koa'
 import type { Secrets } from '../../base/secrets.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
@@ -13,7 +13,7 @@ import { resetPages } from './reset.ts'
 import { accountRoutes } from './routes.ts'
 import { setupPages } from './setup.ts'
 
-/** The rows of the account. */
+/** The account's rows of the URL table. */
 export function accountPages(parts: {
   db: Pool
   secrets: Secrets
@@ -35,11 +35,11 @@ export function accountPages(parts: {
 
 const OWN_PAGE = /^\/(account|admin|developer)(\/[\w./%-]*)?(\?[\w.~%&=+*@-]*)?$/
 
-// The provider sends the browser back here after signing in to our own pages; state says where it was going.
+// The provider sends the browser here after a sign-in to our own pages. `state` holds the page that the person had asked for.
 function afterSignIn(ctx: Context): void {
   const path = String(ctx.query.state ?? '')
   const refused = ctx.query.error !== undefined
   ctx.status = 303
-  // Only our own pages: a path below /account, /admin or /developer, nothing that a browser could read as another host.
+  // Redirect only to paths below /account, /admin or /developer, so that no browser can take the address for another host's.
   ctx.redirect(!refused && OWN_PAGE.test(path) ? path : '/account')
 }

@@ -1,4 +1,4 @@
-// A person's own name and password.
+// Where people change their own name and password.
 import { z } from 'zod'
 import { listEvents, record } from '../../core/audit/store.ts'
 import { personName } from '../../core/users/name.ts'
@@ -26,23 +26,23 @@ const passwordForm = z.object({
   }),
 })
 
-// For how long the form may come again that has set the password, and among how many events of its person that is looked for.
+// A form that has set the password may be sent again for so long. The change is looked for among so many of the person's last events.
 const SENT_AGAIN_MS = 10 * 60_000
 const LAST_EVENTS = 20
 
 /** Handlers of /account. */
 export function profilePages({ db, render }: { db: Pool; render: Render }) {
-  // Whoever sits down at an open session must not be able to guess the password from inside, nor to keep its owner, in
-  // another one, from changing it.
-  // Right ones count, too: each change is on record for good, and is the one post that signs out everywhere, so that no other limit
-  // may stand before it.
+  // The limit is per session. Somebody at a browser that was left signed in must not be able to guess the password, nor to use the limit
+  // up for its owner, who is in another session.
+  // Right passwords count, too: each change is recorded for good, and no other limit applies here, because changing the password is how
+  // people sign out everywhere.
   const attempts = throttle(db, {
     name: 'change-password',
     attempts: 10,
     seconds: 15 * 60,
     message: 'Too many attempts to change the password.',
   })
-  // Only then: whoever sits down at an open session could try two passwords at once.
+  // The new password is compared only after such a change. Otherwise each attempt would try two passwords.
   const hasJustChanged = async (user_id: string): Promise<boolean> => {
     const events = await listEvents(db, { user_id, limit: LAST_EVENTS })
     return events.some(
@@ -80,11 +80,11 @@ export function profilePages({ db, render }: { db: Pool; render: Render }) {
       const change = async () => {
         isWrong = !(await verifyPassword(verified, values.current_password, 'known'))
         if (!isWrong) return setPassword(db, user.id, values.new_password, by, context)
-        // The same form again, whose answer was lost.
+        // The answer to the same form may have been lost.
         return (await hasJustChanged(user.id)) && verifyPassword(verified, values.new_password, 'known')
       }
       const changed = await change().catch(async (error) => {
-        // A password that was found wrong was an attempt, whatever came after it.
+        // A wrong password stays counted, whatever failed after it.
         if (error instanceof Busy && !isWrong) await attempts.forgive(sessionUid)
         throw error
       })

@@ -1,4 +1,4 @@
-// Choosing a new password with a link that an administrator had sent. Nobody is signed in here.
+// Choosing a new password with the link that an administrator sent. Nobody is signed in here.
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { digest } from '../../base/credentials.ts'
@@ -23,7 +23,7 @@ const form = z.object({
 
 /** Handlers of /reset/:secret. */
 export function resetPages({ db, secrets, render }: { db: Pool; secrets: Secrets; render: Render }) {
-  // What is no link costs nothing; only whoever has one can make us hash passwords.
+  // The limit is per link. Only holders of a link can make the server hash passwords; an unknown link is cheap.
   const perLink = throttle(db, {
     name: 'reset',
     attempts: 20,

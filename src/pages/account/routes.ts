@@ -1,4 +1,4 @@
-// The URL table of the pages of one's own account, and of those that lead to it.
+// The URL table of a person's own account, and of the pages that lead to it.
 import type { Context } from 'koa'
 import { get, post, type Row } from '../../http/routes.ts'
 import { type Guard, revoking } from '../../protocol/guards.ts'
@@ -34,7 +34,7 @@ export function accountRoutes(
     get('/account/signed-in', afterSignIn),
     get('/account', signedIn(profile.show)),
     post('/account/name', signedIn(profile.rename)),
-    // It signs out everywhere else, and counts what is tried by itself.
+    // It ends all other sign-ins, and has a limit of its own.
     post('/account/password', revoking(signedIn)(profile.changePassword)),
     get('/account/apps', signedIn(apps.list)),
     get('/account/apps/remove-all', signedIn(apps.confirmRemoveAll)),

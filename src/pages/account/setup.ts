@@ -30,7 +30,7 @@ const form = z.object({
 
 /** Handlers of /setup/:secret. */
 export function setupPages({ db, secrets, render }: { db: Pool; secrets: Secrets; render: Render }) {
-  // Then its password is compared with the administrator's.
+  // A link that was used already is compared with the administrator's password, so attempts are limited.
   const sentAgain = throttle(db, {
     name: 'setup-again',
     attempts: 20,

@@ -1,4 +1,4 @@
-// The audit log as a file: what a filter finds, in a format for a spreadsheet or for a program.
+// The export of the audit log: the events that a filter finds, as a file for a spreadsheet or for a program.
 import { Readable } from 'node:stream'
 import { EXPORT_FORMATS, type ExportChunk, exportAudit } from '../../core/audit/export.ts'
 import type { Pool } from '../../db/pool.ts'
@@ -16,7 +16,7 @@ const FORMATS = [
   { value: 'jsonl', label: 'JSON lines, for a program' },
 ]
 
-/** The form of /admin/audit/export. It carries the filter: after a new sign-in the address has lost it. */
+/** The form of /admin/audit/export. It holds the filter, because a new sign-in drops it from the address. */
 export function auditExportForm({ db, render }: { db: Pool; render: Render }) {
   const showForm = (ctx: SignedIn, values: object, errors: FormErrors, status: number): void =>
     render(
@@ -49,9 +49,9 @@ export function auditExportForm({ db, render }: { db: Pool; render: Render }) {
 }
 
 function sendFile(ctx: SignedIn, format: 'csv' | 'jsonl', chunks: AsyncIterable<ExportChunk>): void {
-  // The stream reads rows as fast as the browser takes them, and none after it has gone away.
+  // The stream reads rows as fast as the browser takes them, and stops when the browser goes away.
   const file = Readable.from(textsOf(chunks), { objectMode: false })
-  // Destroy the connection rather than end the answer: a file that is cut off must not look whole.
+  // Destroy the connection, so that a file that is cut off does not look complete.
   file.once('error', () => ctx.res.destroy())
   ctx.attachment(`audit-${new Date(Date.now()).toISOString().slice(0, 10)}.${format}`)
   ctx.type = format === 'csv' ? 'text/csv; charset=utf-8' : 'application/x-ndjson; charset=utf-8'

@@ -1,5 +1,5 @@
-// What the audit log is filtered by, as it is typed and as the store takes it. Whatever is not understood is an error, and never
-// becomes no filter.
+// The filter of the audit log, as typed and as the store takes it. What it does not understand is an error, so that no part of a
+// filter is dropped silently.
 import { currentType, EVENT_TYPES } from '../../base/audit-events.ts'
 import type { EventFilter } from '../../core/audit/store.ts'
 import { findUser, findUserByEmail } from '../../core/users/store.ts'
@@ -7,7 +7,7 @@ import type { Pool } from '../../db/pool.ts'
 import { isUuid } from '../../http/query.ts'
 import type { FormErrors } from '../shared/confirm-page.ts'
 
-/** A filter as it was typed. */
+/** A filter as typed. */
 export interface TypedFilter extends Record<string, string> {
   type: string
   actor: string
@@ -17,7 +17,7 @@ export interface TypedFilter extends Record<string, string> {
   until: string
 }
 
-/** A filter as the store takes it, as the form shows it again, and what is wrong with it. */
+/** A filter as the store takes it, the values that the form shows again, and the errors. */
 export interface ReadFilter {
   filter: EventFilter
   values: object
@@ -39,7 +39,7 @@ export function typedFilter(read: (name: string, most: number) => string): Typed
   }
 }
 
-/** Understands a filter. */
+/** Turns a typed filter into one for the store. */
 export async function readFilter(db: Pool, typed: TypedFilter): Promise<ReadFilter> {
   const errors: FormErrors = {}
   const type = EVENT_TYPES.find((each) => each === currentType(typed.type))
@@ -54,10 +54,10 @@ export async function readFilter(db: Pool, typed: TypedFilter): Promise<ReadFilt
     user_id,
     client_id: typed.app || undefined,
     since,
-    // Until the end of that day.
+    // The end of that day.
     until: until && new Date(until.getTime() + DAY_MS),
   }
-  // A field for days takes nothing else.
+  // The form's fields for days can show nothing but a day.
   const values = { ...typed, type: type ?? '', since: since && typed.since, until: until && typed.until }
   return { filter, values, errors }
 }
@@ -73,9 +73,9 @@ async function accountOf(
   const text = typed[field]
   if (!text) return undefined
   const user = isUuid(text) ? await findUser(db, text) : await findUserByEmail(db, text)
-  // Others than people act, too: clients by their id, the command line by the name of who typed.
+  // Actors that are no accounts: clients by their id, the command line by the name of its user.
   if (!user && field === 'actor' && !text.includes('@')) return text
-  // The record still names a deleted account by its id.
+  // The log still names deleted accounts by their ids.
   if (!user && isUuid(text)) return text
   if (!user) errors[field] = 'No account has this email address.'
   return user?.id

@@ -1,4 +1,4 @@
-// What happened, as administrators look through it.
+// The audit log, as administrators search it.
 import { type AuditRow, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'
 import { userEmails } from '../../core/users/store.ts'

@@ -1,4 +1,4 @@
-// Ending access as an administrator: that of one app to one account, or all that a filter names.
+// How administrators end access: that of one app to one account, or all that a filter names.
 import { endAccess, endAllAccess } from '../../core/grants/revoke.ts'
 import { type Access, searchAccess } from '../../core/grants/search.ts'
 import type { Pool } from '../../db/pool.ts'
@@ -54,7 +54,7 @@ function endPage({ client_name, user_name, email, devices }: Access): Confirmati
   }
 }
 
-// The form carries the filter: after a new sign-in the address has lost it.
+// The form holds the filter, because a new sign-in drops it from the address.
 function endAllForm({ db, render }: { db: Pool; render: Render }) {
   const confirm = confirmPages(render, 'admin')
   return {
@@ -65,7 +65,7 @@ function endAllForm({ db, render }: { db: Pool; render: Render }) {
     },
     async send(ctx: SignedIn): Promise<void> {
       const filter = await readConsentFilter(db, sentText(ctx, 'user'), sentText(ctx, 'app'))
-      // Never everything: a filter that is gone must not become none.
+      // A filter whose app or account no longer exists must not end all access there is.
       if (!namesSomething(filter)) throw new NotFound('There is no such app or account any more.')
       const { person, client } = filter
       const job = await endAllAccess(db, { user_id: person?.id, client_id: client?.id }, actingUser(ctx))

@@ -1,12 +1,12 @@
-// The accounts and apps that the list of access is filtered by. An administrator names them; a name that nobody has is an error,
-// and never becomes no filter.
+// The filter of the list of access: an account, an app, or both. Naming one that does not exist is an error, so that the filter is
+// never dropped silently.
 import { type Client, findClient } from '../../core/clients/store.ts'
 import { findUser, findUserByEmail, type User } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
 import { isUuid } from '../../http/query.ts'
 import type { FormErrors } from '../shared/confirm-page.ts'
 
-/** What was asked for: whose access, of which app. */
+/** The account and the app that a filter names. */
 export interface ConsentFilter {
   person: User | undefined
   client: Client | undefined
@@ -14,7 +14,7 @@ export interface ConsentFilter {
   isUsable: boolean
 }
 
-/** Finds whom a filter names. @param user an email address or an id @param app a client id; both may be empty */
+/** Finds them. @param user an email address, an id, or '' @param app a client id, or '' */
 export async function readConsentFilter(db: Pool, user: string, app: string): Promise<ConsentFilter> {
   const [person, client] = await Promise.all([
     isUuid(user) ? findUser(db, user) : user.includes('@') ? findUserByEmail(db, user) : undefined,

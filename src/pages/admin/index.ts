@@ -1,4 +1,4 @@
-// The console: what its pages are made of.
+// The console: wires its pages.
 import type { Secrets } from '../../base/secrets.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Pool } from '../../db/pool.ts'
@@ -26,7 +26,7 @@ import { resourceAdmin } from './resources.ts'
 import { adminRoutes } from './routes.ts'
 import { userAdmin } from './users.ts'
 
-/** What the console stands on. */
+/** What the console is made of. */
 export interface AdminParts {
   db: Pool
   secrets: Secrets
@@ -36,19 +36,19 @@ export interface AdminParts {
   sendLogo: LogoForm
   /** Whether the server can send mails. */
   mailIsOn: boolean
-  /** Whether an app's id may be the address of its document. */
+  /** Whether the id of an app may be the URL of its metadata document. */
   documents: boolean
   /** Whether apps may register themselves now. */
   mayRegister: boolean
-  /** How long an access token lives where its API does not say. */
+  /** Lifetime of an access token where its API sets none. */
   standardSeconds: number
-  /** After how many days signing keys rotate by themselves; 0: never. */
+  /** Days after which signing keys rotate by themselves; 0: never. */
   rotationDays: number
   admin: Guard
   recentAdmin: Guard
 }
 
-/** The rows of the console. */
+/** The console's rows of the URL table. */
 export function adminPages(parts: AdminParts): Row[] {
   const handlers = {
     overview: overviewAdmin(parts),

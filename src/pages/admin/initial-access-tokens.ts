@@ -48,7 +48,7 @@ interface TokenParts {
   db: Pool
   resources: ResourceDirectory
   render: Render
-  /** Whether apps may register themselves now. Where they may not, the tokens are good for nothing. */
+  /** Whether apps may register themselves now. While they may not, the tokens are useless. */
   mayRegister: boolean
 }
 

@@ -1,4 +1,4 @@
-// The signing keys as administrators see them, and rotating them now.
+// The signing keys, and the form with which administrators rotate them now.
 
 import type { Secrets } from '../../base/secrets.ts'
 import { justRotated, listKeys, RETIRED_DAYS, rotateKeys, type SigningKey } from '../../core/keys/store.ts'
@@ -16,7 +16,7 @@ const TOO_SOON =
 const DAY_MS = 86_400_000
 const ORDER = { current: 0, next: 1, retired: 2 } as const
 
-/** Handlers of /admin/keys. @param rotationDays 0: nothing rotates by itself. */
+/** Handlers of /admin/keys. @param rotationDays 0 where keys do not rotate by themselves */
 export function keyAdmin({
   db,
   secrets,
@@ -70,7 +70,7 @@ function rotatePage(isTooSoon: boolean): Confirmation {
     will_not: ['Nobody is signed out, and no token becomes invalid.'],
     confirm_label: isTooSoon ? 'Rotate all the same' : 'Rotate now',
     danger: isTooSoon,
-    // Only a form that showed the warning rotates again so soon: not one that is sent twice, or after somebody else's.
+    // Only a form that showed the warning may rotate so soon again. One that is sent twice, or after somebody else's, is refused.
     hidden: { again: isTooSoon ? 'yes' : undefined },
     cancel_href: '/admin/keys',
   }

@@ -1,4 +1,4 @@
-// The administrators' first page: what waits for a decision, and what the last day and month were like.
+// The administrators' first page: what waits for a decision, and figures of the last day and month.
 import { listWaitingChanges } from '../../core/clients/pending-changes.ts'
 import { searchClients } from '../../core/clients/search.ts'
 import { COUNTED, type Counts, countAll } from '../../core/overview/counts.ts'

@@ -14,11 +14,11 @@ import { KIND_WORDS } from '../shared/labels.ts'
 export interface ResourceParts {
   db: Pool
   render: Render
-  /** How long an access token lives where its API does not say. */
+  /** Lifetime of an access token where its API sets none. */
   standardSeconds: number
 }
 
-/** The fields of a scope that can be changed. */
+/** Schema of the fields of a scope that can be changed. */
 export const scopeFields = z.object({
   sentence: z.string().trim().default(''),
   detail: z.string().trim().default(''),
@@ -26,11 +26,11 @@ export const scopeFields = z.object({
     .string()
     .optional()
     .transform((value) => value !== undefined),
-  // No box ticked: every kind may ask for it.
+  // Without any ticked box every kind of app may ask for the scope.
   kinds: z.union([z.enum(APP_TYPES).transform((one) => [one]), z.array(z.enum(APP_TYPES))]).default([]),
 })
 
-/** A new scope. */
+/** Schema of the form for a new scope. */
 export const scopeForm = scopeFields.extend({ scope: z.string().trim().default('') })
 
 /** The address of a scope's pages. @param path that of its API */
@@ -69,7 +69,7 @@ export function errorsOf({ field, problem }: InvalidMetadata): FormErrors {
   return { [name]: `${label}: ${problem}.` }
 }
 
-/** The kinds of app, to tick. */
+/** The boxes of the kinds of app. */
 export function kindChoices(ticked: string[]): { value: AppKind; label: string; checked: boolean }[] {
   return APP_TYPES.map((kind) => ({ value: kind, label: KIND_WORDS[kind], checked: ticked.includes(kind) }))
 }

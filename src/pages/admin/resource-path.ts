@@ -1,4 +1,4 @@
-// Where an API stands in the console. Its identifier is an address itself, so that it travels as base64url.
+// The address of an API in the console. Its identifier is a URI, so the address holds it as base64url.
 
 import { listResources, type Resource } from '../../core/resources/store.ts'
 import type { Db } from '../../db/pool.ts'
@@ -9,7 +9,7 @@ export function apiPath({ identifier }: Pick<Resource, 'identifier'>): string {
   return `/admin/apis/${Buffer.from(identifier).toString('base64url')}`
 }
 
-/** The API that a path names. @throws NotFound */
+/** The API that a segment of an address names. @throws NotFound */
 export async function apiAt(db: Db, segment: string): Promise<Resource> {
   const identifier = Buffer.from(segment, 'base64url').toString('utf8')
   const api = (await listResources(db)).find((each) => each.identifier === identifier)

@@ -1,4 +1,4 @@
-// The scopes of an API, as administrators keep them.
+// The scopes of an API: administrators add, change and remove them.
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Resource, ResourceScope } from '../../core/resources/store.ts'
 import { addScope, changeScope, removeScope, ScopeBeingRemoved } from '../../core/resources/update.ts'
@@ -18,7 +18,7 @@ import {
 } from './resource-fields.ts'
 import { apiAt, apiPath } from './resource-path.ts'
 
-/** A scope that can be removed; without a sentence: its removal has failed, and can go on. */
+/** A scope that can be removed. One without a sentence is being removed already: the job has failed, and can continue. */
 type Removable = Pick<ResourceScope, 'name'> & Partial<Pick<ResourceScope, 'sentence'>>
 
 interface ScopePage {

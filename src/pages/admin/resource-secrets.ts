@@ -1,4 +1,4 @@
-// The secrets with which an API asks about tokens, as administrators keep them: add one, replace all, end one.
+// The secrets with which an API introspects tokens. Administrators add one, replace all of them, or revoke one.
 
 import { introspectionClient } from '../../core/resources/update.ts'
 import type { Pool } from '../../db/pool.ts'
@@ -12,7 +12,7 @@ import { apiAt, apiPath } from './resource-path.ts'
 export function resourceAdminSecrets({ db, render }: { db: Pool; render: Render }) {
   return secretForms({
     db,
-    // Apps have secrets at the console, too.
+    // In the console `secret_id` is the parameter of an app's secret.
     parameter: 'api_secret_id',
     effects: {
       revoked: 'Whoever asks about tokens with it is refused at once.',

@@ -1,4 +1,4 @@
-// APIs, as administrators keep them: the list, one of them, registering and renaming. Scopes, tokens and secrets have files of their own.
+// APIs: the list, the page of one, registering and renaming. Scopes, tokens and secrets have files of their own.
 import { z } from 'zod'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'

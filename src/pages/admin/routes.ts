@@ -44,7 +44,7 @@ export interface AdminHandlers {
   audit: ReturnType<typeof auditAdmin>
 }
 
-/** Where pages of the console were in an earlier version. */
+/** Addresses of the console in an earlier version, and their present ones. */
 export const FORMER_ADMIN_ADDRESSES: readonly Renamed[] = [
   { from: /^\/admin\/apps\/away$/, to: '/admin/clients/blocked' },
   { from: /^\/admin\/apps\/([^/]+)\/readmit$/, to: '/admin/clients/$1/unblock' },
@@ -52,7 +52,7 @@ export const FORMER_ADMIN_ADDRESSES: readonly Renamed[] = [
   { from: /^\/admin\/access((?:\/.*)?)$/, to: '/admin/consents$1' },
 ]
 
-/** The rows, each behind its guard. Whatever an administrator changes is sent by a form. */
+/** The rows, each behind its guard. A form sends every change that an administrator makes. */
 export function adminRoutes(
   handlers: AdminHandlers,
   { admin, recentAdmin }: { admin: Guard; recentAdmin: Guard },

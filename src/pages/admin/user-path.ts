@@ -1,4 +1,4 @@
-// Where an account stands in the console, and the account that an address of the console names.
+// The address of an account in the console, and the account that such an address names.
 import { findUser, type User } from '../../core/users/store.ts'
 import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'

@@ -1,4 +1,4 @@
-// Steps that an administrator takes with an account: a page says what will happen, and its button does it.
+// Steps that an administrator takes with an account. A page says what will happen, and its button does it.
 import type { Actor } from '../../base/audit-events.ts'
 import { endAllAccess } from '../../core/grants/revoke.ts'
 import { LastAdministrator, setRole } from '../../core/users/roles.ts'
@@ -18,11 +18,11 @@ export interface UserStep {
   will_not?: string[]
   label: string
   danger?: boolean
-  /** `to` is where the next page is: the account's own page by default. @throws LastAdministrator */
+  /** @returns the notice for the next page, which is the account's unless `to` names another. @throws LastAdministrator */
   run(user: User, by: Actor, ctx: SignedIn): Promise<{ notice: Notice; to?: string }>
 }
 
-/** What steps stand on. */
+/** What steps are made of. */
 export interface UserStepParts {
   db: Pool
   render: Render
@@ -78,7 +78,7 @@ export function userStepPage(step: Omit<UserStep, 'run'>, user: User): Confirmat
 const LAST_ADMINISTRATOR =
   'This is the last administrator who can sign in. Make somebody else an administrator first.'
 
-// What an account may do.
+// Steps that change what an account may do.
 function roleSteps(db: Pool) {
   return {
     makeAdmin: {
@@ -124,7 +124,7 @@ function roleSteps(db: Pool) {
   } satisfies Record<string, UserStep>
 }
 
-// Ends what an account has under way.
+// Steps that end sign-ins and access.
 function endingSteps(db: Pool) {
   return {
     endSessions: {

@@ -113,7 +113,7 @@ function editForm(parts: DeveloperParts) {
           return show(ctx, error.client, { values: sentValues(ctx), version }, { form }, 409)
         }
         if (!(error instanceof InvalidMetadata)) throw error
-        // Keep the version that the person saw: the hidden field must not move on with the page.
+        // Keep the version that the person saw. With a newer one the form would overwrite changes that the person has not seen.
         return show(ctx, app, { values: sentValues(ctx), version }, errorsOf(error))
       }
     },
@@ -122,7 +122,7 @@ function editForm(parts: DeveloperParts) {
 
 const TOO_MANY = `You look after ${MOST_APPS} apps already, and nobody may look after more. Delete one that is not used, or leave it to its other owners.`
 
-/** The app as it would be with the change that waits: a form that is sent as it is shown must not take that change back. */
+/** The app with the change that waits. The form shows that, so that sending it unchanged does not withdraw the change. */
 async function withWaitingChange(db: Db, app: Client): Promise<Client> {
   const change = await findChange(db, app.id)
   return change && !change.rejected_at
@@ -150,7 +150,7 @@ function editPage(
   const decided = (state === 'active' && approval) || verified_at !== null || first_party
   return {
     app: { name, type, decided },
-    // Not "version": every page knows the server's under that name.
+    // The local `version` is the server's, on every page.
     seen_version: version,
     values,
     action: ownAppPath(id, 'edit'),

@@ -1,4 +1,4 @@
-// The developers' portal: what its pages are made of.
+// The developers' portal: wires its pages.
 import type { Row } from '../../http/routes.ts'
 import type { Guard } from '../../protocol/guards.ts'
 import type { LogoForm } from '../shared/logo-form.ts'
@@ -14,7 +14,7 @@ import { developerRoutes } from './routes.ts'
 import { developerSecrets } from './secrets.ts'
 import { developerTestUsers } from './test-users.ts'
 
-/** The rows of the portal. */
+/** The portal's rows of the URL table. */
 export function developerPages(
   parts: DeveloperParts & {
     issuer: string

@@ -1,4 +1,4 @@
-// What became of an app's requests, for those who look after it.
+// The refused requests of an app and how much it is used, for its owners.
 import type { SignedIn } from '../../protocol/guards.ts'
 import { insight } from '../shared/insight.ts'
 import { type DeveloperParts, getOwnApp, headOf } from './own-client.ts'

@@ -1,4 +1,4 @@
-// What the developers' pages share: above all the check of every row, to which an app of somebody else does not exist.
+// What the developers' pages share: above all the check that an app is the developer's own. To others it does not exist.
 import type { Context } from 'koa'
 import type { Config } from '../../base/config.ts'
 import { isConfidential } from '../../core/clients/kinds.ts'
@@ -25,7 +25,7 @@ export function policyOf({ mode }: Pick<DeveloperParts, 'mode'>): { approval: bo
   return { approval: mode === 'approval' }
 }
 
-/** The message where an app is not there, or belongs to somebody else: nobody learns which. */
+/** The message for an app that does not exist and for one of somebody else: it must not tell the two apart. */
 export const NO_SUCH_APP = 'There is no such app, or it is not yours.'
 
 /** The page of an app, or one below it. */

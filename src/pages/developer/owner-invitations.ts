@@ -1,4 +1,4 @@
-// Inviting somebody to look after an app, and withdrawing an invitation. What the invited person sees is in invitation.ts.
+// Inviting somebody to own an app, and withdrawing the invitation. invitation.ts has the pages for the invited person.
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { appView } from '../../core/clients/presentation.ts'
 import type { Client } from '../../core/clients/store.ts'
@@ -66,7 +66,7 @@ function inviteForm(parts: InvitationParts) {
   }
 }
 
-// An invitation that is mailed has no secret here.
+// Without a secret the invitation goes by mail.
 function showInvited(
   { render, issuer }: InvitationParts,
   ctx: SignedIn,

@@ -1,4 +1,4 @@
-// The quick start of one app, for those who look after it: programs that sign somebody in, filled in and ready to run.
+// The quick start of an app, for its owners: programs that sign somebody in, filled in and ready to run.
 
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { hasRedirects, isConfidential } from '../../core/clients/kinds.ts'
@@ -15,7 +15,7 @@ export function quickStartPages({ db, issuer, resources, render }: DeveloperPart
       const apis = (await resources.all()).filter((api) =>
         api.scopes.some(({ name }) => client.scopes.includes(name)),
       )
-      // A service asks for a token for each API; a person is asked about all of them at once.
+      // A service requests a token for each API. A person allows the scopes of all of them on one page.
       const ofFirst = new Set(apis[0]?.scopes.map(({ name }) => name))
       const scopes = type === 'service' ? client.scopes.filter((scope) => ofFirst.has(scope)) : client.scopes
       const { redirect_uri, can_listen } = snippetRedirect(

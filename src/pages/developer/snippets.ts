@@ -1,18 +1,18 @@
-// The programs of the quick start: templates in snippets/, filled with what an app is. A value goes in as a literal of the
-// program's language, so that nothing in it can be anything but text. It knows no page.
+// The programs of the quick start: templates in snippets/, filled with the values of an app. Each value becomes a literal of the
+// program's language, so that it can be nothing but text. It knows no page.
 import { readFileSync } from 'node:fs'
 import type { ClientType } from '../../core/clients/kinds.ts'
 
-/** What a program is filled with. */
+/** The values that a program is filled with. */
 export interface SnippetFacts {
   issuer: string
   client_id: string
   type: Exclude<ClientType, 'resource_server'>
   redirect_uris: readonly string[]
-  /** OpenID's and the APIs'. */
+  /** Those of OpenID and of APIs. */
   scopes: readonly string[]
   id_token_signed_response_alg: string
-  /** The API that the access token will be for; absent: it is for userinfo. */
+  /** The API that the access token is for; without one it is for userinfo. */
   api: string | undefined
 }
 
@@ -20,12 +20,12 @@ export interface SnippetFacts {
 export interface Snippet {
   id: string
   name: string
-  /** What to save it as. */
+  /** The file name to save it under. */
   file: string
   text: string
 }
 
-/** The programs that fit an app, the most asked for first. */
+/** The programs that fit an app, the most popular first. */
 export function snippetsFor(facts: SnippetFacts): Snippet[] {
   const parts = partsOf(facts)
   const prefix = PREFIXES[facts.type] ?? ''
@@ -37,7 +37,7 @@ export function snippetsFor(facts: SnippetFacts): Snippet[] {
   }))
 }
 
-/** Where an app's programs are come back to. `can_listen`: whether a program on the developer's own machine can be there. */
+/** The redirect URI for the programs of an app. `can_listen`: whether a program on the developer's machine can listen there. */
 export function snippetRedirect({ type, redirect_uris }: Pick<SnippetFacts, 'type' | 'redirect_uris'>): {
   redirect_uri: string
   can_listen: boolean
@@ -112,10 +112,10 @@ function partsOf(facts: SnippetFacts): Parts {
       loopback: can_listen,
       paste: !can_listen,
       rewritten: isRewritten(redirect_uri),
-      // A token for an API does not open userinfo; the ID token says who it is (docs/decisions/0006).
+      // A token for an API is refused at userinfo. The ID token says who the person is (docs/decisions/0006).
       userinfo: openid && api === undefined,
       api: api !== undefined,
-      // What a language wants to know before it is used.
+      // Imports that a program needs before their use.
       needs_os: secret || insecure,
       go_os: secret || !can_listen,
       go_strings: openid || !can_listen,
@@ -141,7 +141,7 @@ function fill(text: string, parts: Parts, literal: Literal): string {
     taken = word === 'if' ? known(parts.conditions, name!) : word === 'end' || !taken
     return false
   })
-  // In one pass: what a value holds is not looked at again.
+  // One pass: a placeholder inside of a value is not replaced.
   return lines
     .join('\n')
     .replace(/\n{4,}/g, '\n\n\n')
@@ -154,7 +154,7 @@ function known<T>(table: Record<string, T>, name: string): T {
   return value
 }
 
-/** A string of JavaScript that may stand in a script of a page, too. */
+/** A string literal of JavaScript that is safe in a script element, too. */
 function javascript(text: string): string {
   return escaped(text, (code) =>
     code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`,
@@ -179,7 +179,7 @@ function wide(code: number): string {
     : `\\u${code.toString(16).padStart(4, '0')}`
 }
 
-// Only what means nothing in any of these languages stands as it is: everything else is named by its number.
+// Keep only characters that have no special meaning in any of these languages, and escape all others.
 function escaped(text: string, name: (code: number) => string): string {
   const inside = [...text.toWellFormed()].map((char) =>
     /^[\w !#%&()*+,./:;=?@[\]^{|}~-]$/.test(char) ? char : name(char.codePointAt(0)!),
@@ -192,7 +192,7 @@ function isOwnMachine(uri: string): boolean {
   return url?.protocol === 'http:' && /^(localhost|127(\.\d{1,3}){3})$/.test(url.hostname)
 }
 
-// Libraries that take an address apart and put it together again without its query.
+// Some libraries parse an address and rebuild it without its query. Whether they would change this one.
 function isRewritten(uri: string): boolean {
   const url = URL.parse(uri)
   if (!url) return false

@@ -1,4 +1,4 @@
-// The people who may try a developer's app out while it waits for approval.
+// The people who may try a developer's app while it waits for approval.
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Client } from '../../core/clients/store.ts'
 import {

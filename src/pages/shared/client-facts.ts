@@ -1,11 +1,11 @@
-// What a registration says, field by field, for the pages of an app. It follows from the table of fields.
+// The fields of a registration with their values, for the pages of an app. They follow from the table of fields.
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { FIELD_NAMES, FIELDS, type Field } from '../../core/clients/fields.ts'
 import type { Client } from '../../core/clients/store.ts'
 import type { Resource } from '../../core/resources/store.ts'
 import { isAsked } from './client-form.ts'
 
-/** A field as it stands. */
+/** A field with its present value. */
 export interface FieldFact {
   label: string
   as: 'text' | 'link' | 'codes' | 'scopes' | 'word'
@@ -13,7 +13,7 @@ export interface FieldFact {
   entries: { text: string; title?: string }[]
 }
 
-/** The fields of an app but its name, which is the page's heading. What is not said is left out, but for lists of its kind. */
+/** The fields of an app except its name, which is the page's heading. Empty fields are left out, except lists that its kind has. */
 export function fieldFacts(client: Client, apis: Pick<Resource, 'name' | 'scopes'>[]): FieldFact[] {
   const known = new Map(apis.flatMap((api) => api.scopes.map((scope) => [scope.name, api.name])))
   const titleOf = (scope: string) => (isOpenidScope(scope) ? 'OpenID' : known.get(scope))

@@ -1,5 +1,5 @@
-// The form that says what an app is, for every page that has one: reading it, showing it again, what is wrong at which field. It
-// follows from the table of fields (core/clients/fields.ts). Who may send it, the page knows.
+// The form of an app's metadata: how it is read, shown again, and which message stands at which field. It follows from the table of
+// fields (core/clients/fields.ts). The pages that use it decide who may send it.
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
@@ -21,10 +21,10 @@ import type { Client } from '../../core/clients/store.ts'
 import type { ClientChange } from '../../core/clients/update.ts'
 import { sentText } from '../../http/form.ts'
 
-/** Whose form it is. */
+/** Whom the form is for. */
 export type Audience = keyof ByAudience
 
-/** What such a form shows: text, what is ticked, whether it is ticked. */
+/** The values of the form: texts, ticked boxes of a list, and whether a single box is ticked. */
 export type AppValues = Record<FieldName, FormValue> & { type: string; scopes: string[] }
 
 type FormValue = string | boolean | string[]
@@ -42,7 +42,7 @@ export interface FormRow {
   attributes: Record<string, unknown>
 }
 
-/** How a form writes a value down, and reads it. */
+/** How a form shows a value, and reads it. */
 interface Control {
   shown(value: unknown): FormValue
   read: z.ZodType
@@ -57,7 +57,7 @@ const lines = z
   .transform((all) => all.split(/\r?\n/).map((line) => line.trim()))
   .transform((entries) => entries.filter(Boolean))
 const ticked = z.union([z.string().transform((one) => [one]), z.array(z.string())]).default([])
-// Forms send line ends as two characters.
+// Browsers send CRLF at the end of each line.
 const area = z
   .string()
   .default('')
@@ -96,12 +96,12 @@ const KIND_HINT = {
   developer: 'It cannot be changed later: it decides whether the app can keep a secret.',
 }
 
-/** What the form for a new app sends; {@link changeOf} reads it. */
+/** Schema of the form for a new app; {@link changeOf} turns what it reads into values of fields. */
 export function newAppForm(audience: Audience) {
   return z.object({ ...readers(audience), type: z.enum(APP_TYPES, 'Choose what it runs as.') })
 }
 
-/** As {@link newAppForm}, for an app that there is; it carries along the version that was seen. */
+/** Schema of the form for an existing app. It also holds the version that the person saw. */
 export function editAppForm(audience: Audience) {
   const version = z
     .string()
@@ -110,14 +110,14 @@ export function editAppForm(audience: Audience) {
   return z.object({ ...readers(audience), version })
 }
 
-/** What a form that was read says of an app. @param type its kind: a box that is not shown for it says nothing */
+/** The values of fields in a form that was read. @param type the kind of app: a box that the form does not show for it has no value */
 export function changeOf(sent: object, audience: Audience, type: ClientType): ClientChange {
   const values = sent as Record<string, unknown>
   const said = asked(audience).filter((name) => isAsked(name, type) || FIELDS[name].form.as !== 'check')
   return Object.fromEntries(said.map((name) => [name, values[sentAs(name)]])) as ClientChange
 }
 
-/** A form in which nothing was entered yet. */
+/** The values of an empty form. */
 export function noValues(): AppValues {
   return {
     type: 'web',
@@ -125,12 +125,12 @@ export function noValues(): AppValues {
   } as AppValues
 }
 
-/** A registration as the form shows it. */
+/** The values of a registration, as the form shows them. */
 export function appValues(client: Client): AppValues {
   return { type: client.type, ...shownFields((name) => client[name]) } as AppValues
 }
 
-/** The form as it was sent, to be shown again. */
+/** The values that were sent, to be shown again. */
 export function sentValues(ctx: Context): AppValues {
   const sent = (ctx.request.body ?? {}) as Record<string, unknown>
   const values = mapFields(({ form }, name) => {
@@ -141,7 +141,7 @@ export function sentValues(ctx: Context): AppValues {
   return { type: sentText(ctx, 'type', MOST_TEXT), ...values } as AppValues
 }
 
-/** The fields of a form, in their order. @param type the kind of an app that there is; absent: it is chosen, too */
+/** The fields of a form, in their order. @param type the kind of an existing app; without it the form also asks for the kind */
 export function formRows(
   audience: Audience,
   { values, errors }: { values: AppValues; errors: Record<string, string> },
@@ -153,14 +153,14 @@ export function formRows(
   return type ? rows : rows.toSpliced(1, 0, kindRow(audience, values.type, errors.type))
 }
 
-/** What is wrong, at its field. */
+/** The message, by the field that it is about. */
 export function errorsOf({ field, problem }: InvalidMetadata): Record<string, string> {
-  // The entries of a list are named by their place: redirect_uris.0
+  // An entry of a list has its index in its name: redirect_uris.0
   const [name = 'form'] = field.split('.')
   return { [name === 'type' || name in FIELDS ? name : 'form']: `${labelOf(name)}: ${problem}.` }
 }
 
-/** What the page says to whoever edited an app that somebody else changed meanwhile. */
+/** The message for somebody who edited an app while somebody else changed it. */
 export function conflictText(stands: Client, typed: ClientChange): string {
   const now = appValues(stands)
   const mine = shownFields((name) => (name in typed ? typed[name] : stands[name]))
@@ -184,13 +184,13 @@ function asked(audience: Audience): FieldName[] {
   })
 }
 
-/** Whether forms ask apps of a kind for a field. */
+/** Whether the form of an app of this kind has a field. */
 export function isAsked(name: FieldName, type: ClientType): boolean {
   const { kinds }: FormField = FIELDS[name].form
   return kinds === undefined || (kinds as readonly ClientType[]).includes(type)
 }
 
-// Forms have a box for each scope.
+// The form has a box for each scope, so the field is named in the singular.
 function sentAs(name: FieldName): string {
   return name === 'scopes' ? 'scope' : name
 }

@@ -1,34 +1,34 @@
-// Pages that ask before something happens: what will happen, what will not, what stays, and the button. views/confirm.pug shows them.
+// Pages that ask before something happens. They say what will happen, what will not, and what stays. views/confirm.pug shows them.
 import type { Context } from 'koa'
 import type { AppView } from '../../core/clients/presentation.ts'
 import { type Notice, takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import type { differenceView } from './labels.ts'
 
-/** What such a page says. */
+/** The content of such a page. */
 export interface Confirmation {
   heading: string
   /** The app that it is about. */
   app?: AppView
-  /** Whatever else it is about. */
+  /** An account, an API's scope or a token that it is about. */
   subject?: { name: string; detail?: string }
-  /** What an administrator vouches for with the button. */
+  /** What the administrator vouches for by pressing the button. */
   facts?: Fact[]
-  /** The change that is decided about. */
+  /** The change of an app to decide about. */
   differences?: ReturnType<typeof differenceView>
   will: string[]
   will_not?: string[]
-  /** What stays as it is, where it would be wrong to say that it will not happen. */
+  /** What stays as it is. A page that ends access says this in place of what will not happen. */
   stays?: string[]
   field?: ConfirmationField
-  /** What the form carries besides. */
+  /** Hidden fields of the form. */
   hidden?: Record<string, string | undefined>
   confirm_label: string
   danger?: boolean
   cancel_href: string
 }
 
-/** What has to be typed or chosen before the button is pressed: a reason, a name. */
+/** A field to fill in before pressing the button, e.g. a reason or a name. */
 export interface ConfirmationField {
   name: string
   label: string
@@ -38,16 +38,16 @@ export interface ConfirmationField {
   value?: string
 }
 
-/** Something known of an app, line by line. */
+/** A field of an app with its values. */
 export interface Fact {
   label: string
   lines: string[]
 }
 
-/** What is wrong with a form: `form` is about all of it, the others about the field of that name. */
+/** Messages by field; `form` is about the form as a whole. */
 export type FormErrors = Record<string, string>
 
-/** Shows such a page; its form is sent to its own address. @param status 422 with errors and 200 without, by default */
+/** Shows such a page. Its form goes to the page's own address. @param status by default 422 with errors, and 200 without */
 export type Confirm = (ctx: Context, page: Confirmation, errors?: FormErrors, status?: number) => void
 
 /** Makes the function that shows confirmation pages. @param layout developers' pages have that of the account */
@@ -59,7 +59,7 @@ export function confirmPages(render: Render, layout: 'account' | 'admin'): Confi
   }
 }
 
-/** What to say after a step that somebody else may have taken before. */
+/** The notice after a step that somebody else may have taken before. */
 export function outcome(changed: boolean, heading: string, lines: string[] = []): { notice: Notice } {
   return {
     notice: changed

@@ -1,4 +1,4 @@
-// What became of an app's requests: why they were refused, and how much it is used. For its owners, and for administrators.
+// The refused requests of an app with the reasons, and how much it is used: for its owners, and for administrators.
 import { countUsers } from '../../core/clients/search.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { usageOfDays } from '../../core/clients/usage.ts'
@@ -12,7 +12,7 @@ import { chartOf, dayInWords, HEIGHT, WIDTH } from './usage-chart.ts'
 const DAYS = 30
 const MOST_USERS = 50_000
 
-/** What the pages of errors and of use show, for each audience in its own view and place. */
+/** The pages of refused requests and of usage. @returns functions that show one of them in the view of an audience */
 export function insight({ db, render }: { db: Pool; render: Render }) {
   const errors = async (ctx: SignedIn, client: Client, view: string, place: object): Promise<void> => {
     const rejectedRequests = await listRejectedRequests(db, client.id)

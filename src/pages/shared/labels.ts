@@ -46,7 +46,7 @@ export const KEY_STATE_WORDS = {
   retired: 'Retired',
 } as const
 
-/** The chip that says how an app stands. */
+/** The state of an app: its name, and the text of its chip. */
 export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
   name: keyof typeof CLIENT_STATE_WORDS
   text: string
@@ -55,7 +55,7 @@ export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
   return { name, text: CLIENT_STATE_WORDS[name] }
 }
 
-/** A secret as a list shows it. @param path of the app's page */
+/** A secret as a list shows it. @param path of the page of the app or API */
 export function secretView(secret: SecretRow, path: string) {
   return {
     name: secret.name || 'No name',
@@ -67,7 +67,7 @@ export function secretView(secret: SecretRow, path: string) {
   }
 }
 
-/** Changes as old → new, entry by entry; says which entries go, which are new, and which are uploaded logos. */
+/** Changes as old → new, entry by entry, with the entries that go, those that are new, and uploaded logos marked. */
 export function differenceView(changes: Change[]) {
   return changes.map(({ field, from, to }) => {
     const [before, after] = [entries(from), entries(to)]
@@ -79,7 +79,7 @@ export function differenceView(changes: Change[]) {
   })
 }
 
-// Uploaded, so it is a picture that we drew. Who decides has to see it, not its address.
+// An uploaded logo is a picture that the server made itself. Administrators decide by the picture, so show that and not its address.
 function isLogo(field: string, text: string): boolean {
   return field === 'logo_uri' && /\/logos\/[0-9a-f]{64}\.png$/.test(text)
 }

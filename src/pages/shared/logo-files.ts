@@ -1,4 +1,4 @@
-// Uploaded logos as browsers load them: for everybody, for ever.
+// Uploaded logos as browsers load them. Anybody may, and may cache them for ever.
 import type { Context } from 'koa'
 import { findLogo } from '../../core/logos/store.ts'
 import type { Db } from '../../db/pool.ts'
@@ -14,9 +14,9 @@ export function logoFiles({ db }: { db: Db }): Row {
     ctx.set({
       'Cache-Control': 'public, max-age=31536000, immutable',
       'X-Content-Type-Options': 'nosniff',
-      // Opened by itself it is a page of our origin: one that can do nothing.
+      // A browser that opens the file by itself shows it as a page of our origin. The policy lets that page do nothing.
       'Content-Security-Policy': "default-src 'none'; sandbox",
-      // It stands in discovery documents and on other sites' lists of apps.
+      // Discovery documents and other sites' lists of apps embed it.
       'Cross-Origin-Resource-Policy': 'cross-origin',
     })
     ctx.type = 'image/png'

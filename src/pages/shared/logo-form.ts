@@ -1,4 +1,4 @@
-// What the pages of a logo share, whoever looks after the app: a picture is taken or removed, or it is said what is wrong.
+// What the logo pages of developers and administrators share: storing a picture, removing it, or saying what is wrong with it.
 import type { Context } from 'koa'
 import type { Actor } from '../../base/audit-events.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
@@ -11,17 +11,17 @@ import { NotFound } from '../../http/errors.ts'
 import { type Notice, seeOther } from '../../http/notice.ts'
 import { uploadedFile } from '../../http/upload.ts'
 
-/** Changes the logo of an app; '' takes it away. @returns whether that waits for a decision; undefined: there is no such app. */
+/** Changes the logo of an app; '' removes it. @returns whether the change waits for a decision; undefined without such an app */
 export type ChangeLogo = (db: Db, logo_uri: string) => Promise<{ waits: boolean } | undefined>
 
-/** Sends what a logo's form holds to the store. @returns what is wrong with the picture; undefined: answered. */
+/** Passes what the form holds to the store. @returns what is wrong with the picture; undefined after it has answered */
 export type LogoForm = (
   ctx: Context,
   app: Client,
   form: { back: string; by: Actor; change: ChangeLogo },
 ) => Promise<string | undefined>
 
-/** One for all pages. */
+/** Makes the function that all logo pages share. */
 export function logoForm(parts: { db: Pool; issuer: string; makeLogo: MakeLogo }): LogoForm {
   const { db, issuer, makeLogo } = parts
   return async (ctx, app, { back, by, change }) => {
@@ -53,8 +53,8 @@ const waiting = ({ name }: Client): Notice => ({
   lines: [`${name} goes on as it is until an administrator has decided.`],
 })
 
-/** What the view of the form shows of an app. */
+/** What the form shows of an app. */
 export function logoView(app: Client) {
-  // As it is registered, whether people are shown it already or not.
+  // The registered logo, whether people see it already or not.
   return { app: { ...appView(app), logo_uri: app.logo_uri ?? undefined }, has_logo: app.logo_uri !== null }
 }

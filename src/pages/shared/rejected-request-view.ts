@@ -1,4 +1,4 @@
-// A refused request as pages show it: what went wrong in words, what was expected beside what was received, how to fix it.
+// A refused request as pages show it: what went wrong, what the server expected beside what it received, and how to fix it.
 
 import { difference, type Piece } from '../../core/diagnostics/diff.ts'
 import { REJECTIONS, type RejectionKind } from '../../core/diagnostics/messages.ts'
@@ -14,7 +14,7 @@ export interface RejectedRequestView {
   advice: string
   expected: Piece[]
   received: Piece[]
-  /** Both are the same kind of text, so that their pieces mean something. */
+  /** Whether both are the same kind of text. Only then do differing pieces mean something. */
   compared: boolean
   authenticated: boolean
 }
@@ -22,7 +22,7 @@ export interface RejectedRequestView {
 /** Makes the view of a refused request. */
 export function rejectedRequestView(row: RejectedRequestRow): RejectedRequestView {
   const { kind, expected, received, at, endpoint, error, authenticated } = row
-  // A kind that a later version wrote: its words are not here.
+  // A later version may have stored a kind that this one does not know.
   const { title, advice } = REJECTIONS[kind] ?? REJECTIONS.other
   const compared = COMPARED.has(kind) && expected !== '' && received !== ''
   const pieces = compared

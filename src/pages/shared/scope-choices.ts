@@ -1,11 +1,11 @@
-// The scopes to tick where an app is registered or changed, by API.
+// The scopes that the form of an app offers, by API.
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import { OPENID_HINTS } from '../../base/openid-scopes.ts'
 import type { Registrar } from '../../core/clients/fields.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { ResourceScope } from '../../core/resources/store.ts'
 
-/** The scopes to tick, by API; those of the Admin API only where an administrator registers the app. */
+/** The scopes to tick, by API. Those of the Admin API are offered only where an administrator registers the app. */
 export async function scopeChoices(resources: ResourceDirectory, chosen: string[], registrar: Registrar) {
   const scopes = new Set(chosen)
   const apis = [

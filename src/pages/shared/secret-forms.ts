@@ -24,10 +24,10 @@ export interface SecretHolder {
 /** What differs between the places that have these forms. */
 export interface SecretFormParts {
   db: Pool
-  /** @throws NotFound for what keeps no secret, or is not theirs */
+  /** @throws NotFound where the app or API has no secrets, or is somebody else's */
   getHolder(ctx: SignedIn): Promise<SecretHolder>
   confirm: Confirm
-  /** Shows a secret, which no other page does. */
+  /** Shows a new secret. No other page shows it again. */
   reveal(ctx: SignedIn, holder: SecretHolder, secret: { heading: string; secret: string; note: string }): void
   /** The parameter of the address that names the secret to revoke; `secret_id` by default. */
   parameter?: string

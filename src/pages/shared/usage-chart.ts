@@ -1,27 +1,27 @@
-// Numbers of days as bars: where each bar stands, and the same in words for whoever does not see it. Pure.
+// A bar chart of one number a day: the position of each bar, and a sentence that says the same to people who cannot see it. It is pure.
 
-/** A picture of one number a day. */
+/** A bar chart of one number a day. */
 export interface Chart {
   id: string
   heading: string
-  /** What the picture shows, in a sentence. */
+  /** What the chart shows, in a sentence. */
   description: string
   total: string
-  /** The largest number, which is as high as the picture. */
+  /** The largest number. Its bar is as high as the chart. */
   most: string
-  /** In a picture of {@link WIDTH} by {@link HEIGHT}. */
+  /** In a chart of {@link WIDTH} by {@link HEIGHT}. */
   bars: { x: number; y: number; width: number; height: number }[]
 }
 
-/** The size of the picture in its own units; the page stretches it. */
+/** The size of the chart in its own units. The page scales it. */
 export const WIDTH = 600
 export const HEIGHT = 120
 
 const GAP = 0.25
-// Less could not be seen.
+// A lower bar would be invisible.
 const LOWEST = 2
 
-/** Draws one number a day. @param days in order. */
+/** Draws one number a day. @param days in their order */
 export function chartOf(id: string, heading: string, days: { day: string; count: number }[]): Chart {
   const most = Math.max(0, ...days.map(({ count }) => count))
   const total = days.reduce((sum, { count }) => sum + count, 0)

@@ -1,4 +1,4 @@
-// Deleted apps whose id is the address of their document. They stay blocked until an administrator unblocks them.
+// Deleted apps whose id is the URL of their metadata document. They stay blocked until an administrator unblocks them.
 import {
   findBlockedDocument,
   listBlockedDocuments,
@@ -16,7 +16,7 @@ import type { StepParts } from './steps.ts'
 const PAGE = 25
 const LIST = '/admin/clients/blocked'
 
-/** The page of blocked apps, and the form that lets one back. */
+/** The page of blocked apps, and the form that unblocks one. */
 export function blockedClientAdmin({ db, render }: StepParts) {
   const confirm = confirmPages(render, 'admin')
   const getBlocked = async (ctx: SignedIn) => {
@@ -26,7 +26,7 @@ export function blockedClientAdmin({ db, render }: StepParts) {
   }
   return {
     async list(ctx: SignedIn): Promise<void> {
-      // An id that is an address has up to 500 characters.
+      // A client id that is a URL has up to 500 characters.
       const after = queryText(ctx, 'after', 520)
       const found = await listBlockedDocuments(db, { limit: PAGE + 1, after })
       const { rows, next_href } = pageOf(found, PAGE, ({ cursor }) => withQuery(LIST, { after: cursor }))

@@ -1,4 +1,4 @@
-// How administrators decide about a change of an approved app: the page shows the app before and after it.
+// How administrators decide about a change of an approved app. The pages show the app before and after the change.
 
 import { labelOf } from '../../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'
@@ -91,7 +91,7 @@ export function changeAdmin({ db, render }: { db: Pool; render: Render }) {
 
 type DecisionPage = Pick<Confirmation, 'heading' | 'will' | 'will_not' | 'confirm_label' | 'danger' | 'field'>
 
-// The id of the change that the page showed. A nil UUID stands for a form that names none: no change has it.
+// The id of the change that the page showed. For a form that names none it is the nil UUID, which no change has.
 function shownChange(ctx: SignedIn): string {
   const id = sentText(ctx, 'change')
   return isUuid(id) ? id : '00000000-0000-0000-0000-000000000000'

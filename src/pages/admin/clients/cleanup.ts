@@ -1,4 +1,4 @@
-// Cleaning up after apps that registered themselves: how many, which, and a typed confirmation.
+// Deleting unused dynamic clients in bulk: how many there are, examples, and a typed confirmation.
 
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'
 import { hostOf } from '../../../core/clients/presentation.ts'
@@ -16,7 +16,7 @@ import { appPath } from './path.ts'
 const SHOWN = 10
 const STANDARD_DAYS = '30'
 
-/** The form of /admin/clients/clean-up. The days travel in the form, too: after a new sign-in the address has lost them. */
+/** The form of /admin/clients/clean-up. It holds the days, too, because a new sign-in drops them from the address. */
 export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
   const show = async (ctx: SignedIn, asked: string, errors: FormErrors = {}, status = 200): Promise<void> => {
     const days = daysOf(asked, errors)

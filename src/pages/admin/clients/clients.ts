@@ -25,7 +25,7 @@ import { fieldFacts } from '../../shared/client-facts.ts'
 import { CLIENT_STATE_WORDS, differenceView, KIND_WORDS, secretView, stateOf } from '../../shared/labels.ts'
 import { appPath, getApp } from './path.ts'
 
-// An id that is the address of a document is long.
+// A client id that is a URL is long, and the cursor holds it.
 const LONGEST_CURSOR = 520
 const PAGE = 25
 const STATES = ['pending', 'changed', 'active', 'suspended', 'rejected'] as const
@@ -41,7 +41,7 @@ const REGISTRAR_WORDS = {
 
 interface ClientParts {
   db: Pool
-  /** Whether an app's id may be the address of its document. */
+  /** Whether the id of an app may be the URL of its metadata document. */
   documents: boolean
   resources: ResourceDirectory
   /** Whether apps may register themselves now. */
@@ -148,7 +148,7 @@ function summaryView(client: ClientSummary) {
     href: appPath(client.id),
     id: client.id,
     name: client.name,
-    // What an app says of itself nobody has checked; where it sends people is what it does.
+    // Nobody has checked what a dynamic client says of itself. Its redirect URI is where it really sends people.
     host: hostOf(
       isDocumentId(client.id)
         ? client.id

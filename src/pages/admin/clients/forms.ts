@@ -111,7 +111,7 @@ function editForm(parts: FormParts) {
           return show(ctx, error.client, sentValues(ctx), { form }, 409)
         }
         if (!(error instanceof InvalidMetadata)) throw error
-        // Keep the version that the person saw: the hidden field must not move on with the page.
+        // Keep the version that the person saw. With a newer one the form would overwrite changes that the person has not seen.
         return show(ctx, { ...client, version }, sentValues(ctx), errorsOf(error))
       }
     },
@@ -121,7 +121,7 @@ function editForm(parts: FormParts) {
 function editPage({ id, name, type, registered_by, version }: Client, values: AppValues): FormPage {
   return {
     app: { name, type, registered_by },
-    // Not "version": every page knows the server's under that name.
+    // The local `version` is the server's, on every page.
     seen_version: version,
     values,
     action: `${appPath(id)}/edit`,

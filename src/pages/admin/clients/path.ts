@@ -1,4 +1,4 @@
-// Where an app stands in the console, and the app that an address of the console names.
+// The address of an app in the console, and the app that such an address names.
 import { type Client, findClient } from '../../../core/clients/store.ts'
 import type { Db } from '../../../db/pool.ts'
 import { NotFound } from '../../../http/errors.ts'

@@ -1,4 +1,4 @@
-// The secrets of an app, as administrators keep them: add one, replace all, end one.
+// The secrets of an app. Administrators add one, replace all of them, or revoke one.
 
 import { isConfidential } from '../../../core/clients/kinds.ts'
 import { appView } from '../../../core/clients/presentation.ts'

@@ -1,4 +1,4 @@
-// Steps that an administrator takes with an app: a page says what will happen, and its button does it.
+// Steps that an administrator takes with an app. A page says what will happen, and its button does it.
 import type { Actor } from '../../../base/audit-events.ts'
 import { digest } from '../../../base/credentials.ts'
 import { fieldsSetBy, labelOf } from '../../../core/clients/fields.ts'
@@ -29,19 +29,19 @@ export interface Step {
   label: string
   danger?: boolean
   field?(app: Client): ConfirmationField
-  /** The administrator vouches for what the page shows: the step holds for that version only. */
+  /** Whether the administrator vouches for what the page shows. Such a step is taken only for the version that it showed. */
   vouches?: boolean
-  /** @param version of the app that the page showed. @throws InvalidMetadata with the field's name, VersionConflict */
+  /** @param version that the page showed. @throws InvalidMetadata that names the step's field; VersionConflict */
   run(app: Client, typed: string, by: Actor, version: number): Promise<StepResult>
 }
 
-/** What the next page says, and where it is: the app's own page by default. */
+/** The notice for the next page, which is the app's unless `to` names another. */
 export interface StepResult {
   notice: Notice
   to?: string
 }
 
-/** What steps stand on. */
+/** What steps are made of. */
 export interface StepParts {
   db: Pool
   render: Render
@@ -102,7 +102,7 @@ async function pageOf(db: Pool, step: Step, app: Client, typed?: string): Promis
   }
 }
 
-// A form that does not name the version stands for none.
+// 0, which no app has, where the form names no version.
 function shownVersion(ctx: SignedIn): number {
   const text = sentText(ctx, 'version', 10)
   return /^\d{1,9}$/.test(text) ? Number(text) : 0
@@ -119,8 +119,8 @@ async function factsOf(db: Pool, app: Client): Promise<Fact[]> {
   ]
 }
 
-// A digest for each fact that the page showed, so that the next page can say which of them changed. The version alone decides
-// whether the step is taken.
+// A digest of each fact that the page showed, so that the next page can say which of them changed. Only the version decides whether
+// the step is taken.
 function digestsOf(facts: Fact[]): string {
   return facts
     .map(({ lines }) => digest(JSON.stringify(lines)).toString('base64url').slice(0, DIGEST_LENGTH))
