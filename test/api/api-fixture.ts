@@ -1,4 +1,4 @@
-// What the tests of the Admin API share: programs with tokens, and calls whose answers are held against the table's schemas.
+// What the tests of the Admin API share: programs with tokens, and calls that check each answer against the schema of its operation.
 import { expect } from '@jest/globals'
 import { z } from 'zod'
 import type { Operation } from '../../src/api/framework/operation.ts'
@@ -11,7 +11,7 @@ import { type Api, type App, type Person, type ServerFixture, startServerFixture
 /** Every scope of the API. */
 export const ALL: ApiScope[] = API_SCOPES.map(({ name }) => name)
 
-/** The operations that more-operations.test.ts calls; operations.test.ts calls the others. */
+/** The operations that more-operations.test.ts calls. operations.test.ts calls all others. */
 export const TOLD_APART = [
   'listChanges',
   'getChange',
@@ -31,16 +31,16 @@ export const TOLD_APART = [
   'revokeResourceSecret',
 ]
 
-/** What a request carries besides its address. */
+/** The token, body and headers of a call. */
 export interface Sent {
   token?: string
   body?: unknown
   headers?: Record<string, string>
-  /** Another node than the fixture's own. */
+  /** A node other than the fixture's server. */
   origin?: string
 }
 
-/** An answer, whose body was held against the schema of its status. */
+/** An answer whose body has passed the schema. */
 export interface Told {
   status: number
   // biome-ignore lint/suspicious/noExplicitAny: a test asserts what it expects of it
@@ -57,7 +57,7 @@ export interface ApiFixture {
   /** A token of the service, with every scope. */
   token: string
   operations: Operation[]
-  /** Asks the API. The path is under it. */
+  /** Calls the API. The path is relative to it. */
   call(method: string, path: string, sent?: Sent): Promise<Told>
   stop(): Promise<void>
 }
@@ -80,12 +80,12 @@ export async function startApiFixture(env: Record<string, string> = {}): Promise
   }
 }
 
-/** The table, to be read: none of these is run. */
+/** The table of operations, for reading only. */
 export function operationsAt(issuer = 'https://id.example', mailIsOn = false): Operation[] {
   return apiOperations({ issuer, secrets: {} as never, mailIsOn, makeLogo: async (picture) => picture })
 }
 
-/** A token of a service, with all the scopes it may have or with these. */
+/** A token of a service, with these scopes; with every scope of the API by default. */
 export async function tokenOf(service: App, scopes: readonly string[] = ALL): Promise<string> {
   const { status, body } = await service.post('/token', {
     grant_type: 'client_credentials',
@@ -95,7 +95,7 @@ export async function tokenOf(service: App, scopes: readonly string[] = ALL): Pr
   return body.access_token
 }
 
-/** A token that an app got for a person who ticked every box. */
+/** A token that an app gets for a person who ticks these scopes. */
 export async function tokenFor(app: App, person: Person, scopes: readonly string[] = ALL): Promise<string> {
   const asked = await app.connect(person, { scope: ['openid', ...scopes].join(' ') }, { scope: [...scopes] })
   return asked.access_token
@@ -105,7 +105,7 @@ function isText(body: unknown): body is string | Uint8Array<ArrayBuffer> {
   return typeof body === 'string' || body instanceof Uint8Array
 }
 
-/** Those of the operations that were not called. @param called as `METHOD /path` */
+/** The ids of operations that were not called. @param called as `METHOD /path` */
 export function uncalled(operations: Operation[], called: Iterable<string>): string[] {
   const all = [...called]
   return operations
@@ -116,7 +116,7 @@ export function uncalled(operations: Operation[], called: Iterable<string>): str
     .map(({ id }) => id)
 }
 
-/** The operation that an address stands for. */
+/** The operation at an address. */
 function operationAt(operations: Operation[], method: string, path: string): Operation | undefined {
   const bare = path.split('?')[0]!
   const fits = operations.filter(

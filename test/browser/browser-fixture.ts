@@ -1,5 +1,5 @@
-// What the browser tests share: the served pages, an app on another origin to come from and go back to, and visits in a
-// real Chromium that note whatever the browser complains of.
+// What the browser tests share: a server, a site of an app on another origin, and visits in a real Chromium that collect the errors and
+// warnings of the browser.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
@@ -9,18 +9,18 @@ import { type App, PASSWORD, type Person, type ServerFixture, startServerFixture
 import { PATIENCE_MS } from '../support/patience.ts'
 import { freePort } from '../support/server.ts'
 
-/** The server, a browser, and a place where an app would be. */
+/** A server, a browser, and the site of an app. */
 export interface BrowserFixture {
   server: ServerFixture
   browser: Browser
-  /** `http://localhost:…`: the app's own pages. Every address answers with a page that says where one is. */
+  /** The origin of the app's own pages, `http://localhost:…`. Every address answers with a page that shows its path. */
   site: string
-  /** Registers an app whose callback is on `site`; `Photo Printer` unless told otherwise. */
+  /** Registers an app whose callback is on `site`; `Photo Printer` by default. */
   app(input?: Partial<ClientInput>): Promise<App>
   close(): Promise<void>
 }
 
-/** Starts them. @param page what `site` answers under a path, where it is not its usual page. @param env of the server */
+/** Starts them. @param page the answer of `site` to a path; undefined for its usual page @param env of the server */
 export async function startBrowserFixture(
   page: (url: URL) => Answer | undefined = () => undefined,
   env?: Record<string, string>,
@@ -45,13 +45,13 @@ export async function startBrowserFixture(
   }
 }
 
-/** What a site answers: a page, or a redirect. */
+/** The answer of a site: a page, or a redirect. */
 export interface Answer {
   html?: string
   location?: string
 }
 
-/** Serves a site of somebody else. @returns its origin under `localhost`; under 127.0.0.1 it is another site altogether */
+/** Serves a site of a third party. @returns its origin under `localhost`; browsers take 127.0.0.1 for another site */
 export async function serveSite(page: (url: URL) => Answer | undefined) {
   const port = await freePort()
   const origin = `http://localhost:${port}`
@@ -75,15 +75,15 @@ export async function serveSite(page: (url: URL) => Answer | undefined) {
   }
 }
 
-/** A browser of its own, with one page open. */
+/** A separate browser context with one open page. */
 export interface Visit extends AsyncDisposable {
   context: BrowserContext
   page: Page
-  /** What the browser complained of, on any of its pages: errors, what a policy refused, answers of 5xx. */
+  /** Errors and warnings on any of its pages: of scripts, of policies, and answers of 5xx. */
   complaints: string[]
 }
 
-/** Opens a browser that has never been here. */
+/** Opens a browser context without cookies. */
 export async function visit(
   { browser }: BrowserFixture,
   options: BrowserContextOptions = {},
@@ -96,14 +96,14 @@ export async function visit(
     if (response.status() >= 500) complaints.push(`${response.status()} ${response.url()}`)
   })
   context.on('console', (message) => {
-    // A page with a status of its own, e.g. 422 for a form that came back, is a resource that "failed to load".
+    // The browser reports each page with an error status, e.g. 422 for a form with errors, as one that "failed to load".
     if (message.text().startsWith('Failed to load resource: the server responded with a status of')) return
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
   })
   return { context, page: await context.newPage(), complaints, [Symbol.asyncDispose]: () => context.close() }
 }
 
-/** Presses a button with just this name. */
+/** Presses the button with exactly this name. */
 export async function press(page: Page, name: string): Promise<void> {
   try {
     await page.getByRole('button', { name, exact: true }).click()
@@ -113,7 +113,7 @@ export async function press(page: Page, name: string): Promise<void> {
   }
 }
 
-/** Fills in the sign-in page, and sends it. */
+/** Fills in and submits the sign-in page. */
 export async function signIn(page: Page, person: Person, password = PASSWORD): Promise<void> {
   if (!(await page.title()).includes('Sign in')) {
     throw new Error(`not the sign-in page, but ${page.url()}:\n${await read(page)}`)
@@ -123,7 +123,7 @@ export async function signIn(page: Page, person: Person, password = PASSWORD): P
   await press(page, 'Sign in')
 }
 
-/** What a person can see of the page. */
+/** The visible text of the page. */
 export function read(page: Page): Promise<string> {
   // biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen by anybody
   return page.locator('body').innerText()

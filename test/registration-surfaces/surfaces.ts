@@ -1,5 +1,4 @@
-// The surfaces through which an app can be registered or changed, each asked in its own words and judged by its own answer. It
-// knows no rule.
+// The surfaces at which an app can be registered or changed: how to ask each one, and how to read its answer. It knows no rule.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +15,7 @@ import { type DocumentHost, startDocumentHost } from '../support/documents.ts'
 import type { Page, Person } from '../support/flow.ts'
 import { type Asked, FOR_SERVICES, WEB } from '../support/registration.ts'
 
-/** A server with all of its surfaces open, and whoever stands at each of them. */
+/** A server with every surface on, and the person or program that uses each of them. */
 export interface SurfacesFixture {
   admin: AdminFixture
   dev: Person
@@ -26,39 +25,39 @@ export interface SurfacesFixture {
   initial: string
   resident: ReturnType<typeof inOneProcess>
   host: DocumentHost
-  /** For files. */
+  /** A folder for registration files. */
   folder: string
   /** Registration access tokens by client id. */
   access: Map<string, string>
   stop(): Promise<void>
 }
 
-/** What a surface answers. */
+/** The answer of a surface. */
 export interface Answered {
-  /** Undefined: refused. */
+  /** Undefined where the surface refused. */
   client_id?: string | undefined
-  /** What the refusal says, with the surface's own name for the field. */
+  /** The message of the refusal, which names the field as the surface does. */
   refusal?: string
 }
 
-/** A surface; `field` gives its name for one of our fields. */
+/** A surface. `field` gives its name for a field. */
 interface AnySurface {
   name: string
-  /** As whose apps count that come through it. */
+  /** The registrar of the apps that it registers. */
   registers: 'admin' | 'developer' | 'itself'
   field(field: keyof Asked): string
 }
 
-/** How a surface is asked to register an app; `more` is sent along under our own names. */
+/** How to register an app at a surface. `more` is sent along under the names of the fields. */
 export interface Surface extends AnySurface {
   ask(fixture: SurfacesFixture, asked: Asked, more?: More): Promise<Answered>
-  /** Whether it can be asked this at all. */
+  /** Whether the surface can express this. */
   takes?(asked: Asked): boolean
-  /** What it can be asked in the place of this. */
+  /** The nearest registration that the surface can express. */
   as?(asked: Asked): Asked
 }
 
-/** How a surface is asked to change an app. */
+/** How to change an app at a surface. */
 export interface ChangingSurface extends AnySurface {
   /** Registers {@link WEB} where this surface can change it. @returns its id */
   make(fixture: SurfacesFixture): Promise<string>
@@ -108,7 +107,7 @@ export async function startSurfacesFixture(): Promise<SurfacesFixture> {
   }
 }
 
-/** Forgets what was counted: a table asks more often than anybody may. */
+/** Resets the limits: a table asks more often than anybody may. */
 export async function forgive({ admin, dev }: SurfacesFixture): Promise<void> {
   const { db } = admin.server
   await run(
@@ -134,11 +133,11 @@ const onPages = { field: (field: keyof Asked) => labelOf(field) }
 const asItself = { registers: 'itself' as const, field: (field: keyof Asked) => memberOf(field) }
 const ofOperators = { registers: 'admin' as const, field: (field: keyof Asked) => field as string }
 
-// A text area is lines, and what stands around a line is not part of it; a form cannot send a half character either.
+// A text area holds trimmed lines, and a form cannot send a lone surrogate.
 const inLines = ({ redirect_uris }: Asked) =>
   redirect_uris.every((uri) => uri !== '' && uri.trim() === uri && uri.isWellFormed() && !/[\n\0]/.test(uri))
 
-/** Every surface through which an app can come. */
+/** Every surface at which an app can be registered. */
 export const SURFACES: Surface[] = [
   {
     name: 'console',
@@ -180,7 +179,7 @@ export const SURFACES: Surface[] = [
       ])
       return ofCommand(ran, () => JSON.parse(ran.stdout).id)
     },
-    // The arguments of a program end at NUL, and hold whole characters.
+    // An argument of a program cannot hold NUL or a lone surrogate.
     takes: ({ redirect_uris, name }) =>
       [...redirect_uris, name].every((text) => text.isWellFormed() && !text.includes('\0')),
   },
@@ -212,7 +211,7 @@ export const SURFACES: Surface[] = [
       const query = new URLSearchParams({
         client_id,
         response_type: 'code',
-        // An address holds neither NUL nor half a character.
+        // An address cannot hold NUL or a lone surrogate.
         redirect_uri: uri?.isWellFormed() && !uri.includes('\0') ? uri : WEB.redirect_uris[0]!,
         scope: 'openid',
         code_challenge: 'x'.repeat(43),
@@ -235,7 +234,7 @@ export const SURFACES: Surface[] = [
   },
 ]
 
-/** Every surface through which an app can be changed. */
+/** Every surface at which an app can be changed. */
 export const CHANGING_SURFACES: ChangingSurface[] = [
   {
     name: 'console',
@@ -271,7 +270,7 @@ export const CHANGING_SURFACES: ChangingSurface[] = [
     ...ofOperators,
     make: ({ admin }) => made(admin),
     async change({ resident }, id, change, more) {
-      // An option without a value takes away what there is.
+      // An option without a value clears the field.
       const { redirect_uris: uris } = change
       const whole = { ...change, ...(uris?.length === 0 && { redirect_uris: [''] }) }
       return ofCommand(await resident.run(['clients', 'update', id, ...optionsOf(whole, more)]), () => id)
@@ -314,14 +313,14 @@ async function askedFor(fixture: SurfacesFixture, name: string): Promise<string>
 function fieldsOf(asked: Partial<Asked> | More): Record<string, string | string[]> {
   const { scopes, ...rest } = asked as More
   const texts = Object.entries(rest).map(([name, value]): [string, string | string[]] => {
-    // A box that is not ticked is not sent.
+    // Browsers do not send a box that is not ticked.
     if (typeof value === 'boolean') return [name, value ? 'yes' : []]
     return [name, Array.isArray(value) ? value.join('\n') : String(value)]
   })
   return { ...Object.fromEntries(texts), ...(scopes !== undefined && { scope: scopes as string[] }) }
 }
 
-// Only what the page says is wrong: its hints hold examples, too.
+// Reads only the summary of errors: the hints of the form hold examples, too.
 function ofPage(page: Page, area: 'admin' | 'developer'): Answered {
   if (page.status === 422) {
     const [wrong = ''] = /<div class="notice danger"[\s\S]*?(?=<form)/.exec(page.html) ?? []
@@ -375,7 +374,7 @@ function optionsOf(asked: Partial<Asked>, more: More = {}): string[] {
 
 function ofCommand(ran: Ran, idOf: () => string): Answered {
   if (ran.code === 0) return { client_id: idOf() }
-  // 2: there is no such option.
+  // 2 is the exit code for an unknown option.
   expect([1, 2]).toContain(ran.code)
   expect(ran.stdout).toBe('')
   return { refusal: ran.stderr }
@@ -398,7 +397,7 @@ function membersOf({ type, scopes, ...rest }: Asked): Record<string, unknown> {
   }
 }
 
-// What programs cannot say is said under our own name all the same.
+// A field without a name in RFC 7591 is sent under its own.
 function memberOf(name: string): string {
   return (FIELDS[name as FieldName] as Field | undefined)?.rfc7591 ?? name
 }

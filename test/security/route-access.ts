@@ -1,7 +1,7 @@
-// Who gets what at every address of the server. A row that is not here fails the test, so that whoever adds an address says
-// here whom it is for.
+// The answer for each role at every address of the server. A row that is missing here fails the test, so that whoever adds an address
+// decides whom it is for.
 
-/** Everybody who asks. */
+/** The roles that ask. */
 export const ROLES = [
   'anonymous',
   'person',
@@ -21,13 +21,13 @@ export const ROLES = [
 /** One of {@link ROLES}. */
 export type Role = (typeof ROLES)[number]
 
-/** A status; or where a redirect leads, `sign in` for that. */
+/** A status, or the target of a redirect: `sign in` for the sign-in page. */
 export type Answer = number | string
 
-/** A class of rows: what each role gets with an empty form or none, and with the hidden field of its own session. */
+/** A class of rows: the answer for each role without the hidden CSRF field of its session, and with it. */
 interface RowClass {
   bare(role: Role): Answer
-  /** Undefined: a right form would do what it is for, and is not sent here. */
+  /** Undefined where a valid form would succeed. The test does not send that. */
   own?(role: Role): Answer | undefined
 }
 
@@ -80,12 +80,12 @@ const CLASSES = {
   'open 200': open(200),
   'open 204': open(204),
   'to the account': open('/account'),
-  // Whoever holds the link; here nobody does.
+  // For holders of a link. Here nobody has one.
   'link 404': open(404),
   'link 200': open(200),
   'link 403': open(403),
   'link to its page': open('/developer/invitation'),
-  // Whoever has begun it; here nobody has.
+  // For those who started it. Here nobody has.
   'interaction 410': open(410),
   'interaction to its page': open('/interaction/nothing'),
   'person page': page(() => 200),
@@ -100,7 +100,7 @@ const CLASSES = {
   'owner form, recent': form((role) => (isOld(role) ? 'sign in' : unlessOwner(role))),
   'administrator page': page(only(ADMINISTRATORS, 200)),
   'administrator form: page': page(onFormPage),
-  // To others there is nothing here, whatever they send.
+  // For others there is nothing here, whatever they send.
   // About those that a filter finds; without one there are none.
   'administrator form of some: page': page((role) =>
     role === 'administrator' ? '/admin/consents' : onFormPage(role),
@@ -144,7 +144,7 @@ const ADMIN_FORMS = `/clients/new /clients/clean-up /clients/:client_id/edit /cl
 const RECENT_FORMS = `/delete /secrets/new /secrets/rotate /secrets/:secret_id/revoke /owners/invite
   /owners/:user_id/remove`
 
-/** Every row of the server: its method and path, and its class. */
+/** Every row of the server: method and path, with its class. */
 export const TABLE: Rows = {
   ...rows('to the account', 'GET /', 'GET /account/signed-in'),
   ...gets('open 200', '', '/healthz /readyz /reset/done /api/docs /api/v1/openapi.json /logos/:file'),

@@ -1,5 +1,5 @@
-// What an attacker, a clumsy app and a person with a browser send, byte for byte, to any node of a server; every value
-// that comes back and could let somebody in is collected. It knows no internals: only addresses, forms and headers.
+// Requests of an attacker, of a faulty app and of a person with a browser, byte for byte, to any node of a server. It collects every
+// value in the answers that could let somebody in. It knows only addresses, forms and headers, and no internals.
 import { createHash, randomBytes } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,20 +12,20 @@ import type { Pool } from '../../src/db/pool.ts'
 import { PATIENCE_MS } from './patience.ts'
 import { freePort, startServer, type TestServer } from './server.ts'
 
-/** An answer, read whole. */
+/** An answer with its whole body. */
 export interface Reply {
   status: number
   headers: Headers
   text: string
-  /** Where it came from, as the browser sees it: under the issuer's origin. */
+  /** The address that answered, as the browser sees it: under the issuer's origin. */
   url: URL
   next: URL | undefined
 }
 
-/** What is sent besides method and address. */
+/** The headers and the body of a request. */
 export interface Sent {
   headers?: Record<string, string>
-  /** A form; or a raw body. */
+  /** A form. `body` is for any other body. */
   form?: Record<string, string> | URLSearchParams
   body?: string | Buffer
 }
@@ -51,7 +51,7 @@ export async function startTwo(
   }
 }
 
-/** Runs a call `count` times at once, in turns at each node. */
+/** Runs a call `count` times at once, alternating between the nodes. */
 export function atOnce<T>(
   count: number,
   nodes: string[],
@@ -60,13 +60,13 @@ export function atOnce<T>(
   return Promise.all(Array.from({ length: count }, (_, i) => work(nodes[i % nodes.length]!, i)))
 }
 
-/** Whether an answer says that the same may be sent again; to an app, in the words of RFC 6749 §4.1.2.1. */
+/** Whether an answer asks to send the request again: 503, or for an app the error of RFC 6749 §4.1.2.1. */
 export function saysTryAgain({ status, next }: { status: number; next?: URL | undefined }): boolean {
   return status === 503 || next?.searchParams.get('error') === 'temporarily_unavailable'
 }
 
 /**
- * Sends what was answered with {@link saysTryAgain} again: a busy server says so, and nothing has happened.
+ * Sends a request again until the answer is not {@link saysTryAgain}. A busy server answers so, and has changed nothing.
  * @throws Error after two minutes
  */
 export async function untilAnswered<T extends { status: number; next?: URL | undefined }>(
@@ -81,14 +81,14 @@ export async function untilAnswered<T extends { status: number; next?: URL | und
   }
 }
 
-/** How many answers had each status. */
+/** Counts the answers by status. */
 export function tally(replies: { status: number }[]): Record<number, number> {
   const counted: Record<number, number> = {}
   for (const { status } of replies) counted[status] = (counted[status] ?? 0) + 1
   return counted
 }
 
-/** Sends one request just as it is given: no header is added, no address made proper. */
+/** Sends one request exactly as given: adds no header, and does not normalize the address. */
 export function send(method: string, origin: string, path: string, sent: Sent = {}): Promise<Reply> {
   const body = sent.form ? new URLSearchParams(sent.form).toString() : sent.body
   const { hostname, port } = new URL(origin)
@@ -127,13 +127,13 @@ export function send(method: string, origin: string, path: string, sent: Sent = 
   })
 }
 
-/** A person's browser: cookies, forms as they stand on the pages, redirects seen one by one. */
+/** A person's browser. It keeps cookies, sends the forms of pages, and follows redirects one by one. */
 export class Browser {
   readonly jar = new CookieJar()
-  /** Values it was handed that nobody else may ever find: cookies, hidden fields, ids in addresses. */
+  /** Values that nobody else may ever find: cookies, hidden fields, ids in addresses. */
   readonly handedOut = new Set<string>()
   readonly #issuer: string
-  /** Where its requests really go: any node of the server. */
+  /** The node that its requests go to. */
   node: string
   headers: Record<string, string> = {
     accept: 'text/html',
@@ -192,7 +192,7 @@ export class Browser {
     return at
   }
 
-  /** Opens an address and goes on until a page or the app is reached. */
+  /** Opens an address, and follows redirects to a page or to the app. */
   async open(address: string | URL): Promise<Reply> {
     return this.follow(await this.get(address))
   }
@@ -204,8 +204,8 @@ export class Browser {
   }
 
   /**
-   * Goes through an authorization request, signing in and allowing where it is asked to.
-   * @returns the answer that leads back to the app
+   * Completes an authorization request. It signs in and allows access where a page asks for that.
+   * @returns the redirect to the app
    */
   async authorize(address: string | URL, person?: Person): Promise<Reply> {
     let at = await this.open(address)
@@ -248,14 +248,14 @@ export interface Person {
   password: string
 }
 
-/** An app or an API as its developer holds it. */
+/** The credentials of an app or an API, as its developer has them. */
 export interface App {
   id: string
   secret: string
   redirect_uri: string
 }
 
-/** What most of these tests start from. */
+/** The accounts and clients that most of these tests start with. */
 export interface World {
   alice: Person
   bob: Person
@@ -307,7 +307,7 @@ export async function populate(db: Pool): Promise<World> {
   return { alice, bob, web: app(web), spa: app(spa), service: app(service), api: app(api) }
 }
 
-/** One verifier will do for all: the tests here are about other things. */
+/** One PKCE verifier for all: these tests are about other things. */
 export const VERIFIER = randomBytes(32).toString('base64url')
 
 /** The parameters of an honest authorization request. */

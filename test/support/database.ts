@@ -1,4 +1,4 @@
-// A database of its own for each test file: a clone of the migrated template, dropped at the end.
+// A database for each test file: a clone of the migrated template, dropped at the end.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,18 +13,18 @@ import { PATIENCE_MS } from './patience.ts'
 export interface TestDatabase {
   url: string
   db: Pool
-  /** Closes the pool and drops the database, whoever is still connected. */
+  /** Closes the pool and drops the database, even with open connections. */
   drop(): Promise<void>
 }
 
 let server = process.env.TEST_DATABASE_URL!
 
 /**
- * Starts a PostgreSQL for the databases of this test file alone. The numbers of transactions are those of a whole server: a long one
- * of another file would hold up the seals of the audit log, and its many would be counted.
+ * Starts a PostgreSQL for the databases of this test file alone. PostgreSQL numbers transactions over the whole server: those of other
+ * test files would delay the seals of the audit log, and be counted.
  */
 export async function serverOfItsOwn(): Promise<{ stop(): Promise<void> }> {
-  // Whoever names a server means all tests.
+  // TEST_DATABASE_URL names the server for all tests.
   if (process.env.TEST_DATABASE_IS_GIVEN) return { stop: async () => {} }
   const dataDir = await mkdtemp(join(tmpdir(), 'valetkey-test-own-'))
   const embedded = await startEmbedded(dataDir, { settings: THROW_AWAY })
@@ -42,7 +42,7 @@ export async function serverOfItsOwn(): Promise<{ stop(): Promise<void> }> {
   }
 }
 
-/** Clones the migrated template; `{ empty: true }` gives a database with no table at all. */
+/** Clones the migrated template, or with `{ empty: true }` an empty database. */
 export async function createTestDatabase(
   options: { empty?: boolean; poolSize?: number } = {},
 ): Promise<TestDatabase> {
@@ -51,7 +51,7 @@ export async function createTestDatabase(
     `create database ${name} template ${options.empty ? 'template0' : new URL(server).pathname.slice(1)}`,
   )
   const url = urlOf(name)
-  // A machine that stands still is no database that is lost.
+  // Do not take a machine that stalls for a lost database.
   const db = openPool(url, options.poolSize, (2 * PATIENCE_MS) / 1000)
   return {
     url,
@@ -63,7 +63,7 @@ export async function createTestDatabase(
   }
 }
 
-/** Runs a statement beside the test databases, in the server's own one. */
+/** Runs a statement in the maintenance database of the server. */
 async function atServer(statement: string): Promise<void> {
   const client = new pg.Client(urlOf('postgres'))
   await client.connect()

@@ -1,5 +1,5 @@
-// A host of client ID metadata documents, as a stranger runs one: real https on this machine, under names of its own, with a
-// certificate from an authority of its own.
+// A host of client ID metadata documents, as a third party runs one: real https on this machine, under names of its own, with a
+// certificate of its own authority.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -7,20 +7,20 @@ import { createServer, type Server } from 'node:https'
 import type { Socket } from 'node:net'
 import { type FetchOutside, type OutsideParts, outsideFetch } from '../../src/http/fetch.ts'
 
-/** How an address answers. */
+/** The answer at an address. */
 export type Answering = (req: IncomingMessage, res: ServerResponse) => void
 
 /** The host of the documents. */
 export interface DocumentHost {
-  /** Fetches as the server does, with this host for the whole internet. */
+  /** Fetches as the server does, from an internet of this one host. */
   fetchOutside: FetchOutside
-  /** How {@link DocumentHost.fetchOutside} reaches it. */
+  /** Where {@link DocumentHost.fetchOutside} reaches it. */
   network: OutsideParts
-  /** Puts a document at an address of this host. @returns its client id. */
+  /** Publishes a document at an address of this host. @returns its client id */
   put(path: string, document: object | Answering, headers?: Record<string, string>): string
-  /** How often an address was asked for. */
+  /** How often an address was requested. */
   asked(path: string): number
-  /** What was sent along with the last request. */
+  /** The headers of the last request. */
   lastHeaders(): IncomingMessage['headers']
   stop(): Promise<void>
 }
@@ -28,7 +28,7 @@ export interface DocumentHost {
 /** The name of the host. */
 export const HOST = 'printer.example'
 
-/** A document as most apps have one. */
+/** A typical document. */
 export const PRINTER = {
   client_name: 'Photo Printer',
   redirect_uris: ['https://printer.example/callback'],
@@ -37,7 +37,7 @@ export const PRINTER = {
   token_endpoint_auth_method: 'none',
 }
 
-/** Starts a host. @param names under which it is known. */
+/** Starts a host. @param names of it in DNS */
 export async function startDocumentHost(names = [HOST, `*.${HOST}`]): Promise<DocumentHost> {
   const { ca, cert, key } = certificateFor(names)
   const answers = new Map<string, Answering>()
@@ -124,7 +124,7 @@ interface Certificate {
   extension: [oid: string, value: Buffer]
 }
 
-// X.509 v3 (RFC 5280 §4.1), as little of it as TLS needs.
+// X.509 v3 (RFC 5280 §4.1), only as much as TLS needs.
 function certificate({ issuer, signer, subject, key, extension: [id, value] }: Certificate): string {
   const algorithm = der(0x30, oid('1.2.840.10045.4.3.2'))
   const day = (offset: number) => {

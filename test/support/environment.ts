@@ -1,6 +1,6 @@
 /**
- * What a process under test gets of the environment of the tests, to which each adds what it means: nothing that could
- * configure it. Where compiled sources are kept is for speed only.
+ * The variables of the tests' environment that a process under test gets; each test adds its own. None of them configures the server.
+ * The one for compiled sources only makes it start faster.
  */
 export const BARE: Record<string, string | undefined> = {
   PATH: process.env.PATH,

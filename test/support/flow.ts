@@ -1,5 +1,5 @@
-// What the protocol stories share: a server with people and an API, apps built on openid-client, and a person who reads
-// the real pages and fills in the real forms. It knows the pages by their words, as people do.
+// What the tests of flows share: a server with people and an API, apps built on openid-client, and a person who reads the real pages and
+// fills in the real forms. It finds its way by the words on the pages, as people do.
 import * as openid from 'openid-client'
 import { formsOf, textOf } from '../../demo/form.ts'
 import { CookieJar } from '../../demo/jar.ts'
@@ -13,30 +13,30 @@ import type { FetchOutside } from '../../src/http/fetch.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { startApp, type TestApp } from './server.ts'
 
-/** A served app over a database of its own, and what a story puts there. */
+/** A server in this process with a database of its own, and functions that add clients, APIs and people. */
 export interface ServerFixture extends TestApp {
   db: TestDatabase['db']
-  /** Where another process reaches that database. */
+  /** The URL of that database, for another process. */
   databaseUrl: string
-  /** Registers a client; a web app with `openid profile email photos.read` unless told otherwise. */
+  /** Registers a client: by default a web app with all scopes of OpenID and of the photos API. */
   app(input?: Partial<ClientInput>): Promise<App>
-  /** Registers an API; the answer introspects with its credentials. */
+  /** Registers an API. @returns a program with its credentials */
   api(input: NewResource): Promise<Api>
-  /** Makes an account, whose owner sits in front of a browser of their own. */
+  /** Creates an account. @returns its owner, with a browser */
   person(name: string): Promise<Person>
-  /** What was recorded last, newest first. */
+  /** The latest audit events, newest first. */
   events(filter: { type?: string; user_id?: string; client_id?: string }): Promise<AuditRow[]>
 }
 
 /** An answer of an endpoint. */
 export interface Answer {
   status: number
-  // biome-ignore lint/suspicious/noExplicitAny: a story asserts what it expects of it
+  // biome-ignore lint/suspicious/noExplicitAny: a test asserts what it expects of it
   body: any
   headers: Headers
 }
 
-/** The API of most stories. Ordering prints is dangerous: it is not ticked in advance. */
+/** The API of most tests. `prints.order` is dangerous, so the consent page does not tick it in advance. */
 export const PHOTOS = {
   identifier: 'https://photos.example',
   name: 'Photos',
@@ -47,10 +47,10 @@ export const PHOTOS = {
   ],
 } satisfies NewResource
 
-/** The password of everybody. */
+/** The password of every account. */
 export const PASSWORD = 'five wet umbrellas'
 
-/** Does something so many seconds later, by the clock of this process; that of the database stays. */
+/** Runs `work` with the clock of this process so many seconds ahead. The database's clock stays. */
 export async function atTime<T>(seconds: number, work: () => Promise<T>): Promise<T> {
   const now = Date.now
   Date.now = () => now() + seconds * 1000
@@ -112,7 +112,7 @@ const APP = 'https://printer.example'
 const REDIRECT_URI = `${APP}/callback`
 let people = 1
 
-/** What an app remembers between leaving for the server and coming back. */
+/** What an app keeps from the authorization request until the redirect. */
 export interface Pending {
   url: URL
   verifier: string
@@ -120,7 +120,7 @@ export interface Pending {
   nonce: string
 }
 
-/** Tokens as openid-client hands them out. */
+/** Tokens as openid-client returns them. */
 export type Tokens = openid.TokenEndpointResponse & openid.TokenEndpointResponseHelpers
 
 /** A program that authenticates at the protocol's endpoints. */
@@ -135,7 +135,7 @@ class Program {
     this.secret = secret
   }
 
-  /** Posts a form as this client, and nothing else: no checks as in openid-client. */
+  /** Posts a form as this client, without the checks of openid-client. */
   async post(
     path: string,
     form: Record<string, string>,
@@ -155,10 +155,10 @@ class Program {
   }
 }
 
-/** An API: it looks at tokens. */
+/** An API. It introspects tokens. */
 export class Api extends Program {}
 
-/** An app as a third party writes it. */
+/** An app, written as a third party would. */
 export class App extends Program {
   readonly redirectUri: string
   #discovered: Promise<openid.Configuration> | undefined
@@ -177,7 +177,7 @@ export class App extends Program {
     return this.#discovered
   }
 
-  /** Starts a sign-in. A parameter that is undefined is left out. */
+  /** Starts a sign-in. Undefined parameters are left out. */
   async begin(params: Record<string, string | undefined> = {}): Promise<Pending> {
     const verifier = openid.randomPKCECodeVerifier()
     const [state, nonce] = [openid.randomState(), openid.randomNonce()]
@@ -199,7 +199,7 @@ export class App extends Program {
     }
   }
 
-  /** Ends a sign-in with every check that openid-client knows: state, iss, PKCE, nonce, ID token. */
+  /** Completes a sign-in with every check of openid-client: state, iss, PKCE, nonce, ID token. */
   async finish(
     back: URL,
     { verifier, state, nonce }: Pending,
@@ -209,7 +209,7 @@ export class App extends Program {
     return openid.authorizationCodeGrant(await this.client(), back, checks, undefined, options)
   }
 
-  /** The whole of a sign-in by a person who allows what is ticked. */
+  /** A complete sign-in of a person who allows what is ticked. */
   async connect(
     person: Person,
     params?: Record<string, string | undefined>,
@@ -219,7 +219,7 @@ export class App extends Program {
     return this.finish(await person.authorize(pending.url, choices), pending)
   }
 
-  /** A fresh code, with the form that redeems it. */
+  /** A new code, and the form that redeems it. */
   async code(
     person: Person,
     params?: Record<string, string | undefined>,
@@ -237,12 +237,12 @@ export class App extends Program {
     return { code, form }
   }
 
-  /** Asks for new tokens. */
+  /** Refreshes the tokens. */
   refresh(refresh_token: string | undefined, params: Record<string, string> = {}): Promise<Answer> {
     return this.post('/token', { grant_type: 'refresh_token', refresh_token: refresh_token!, ...params })
   }
 
-  /** Asks who the person is. */
+  /** Calls userinfo. */
   async userinfo(token: string): Promise<Answer> {
     return read(await fetch(`${this.origin}/userinfo`, { headers: { Authorization: `Bearer ${token}` } }))
   }
@@ -250,14 +250,14 @@ export class App extends Program {
 
 type CodeForm = { grant_type: string; code: string; redirect_uri: string; code_verifier: string }
 
-/** What a person chooses on the consent page, where it is not what the page suggests. */
+/** What a person chooses on the consent page, where it differs from the suggestion. */
 export interface Choices {
-  /** The boxes that are ticked. */
+  /** The scopes to tick. */
   scope?: string[]
   keep?: string
 }
 
-/** A page, or where the browser left for. */
+/** A page, or the address of another server that the browser was sent to. */
 export interface Page {
   url: URL
   status: number
@@ -265,11 +265,11 @@ export interface Page {
   title: string
   html: string
   headers: Headers
-  /** An address of another server, where this browser was sent. */
+  /** The address of another server that this browser was sent to. */
   away: URL | undefined
 }
 
-/** Somebody in front of a browser: cookies are kept, redirects followed as long as they stay at the server. */
+/** A person with a browser. It keeps cookies, and follows redirects within the server. */
 export class Person {
   readonly origin: string
   readonly id: string
@@ -284,7 +284,7 @@ export class Person {
     this.#userAgent = userAgent
   }
 
-  /** The same person at another device. */
+  /** The same person on another device. */
   elsewhere(userAgent = IPHONE): Person {
     return new Person(this.origin, this.id, this.email, userAgent)
   }
@@ -294,7 +294,7 @@ export class Person {
     return this.#visit(new URL(address, this.origin))
   }
 
-  /** Presses a button, after filling in fields; what is not named stays as the page has it. */
+  /** Fills in fields, then presses a button. Other fields keep the values of the page. */
   press(page: Page, button: string, fields: Record<string, string | string[]> = {}): Promise<Page> {
     const { action, body } = formWith(page, button)
     for (const [name, values] of Object.entries(fields)) {
@@ -304,7 +304,7 @@ export class Person {
     return this.#visit(action, body)
   }
 
-  /** Sends a form by hand. */
+  /** Posts fields, without a page. */
   post(
     path: string,
     fields: Record<string, string> | URLSearchParams,
@@ -313,12 +313,12 @@ export class Person {
     return this.#visit(new URL(path, this.origin), new URLSearchParams(fields), headers)
   }
 
-  /** Sends a form that may hold files, or a body of any kind with its type. */
+  /** Posts a form that may hold files, or any body with its type. */
   send(path: string, body: FormData | string | Uint8Array, headers?: Record<string, string>): Promise<Page> {
     return this.#visit(new URL(path, this.origin), body, headers)
   }
 
-  /** Sends a form by hand in the encoding of its page: that of a logo holds a file. */
+  /** Posts fields in the encoding of the page at that address: the form of a logo holds a file. */
   submit(path: string, fields: Record<string, string>, headers?: Record<string, string>): Promise<Page> {
     if (!path.endsWith('/logo')) return this.post(path, fields, headers)
     const form = new FormData()
@@ -326,12 +326,12 @@ export class Person {
     return this.send(path, form, headers)
   }
 
-  /** Signs in on the page that asks for it. */
+  /** Signs in on the sign-in page. */
   signIn(page: Page, password = PASSWORD): Promise<Page> {
     return this.press(page, 'Sign in', { email: this.email, password })
   }
 
-  /** Signs in, allows, and is sent back to the app. @throws Error with the page where this person does not know what to do. */
+  /** Signs in and allows access. @returns the redirect to the app. @throws Error with the page, where it is neither of these */
   async authorize(url: URL, choices: Choices = {}): Promise<URL> {
     let page = await this.open(url)
     if (page.title.startsWith('Sign in')) page = await this.signIn(page)
@@ -340,13 +340,13 @@ export class Person {
     return page.away
   }
 
-  /** Opens a page of the account, signing in if need be. */
+  /** Opens a page of the account, and signs in where it has to. */
   async account(path = '/account'): Promise<Page> {
     const page = await this.open(path)
     return page.title.startsWith('Sign in') ? this.signIn(page) : page
   }
 
-  /** The value of a cookie, whatever its path. */
+  /** The value of a cookie, on any path. */
   cookie(name: string, path = '/'): string | undefined {
     const header = this.#jar.header(new URL(path, this.origin)) ?? ''
     return header
@@ -394,7 +394,7 @@ const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefo
 const IPHONE =
   'Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Mobile/15E148 Safari/604.1'
 
-// A button sends the form around it, or the one that its attribute `form` names.
+// A button submits the form around it, or the form that its attribute `form` names.
 function formWith(page: Page, text: string): { action: URL; body: URLSearchParams } {
   const forms = formsOf(page.html, page.url)
   const around = forms.find(({ buttons }) => buttons.some((button) => button.text === text))

@@ -1,5 +1,5 @@
-// Whether the servers inside of this process have heard what was announced. They hear it over connections of their own, some time
-// after the change is committed.
+// Waits until the servers inside of this process have received all announcements. They receive them over connections of their own, some
+// time after the commit.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -10,7 +10,7 @@ import { listResources } from '../../src/core/resources/store.ts'
 import { type Pool, run, sql } from '../../src/db/pool.ts'
 import { until } from './patience.ts'
 
-/** Connections that listen, each with what it was told here last. */
+/** Listening connections, each with the last mark that it received. */
 const ears = new Map<pg.Client, string>()
 
 const prototype = pg.Client.prototype as unknown as { emit(this: pg.Client, ...args: unknown[]): boolean }
@@ -29,12 +29,12 @@ prototype.emit = function (...args) {
 const MARK = 'heard:'
 
 /**
- * Waits until every server inside of this process has heard of all that was committed before, and this one works with the scopes and the
- * keys of now.
+ * Waits until every server inside of this process has received the announcements of all earlier commits, and this one uses the present
+ * scopes and keys.
  */
 export async function heard({ db, origin }: { db: Pool; origin: string }): Promise<void> {
   const { pathname } = new URL(db.pg.options.connectionString!)
-  // Said again to whoever had lost the connection, and listens over another one.
+  // Announced again for servers that lost their connection and listen on a new one.
   await until(async () => {
     const mark = MARK + randomUUID()
     await run(db, sql`select pg_notify('valetkey', ${mark})`)

@@ -1,15 +1,15 @@
-// A large installation, filled by Postgres itself: every table that grows holds so many rows that reading all of it shows.
+// A large installation, filled by Postgres itself. Every table that grows has enough rows to make a full scan visible.
 import { type Db, many, openPool, type Pool, run, sql } from '../../src/db/pool.ts'
 
-/** What of it a test may name. */
+/** The ids that tests may use. */
 export const INSTALLED = {
-  /** An app that half of the people allowed, of an administrator. */
+  /** An app of an administrator. Half of the people allowed it. */
   popular: 'app1',
-  /** One that a developer registered, active. */
+  /** An active app of a developer. */
   developed: 'app4',
-  /** One that registered itself. */
+  /** A dynamic client. */
   dynamic: 'app2',
-  /** Somebody with a session, apps and decisions. */
+  /** An account with a session, apps and decisions. */
   userId: userId(7),
   email: 'user7@people.example',
 } as const
@@ -22,12 +22,12 @@ export function userId(n: number): string {
 const PEOPLE = 15_000
 const CLIENTS = 12_000
 
-/** Fills a migrated database that is empty but for the API of the stories, and tells Postgres what is in it. */
+/** Fills a migrated database that holds only the photos API, and analyzes it. */
 export async function fillInstallation(db: Pool): Promise<void> {
-  // One session and no transaction: an open one would hold up the seals of the audit log in every other test's database.
+  // One session without a transaction: an open one would delay the seals of the audit log in the databases of all other tests.
   const session = openPool(db.pg.options.connectionString!, 1)
   try {
-    // Neither announced, checked nor indexed row by row: that takes longer than the rows themselves.
+    // Without announcements, constraints and indexes row by row: they take longer than the rows themselves.
     await run(session, sql`set session_replication_role = replica`)
     const indexes = await many<{ name: string; definition: string }>(
       session,
@@ -44,7 +44,7 @@ export async function fillInstallation(db: Pool): Promise<void> {
   await run(db, sql`analyze`)
 }
 
-// A small share of every table is dead: what sweeps take away.
+// A small share of every table is expired: what the sweeps delete.
 async function fillTables(db: Db): Promise<void> {
   await run(
     db,
@@ -229,7 +229,7 @@ async function fillTables(db: Db): Promise<void> {
                case when n % 200 <> 0 then now() - n * interval '6 minutes' end
         from generate_series(1, 25000) n`,
   )
-  // The server that takes mails is away.
+  // The mail server is down.
   await run(
     db,
     sql`insert into mails (recipient, kind, params, next_try_at)

@@ -1,8 +1,8 @@
-// In which order Jest runs the files: the longest first, so that none of them is left alone at the end. Jest by itself knows only after
-// a first run which those are, and goes by size until then.
+// The order in which Jest runs the files: the longest first, so that none of them runs alone at the end. Jest by itself orders by size
+// until it has measured a first run.
 import { statSync } from 'node:fs'
 
-/** What takes half a minute or more, on a machine with two cores. */
+/** Files that take half a minute or more on a machine with two cores. */
 const LONG = [
   'bench/quick',
   'races/cut',
@@ -31,7 +31,7 @@ interface File {
   path: string
 }
 
-/** What Jest asks its sequencer. */
+/** The sequencer for Jest. */
 export default class LongestFirst {
   sort<T extends File>(tests: Iterable<T>): T[] {
     const rank = ({ path }: File): number => {

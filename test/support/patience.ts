@@ -1,11 +1,11 @@
-// Waiting on a machine that may stand still for seconds, or be ten times slower than another: what is waited for may take long, and
-// what has to be quick is told apart from what is broken by more than a clock.
+// Waiting, on machines that may stall for seconds or be ten times slower than others. What a test waits for may take long, and no clock
+// alone decides whether something is too slow.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** How long whatever is bound to come may take, on the worst of machines. Only a test that fails takes that long. */
+/** How long to wait for something that is certain to come, on the slowest machine. Only a failing test takes that long. */
 export const PATIENCE_MS = 120_000
 
-/** Waits until something is so. @throws Error after two minutes */
+/** Waits until a condition is true. @throws Error after two minutes */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS
   while (!(await condition())) {
@@ -14,7 +14,7 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
   }
 }
 
-/** Looks again and again until nothing is thrown. @throws what was thrown last, after two minutes */
+/** Repeats `look` until it throws nothing. @throws its last error, after two minutes */
 export async function untilPasses<T>(look: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS
   for (;;) {
@@ -28,8 +28,8 @@ export async function untilPasses<T>(look: () => Promise<T>): Promise<T> {
 }
 
 /**
- * For what a machine that stands still at the wrong moment can spoil once, and what is broken spoils each time. Every round begins
- * anew. @throws what the last of five rounds threw
+ * For tests that a stall at the wrong moment may fail once, and a defect each time. Every round starts anew.
+ * @throws the error of the last of five rounds
  */
 export async function inOneOfFive<T>(round: () => Promise<T>): Promise<T> {
   for (let left = 4; ; left--) {

@@ -1,5 +1,5 @@
-// Preloaded (node --import) by a server under test: on a machine that stands still for some seconds its database is not lost. What is
-// tested of those seconds is tested with servers that do not load this.
+// Preloaded (node --import) by a server under test, so that it does not give its database up on a machine that stalls for seconds. Tests
+// of that behaviour start servers without it.
 import { registerHooks } from 'node:module'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).href

@@ -1,16 +1,16 @@
-// How Postgres would carry out what was sent: which statements read a large table from end to end, or far more than they need.
+// Finds statements whose plan reads a large table from end to end, or far more rows than it needs.
 import type pg from 'pg'
 import { many, type Pool, sql } from '../../src/db/pool.ts'
 import type { Sent } from './statements.ts'
 
-/** Rows from which on a table is large. Below it, reading all of it is as quick as anything. */
+/** Tables with at least so many rows are large. Smaller ones are fast to read completely. */
 const LARGE = 1_000
-/** Rows that a statement may read for nothing. */
+/** Rows that a statement may read without using them. */
 const MOST_WASTED = 3_000
 
-/** A statement whose plan does not hold for a large installation. */
+/** A statement whose plan is too slow for a large installation. */
 export interface Finding {
-  /** What is wrong, and with which table. */
+  /** The problem, and the table. */
   problem: string
   statement: string
 }
@@ -24,8 +24,8 @@ interface Plan {
 }
 
 /**
- * Looks at the plan of every statement, once a text and set of values that are there, with the values that it was sent with;
- * nothing of it is kept.
+ * Explains every statement with the values that it was sent with, once for each text and set of values that are not null. It rolls
+ * everything back.
  */
 export async function findings(db: Pool, sent: Sent[]): Promise<Finding[]> {
   const rows = await many<{ name: string }>(
@@ -48,7 +48,7 @@ export async function findings(db: Pool, sent: Sent[]): Promise<Finding[]> {
   return found
 }
 
-// A filter that is absent is a null, and gives another plan.
+// An absent filter is null, and leads to another plan.
 function shapeOf({ text, values }: Sent): string {
   return `${text} ${values.map((value) => (value === null || value === undefined ? 'null' : 'there'))}`
 }
@@ -58,7 +58,7 @@ function isPlanned({ text }: Sent): boolean {
 }
 
 async function problemsOf(client: pg.PoolClient, sent: Sent, large: Set<string>): Promise<string[]> {
-  // It is carried out, where nothing is made by it: how much it reads for nothing is not in the plan.
+  // Execute statements that create nothing: only then does the plan say how many rows were read without use.
   const isDone = !/\binsert into\b|\b(nextval|pg_terminate_backend)\b/i.test(sent.text)
   const plan = isDone ? await planOf(client, sent, 'analyze, timing off, ').catch(notOnceMore) : undefined
   return [...problemsIn(plan ?? (await planOf(client, sent)), large)]
@@ -77,7 +77,7 @@ async function planOf(client: pg.PoolClient, { text, values }: Sent, options = '
   }
 }
 
-// Class 23: what it made the first time stands in the way.
+// Class 23, a constraint: the row that the statement created the first time is in the way.
 function notOnceMore(error: unknown): undefined {
   if (!/^23/.test((error as { code?: string }).code ?? '')) throw error
 }

@@ -1,53 +1,53 @@
-// A way to a server that breaks when it is told to: cut off, silent, or cut at one exact message of a conversation with
-// PostgreSQL. Whatever goes through it is real TCP between real programs.
+// A TCP proxy that breaks on demand: it resets connections, goes silent, or cuts at one exact message of a conversation with PostgreSQL.
+// The programs on both sides and their connections are real.
 import { once } from 'node:events'
 import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net'
 
-/** A way to one server, open or not. */
+/** A proxy to one server. */
 export interface Gate {
   port: number
-  /** Everything passes. What was held back while it was silent arrives late, as after a network's outage. */
+  /** Passes everything. What it held back while silent arrives late, as after an outage of the network. */
   pass(): void
-  /** Connections are reset, new ones refused. */
+  /** Resets all connections, and refuses new ones. */
   cut(): void
-  /** Connections stand, new ones are taken, nothing moves: both ways, or one of them only. */
+  /** Keeps connections and accepts new ones, but passes nothing: in both directions, or in one. */
   silence(what?: Silence): void
-  /** Resets the connections of this moment, one at random or all of them; new ones pass. */
+  /** Resets the present connections, one at random or all of them. New ones pass. */
   reset(which: 'one' | 'all'): void
   /** Arms a cut at one round trip to PostgreSQL, counted over all connections from now on. */
   cutAt(place: Place): Cut
-  /** How many connections were tried. */
+  /** How many connections were attempted. */
   knocks(): number
   close(): Promise<void>
 }
 
-/** Which way is silent, and for whom. */
+/** The direction that is silent, and the connections. */
 export interface Silence {
   way?: 'both' | 'up' | 'down'
   /** Only for connections of this `application_name`. */
   name?: string
 }
 
-/** Where in a conversation a connection breaks. */
+/** The place in a conversation where a connection breaks. */
 export interface Place {
   /** The round trip, from 1. */
   trip: number
   /**
-   * `asked`: the statement never arrives. `done`: it is carried out, and nothing of its answer gets through. `told`: all of
-   * the answer gets through but its end.
+   * `asked`: the statement never arrives. `done`: it is executed, and nothing of the answer passes. `told`: all of the answer passes
+   * except its end.
    */
   when: 'asked' | 'done' | 'told'
   /** Whether only this connection breaks, or all of them do and new ones are refused until {@link Gate.pass}. */
   only: boolean
 }
 
-/** A cut that was armed. */
+/** An armed cut. */
 export interface Cut {
   happened(): boolean
   disarm(): void
 }
 
-/** An address of PostgreSQL as it is by way of a proxy. */
+/** The URL of a database by way of a proxy. */
 export function throughProxy(databaseUrl: string, { port }: Gate): string {
   const url = new URL(databaseUrl)
   url.search = ''
@@ -56,7 +56,7 @@ export function throughProxy(databaseUrl: string, { port }: Gate): string {
   return url.href
 }
 
-/** Where the PostgreSQL of an address listens: a port, or the socket that `host` in its query names. */
+/** Where the PostgreSQL of a URL listens: a port, or the socket that `host` in its query names. */
 export function placeOf(databaseUrl: string): NetConnectOpts {
   const url = new URL(databaseUrl)
   const dir = url.searchParams.get('host')
@@ -64,7 +64,7 @@ export function placeOf(databaseUrl: string): NetConnectOpts {
   return { path: `${dir}/.s.PGSQL.${url.searchParams.get('port') ?? 5432}` }
 }
 
-/** Opens a way to `target`. @param speaks what is said there; exact cuts need PostgreSQL's messages. */
+/** Starts a proxy to `target`. @param speaks the protocol; exact cuts need that of PostgreSQL */
 export async function openProxy(
   target: NetConnectOpts,
   speaks: 'postgres' | 'anything' = 'anything',
@@ -145,9 +145,9 @@ const LISTENING = 'valetkey listen'
 const STARTUP = 196_608 // Protocol 3.0. What comes before a connection has started has no type.
 const ENDS_A_REQUEST = new Set(['startup', 'other', 'Q', 'S', 'p', 'X'])
 
-/** Two sockets, and what goes from one to the other. */
+/** Two connected sockets. */
 class Pair {
-  /** PostgreSQL's `application_name`, once it was said. */
+  /** PostgreSQL's `application_name`, once it is known. */
   name: string | undefined
   ended: () => void = () => {}
   onName: () => void = () => {}
@@ -157,10 +157,10 @@ class Pair {
   readonly #far: Socket
   readonly #held: { up: (() => void)[]; down: (() => void)[] } = { up: [], down: [] }
   #way: 'both' | 'up' | 'down' | undefined
-  /** Messages of a request or an answer that is not whole yet. */
+  /** Messages of a request or an answer that is incomplete. */
   #asking: Buffer[] = []
   #answer: Buffer[] = []
-  /** The start of a connection counts as a question: it is answered with ReadyForQuery, too. */
+  /** The start of a connection counts as a request: ReadyForQuery answers it, too. */
   #asked = 0
   #answered = 0
   #cutAt: { answer: number; when: Place['when'] } | undefined
@@ -174,7 +174,7 @@ class Pair {
     far.on('data', (chunk) => this.#move('down', () => (down ? down(chunk) : near.write(chunk))))
     near.on('end', () => this.#move('up', () => far.end()))
     far.on('end', () => this.#move('down', () => near.end()))
-    // A reset passes as a reset, unless nothing passes: then the other side hears of it when the silence is over.
+    // Pass a reset on as a reset. While silent, the other side gets it when the silence ends.
     for (const [way, socket, other] of [
       ['up', near, far],
       ['down', far, near],
@@ -196,7 +196,7 @@ class Pair {
     for (const way of ['up', 'down'] as const) for (const move of this.#held[way].splice(0)) move()
   }
 
-  /** @param gently what was written before still arrives. */
+  /** @param gently whether what was written before still arrives */
   break(gently = false): void {
     this.#far.destroy()
     if (gently) this.#near.end(() => this.#near.destroy())
@@ -209,7 +209,7 @@ class Pair {
     else move()
   }
 
-  // A request is passed on as a whole: what comes before its Sync is nothing that PostgreSQL would keep.
+  // Pass requests on as a whole: PostgreSQL keeps nothing of one before its Sync.
   #toServer(message: Buffer, type: string): void {
     this.#asking.push(message)
     if (!ENDS_A_REQUEST.has(type)) return
@@ -244,13 +244,13 @@ class Pair {
   }
 }
 
-// Only TCP knows resets; whoever is at the other end of a socket in a file sees an end.
+// Only TCP has resets. The other end of a Unix socket sees the end of the stream.
 function reset(socket: Socket): void {
   if (socket.remoteFamily) socket.resetAndDestroy()
   else socket.destroy()
 }
 
-/** Cuts a stream into PostgreSQL's messages: a type of one letter, a length, a body. */
+/** Splits a stream into messages of PostgreSQL: a type of one letter, a length, a body. */
 function messages(take: (message: Buffer, type: string) => void, fromClient: boolean) {
   let rest: Buffer = Buffer.alloc(0)
   let started = !fromClient

@@ -1,4 +1,4 @@
-// A Python with the packages of test/requirements.txt, for what has to be shown with programs that are not ours.
+// A Python with the packages of test/requirements.txt, for tests that need programs of others.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -12,8 +12,8 @@ const run = promisify(execFile)
 const REQUIREMENTS = fileURLToPath(new URL('../requirements.txt', import.meta.url))
 
 /**
- * The folder with the programs of a virtual environment: python, and what its packages bring along. It is made at the first
- * use and kept beside other temporary files, a folder for each state of the requirements.
+ * The folder with the programs of a virtual environment: python, and those of its packages. It is created at the first use and kept
+ * among the temporary files, a folder for each state of the requirements.
  * @throws where there is no Python 3 with venv, or no package index
  */
 export async function pythonPrograms(): Promise<string> {
@@ -26,8 +26,8 @@ export async function pythonPrograms(): Promise<string> {
   return join(kept, 'bin')
 }
 
-// Made under another name and moved when it is complete, so that two test files may do it at once. A virtual environment
-// that was moved still knows its first place in its scripts: `python -m` works, and that is how they are to be called.
+// Create it under another name and move it when it is complete, so that two test files may do so at once. The scripts of a moved
+// virtual environment still name its first folder, so call them with `python -m`.
 async function make(kept: string): Promise<void> {
   const fresh = await mkdtemp(join(tmpdir(), 'valetkey-python-'))
   try {

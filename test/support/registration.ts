@@ -1,7 +1,7 @@
-// What every surface through which an app can be registered is held against: one table of redirect URIs. It knows no surface.
+// The tables of what may be registered, which every registration surface has to follow. They know no surface.
 import type { ClientInput } from '../../src/core/clients/fields.ts'
 
-/** A redirect URI, for whom, and what is wrong with it; undefined: it is right. */
+/** A redirect URI, the kind of app, and the problem; undefined where there is none. */
 export type RedirectCase = [uri: string, type: 'web' | 'spa' | 'native', problem: RegExp | undefined]
 
 /** RFC 6749 §3.1.2, RFC 8252 §7 and RFC 9700 §2.1, case by case. */
@@ -45,10 +45,10 @@ export const REDIRECT_CASES: RedirectCase[] = [
   [`https://app.example/${'a'.repeat(1000)}`, 'web', /1000 characters/],
 ]
 
-/** A registration as every surface takes it, each in its own words. */
+/** A registration, under the names of the fields. Each surface translates it into its own. */
 export type Asked = ClientInput & { redirect_uris: string[] }
 
-/** A registration, which of its fields is wrong, and how the refusal says it; no field: it is right. */
+/** A registration, its wrong field, and the message of the refusal; without a field it is right. */
 export interface RegistrationCase {
   what: string
   asked: Asked
@@ -56,7 +56,7 @@ export interface RegistrationCase {
   problem?: RegExp
 }
 
-/** A change, which of its fields is wrong, and how the refusal says it; no field: it is right. */
+/** A change, its wrong field, and the message of the refusal; without a field it is right. */
 export interface ChangeCase {
   what: string
   change: Partial<Asked>
@@ -64,10 +64,10 @@ export interface ChangeCase {
   problem?: RegExp
 }
 
-/** A scope that apps with people may not ask for. */
+/** A scope for services only. */
 export const FOR_SERVICES = { name: 'vault.open', sentence: 'Open the vault', kinds: ['service' as const] }
 
-/** A registration that is right at every surface. */
+/** A registration that every surface accepts. */
 export const WEB: Asked = {
   name: 'Photo Printer',
   type: 'web',
@@ -88,7 +88,7 @@ const wrong = (
 
 const MANY = Array.from({ length: 21 }, (_, i) => `https://app.example/${i}`)
 
-/** RFC 7591 §2, RFC 8252 §7 and §8, RFC 9700 §2.1: what may be registered, wherever it is. */
+/** What may be registered at any surface (RFC 7591 §2, RFC 8252 §7 and §8, RFC 9700 §2.1). */
 export const REGISTRATION_CASES: RegistrationCase[] = [
   ...REDIRECT_CASES.map(([uri, type, problem]) => {
     const what = `${JSON.stringify(uri.slice(0, 60))} of a ${type} app`
@@ -126,7 +126,7 @@ export const REGISTRATION_CASES: RegistrationCase[] = [
   right('a service with that scope', { type: 'service', scopes: [FOR_SERVICES.name], redirect_uris: [] }),
 ]
 
-/** What an app that is {@link WEB} becomes, or cannot become, whoever changes it. */
+/** Changes of {@link WEB} that any surface accepts or refuses. */
 export const CHANGE_CASES: ChangeCase[] = [
   {
     what: 'another name and redirect URI',
@@ -199,7 +199,7 @@ export const CHANGE_CASES: ChangeCase[] = [
   },
 ]
 
-/** What nobody may say of an app where developers, or apps themselves, register and change it: each as it would be told. */
+/** Members that developers and dynamic clients may not set, each with a value to try. */
 export const NOT_THEIRS = {
   first_party: true,
   verified_at: '2026-01-01T00:00:00Z',
@@ -208,5 +208,5 @@ export const NOT_THEIRS = {
   pkce_required: false,
 } as const
 
-/** Those of {@link NOT_THEIRS} that no form and no file takes from administrators either. */
+/** Those of {@link NOT_THEIRS} that administrators cannot set in a form or a file either. */
 export const NOBODYS = ['verified_at', 'state', 'registered_by'] as const

@@ -1,29 +1,29 @@
-// A way to Postgres that can be blocked: cut, silent, or without announcements.
+// A TCP link to Postgres that breaks on demand: cut, silent, or without announcements.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** A way to Postgres that can be blocked. */
+/** A link to Postgres that breaks on demand. */
 export interface Road {
   url: string
   open(): void
-  /** Connections break, new ones are refused. */
+  /** Breaks all connections, and refuses new ones. */
   cut(): void
-  /** Connections stand, new ones are taken, and nobody ever says a word. */
+  /** Keeps connections and accepts new ones, but passes nothing. */
   silence(): void
-  /** Everything passes but announcements, as behind some poolers. */
+  /** Passes everything except announcements, as some poolers do. */
   mute(): void
-  /** The connections that listen stand and say nothing more; all others, new ones too, work. */
+  /** Passes nothing more on the present listening connections. All others work, new ones too. */
   swallowListeners(): void
-  /** How many connections were tried. */
+  /** How many connections were attempted. */
   knocks(): number
-  /** How many of them stand. */
+  /** How many of them are open. */
   standing(): number
-  /** Whether announcements arrive over it. */
+  /** Whether announcements arrive over a connection. */
   listening(): boolean
   close(): void
 }
 
-/** Opens a road to a database over TCP. */
+/** Opens a link to a database over TCP. */
 export async function openRoad(databaseUrl: string): Promise<Road> {
   const to = new URL(databaseUrl)
   const socketDir = to.searchParams.get('host')
@@ -75,7 +75,7 @@ export async function openRoad(databaseUrl: string): Promise<Road> {
   return {
     url: url.href,
     open() {
-      // What was swallowed is lost: such a connection would never make sense again.
+      // A connection that lost bytes is unusable for ever.
       drop(({ isSwallowed }) => isSwallowed || state === 'silent')
       state = 'open'
     },
@@ -109,7 +109,7 @@ interface Pair {
   isSwallowed: boolean
 }
 
-// A message of the server is a letter, four bytes with a length that counts themselves, and as much more.
+// A message of the server is a letter, a length of four bytes that includes itself, and the body.
 function messagesOf(): (chunk: Buffer) => Buffer[] {
   let rest: Buffer = Buffer.alloc(0)
   return (chunk) => {

@@ -1,9 +1,9 @@
-// The URL table of a server in which everything is switched on, to be read without one.
+// The URL table of a server with every surface on, without starting a server.
 import { loadConfig } from '../../src/base/config.ts'
 import { type SurfaceParts, surfaces } from '../../src/surfaces.ts'
 import { SECRET_KEYS } from './server.ts'
 
-// Stands for whatever a handler is made of: nothing is called before a request comes.
+// Stands for all parts of the handlers: nothing calls them before a request arrives.
 const anything: unknown = new Proxy(() => anything, { get: () => anything })
 const issuer = 'https://id.example.com'
 const config = loadConfig({
@@ -16,7 +16,7 @@ const config = loadConfig({
 const known: Partial<SurfaceParts> = { config, issuer }
 const parts = new Proxy({} as SurfaceParts, {
   get: (_, name) => known[name as keyof SurfaceParts] ?? anything,
-  // Who copies it gets what is known; the rest is anything all the same.
+  // A copy has the known members; all others are still stand-ins.
   ownKeys: () => PARTS,
   getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
 })
@@ -37,7 +37,7 @@ const PARTS = [
   'provider',
 ]
 
-/** Method and path of each row, in their order. */
+/** Method and path of each row, in the order of the table. */
 export const ROWS: { method: string; path: string }[] = surfaces(parts).map(({ method, path }) => ({
   method,
   path,

@@ -1,4 +1,4 @@
-// The server under test: as the real process that `npm start` runs, or inside of the test where speed matters.
+// The server under test: the real process that `npm start` runs, or inside of the test process, which is faster.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,7 +17,7 @@ import { createLogger } from '../../src/http/log.ts'
 import { BARE } from './environment.ts'
 import { PATIENCE_MS } from './patience.ts'
 
-/** One list of keys for all servers under test, so that two of them can share a database. */
+/** The same keys for all servers under test, so that two of them can share a database. */
 export const SECRET_KEYS = 'the-key-of-the-tests-which-guards-nothing-at-all'
 
 const OURS = join(import.meta.dirname, '../../src/main.ts')
@@ -27,28 +27,28 @@ const PATIENT = pathToFileURL(join(import.meta.dirname, 'patient-server.ts')).hr
 export interface TestServer {
   origin: string
   process: ChildProcess
-  /** What it has written so far, to both outputs. */
+  /** What it has written so far to stdout and stderr. */
   output(): string
-  /** SIGTERM. @returns the exit code */
+  /** Sends SIGTERM. @returns the exit code */
   stop(): Promise<number | null>
-  /** SIGKILL, as when the power goes. */
+  /** Sends SIGKILL, as a power cut would end it. */
   kill(): Promise<void>
 }
 
-/** What {@link startServer} is told; `env` adds to the environment or overrides it. */
+/** Options of {@link startServer}. `env` adds to the environment or overrides it. */
 export interface ServerOptions {
-  /** Absent: the embedded database of the DATA_DIR in `env`. */
+  /** The embedded database of the DATA_DIR in `env` by default. */
   databaseUrl?: string
   env?: Record<string, string | undefined>
-  /** Absent: a free one. */
+  /** A free port by default. */
   port?: number
-  /** The program; absent: ours. */
+  /** The program; src/main.ts by default. */
   main?: string
-  /** Gives its database up as early as in production. Absent: only on a machine that stands still for minutes. */
+  /** Whether it gives its database up as early as in production. By default it waits for minutes. */
   isImpatient?: boolean
 }
 
-/** Runs `node src/main.ts`; resolves when it is ready to serve. @throws Error with its output when it ends instead */
+/** Runs `node src/main.ts`, and resolves when it serves. @throws Error with its output where it exits instead */
 export async function startServer({
   databaseUrl,
   env,
@@ -84,7 +84,7 @@ export async function startServer({
   return server
 }
 
-/** Runs `node src/main.ts` with just this environment, whatever comes of it. */
+/** Runs `node src/main.ts` with exactly this environment. @returns the process, whether it starts to serve or not */
 export function runMain(env: Record<string, string | undefined>, main = OURS) {
   const child = spawn(process.execPath, [main], {
     env: { ...BARE, ...env },
@@ -108,7 +108,7 @@ export interface TestApp {
   stop(): Promise<void>
 }
 
-/** Serves the app on a free port from this process, over a database of {@link createTestDatabase}. */
+/** Serves the app on a free port of this process, with a database of {@link createTestDatabase}. */
 export async function startApp({
   db,
   env,
@@ -116,12 +116,12 @@ export async function startApp({
 }: {
   db: Pool
   env?: Record<string, string>
-  /** Absent: as in production, the internet. */
+  /** The internet by default, as in production. */
   fetchOutside?: FetchOutside
 }): Promise<TestApp> {
   const port = await freePort()
   const origin = `http://localhost:${port}`
-  // The sweeper would delete under the feet of a test that looks at rows; those that want it ask for it.
+  // The sweeper deletes rows that a test may still read. Tests that need it switch it on.
   const defaults = {
     ISSUER_URL: origin,
     PORT: `${port}`,
@@ -145,7 +145,7 @@ export async function startApp({
   }
 }
 
-/** A port that nobody listens on at this moment. */
+/** A port on which nobody listens now. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,13 +1,13 @@
-// What this process sends to PostgreSQL, as it is sent: to count round trips, and to look at plans.
+// The statements that this process sends to PostgreSQL: tests count round trips and check plans with them.
 import pg from 'pg'
 
-/** A statement as it was sent. */
+/** A statement with its values. */
 export interface Sent {
   text: string
   values: unknown[]
 }
 
-/** Writes every statement down that any connection of this process sends while `work` runs, transactions included. */
+/** Records every statement that any connection of this process sends while `work` runs, also those of transactions. */
 export async function statementsOf(work: (sofar: readonly Sent[]) => Promise<unknown>): Promise<Sent[]> {
   const sent: Sent[] = []
   const prototype = pg.Client.prototype as { query: (...args: unknown[]) => unknown }

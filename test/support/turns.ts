@@ -1,14 +1,14 @@
-// A primary and its workers that take turns, as a program of its own: it prints who begins and ends a piece of work. The
-// last worker dies over its first one.
+// A program with a primary and workers that take turns. It prints who starts and ends each piece of work. The last worker dies during its
+// first one.
 import cluster from 'node:cluster'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { handOutTurns, inTurn } from '../../src/base/turns.ts'
 
-/** How many turns there are. */
+/** How many may work at once. */
 export const MOST = 2
-/** How many workers ask for them. */
+/** How many workers there are. */
 export const WORKERS = 4
-/** How much each of them has to do. */
+/** How many pieces of work each worker does. */
 export const PIECES = 5
 
 if (cluster.isPrimary && import.meta.main) {

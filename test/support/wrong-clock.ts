@@ -1,4 +1,4 @@
-// Preloaded (node --import) by a server under test: its machine's clock is wrong by CLOCK_OFF_SECONDS.
+// Preloaded (node --import) by a server under test: makes its clock wrong by CLOCK_OFF_SECONDS.
 const offMs = Number(process.env.CLOCK_OFF_SECONDS) * 1000
 const RightDate = Date
 

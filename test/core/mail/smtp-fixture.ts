@@ -69,7 +69,7 @@ export function addressee(mail: ReceivedMail): AddressObject['value'] {
   return (mail.to as AddressObject).value
 }
 
-/** Makes everything that waits due now, as when its pause has passed, and says so. */
+/** Makes all waiting mails due now, as if their pause had passed, and announces it. */
 export async function dueNow(db: Db): Promise<void> {
   await run(db, sql`update mails set next_try_at = now() where state = 'waiting'`)
   await run(db, sql`select pg_notify('valetkey', 'mails')`)

@@ -1,4 +1,4 @@
-// What the tests of the console share: an administrator at a browser, and somebody with an app to look at.
+// What the tests of the console share: an administrator with a browser, a person and an app.
 import { SYSTEM } from '../../../src/base/audit-events.ts'
 import { setRole } from '../../../src/core/users/roles.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
@@ -33,14 +33,14 @@ export async function startAdminFixture(
   return { server, ada, jamie, app: await server.app() }
 }
 
-/** One more administrator. */
+/** Adds an administrator. */
 export async function administrator(server: ServerFixture, name: string): Promise<Person> {
   const person = await server.person(name)
   await setRole(server.db, person.id, 'admin', SYSTEM)
   return person
 }
 
-/** Makes every sign-in of somebody this many minutes old. */
+/** Makes all sign-ins of a person so many minutes old. */
 export async function age(server: ServerFixture, person: Person, minutes: number): Promise<void> {
   await run(
     server.db,
@@ -51,14 +51,14 @@ export async function age(server: ServerFixture, person: Person, minutes: number
   )
 }
 
-/** The value of the hidden field that our forms carry. */
+/** The value of the hidden CSRF field of a page. */
 export function csrfOf(page: Page): string {
   const found = /name="csrf" value="([^"]*)"/.exec(page.html)
   if (!found) throw new Error(`no form on ${page.url.pathname}: ${page.text}`)
   return found[1]!
 }
 
-/** Makes an app wait for approval, with these owners. */
+/** Makes an app one that waits for approval, with these owners. */
 export async function wait(server: ServerFixture, app: App, ...owners: Person[]): Promise<void> {
   await run(
     server.db,
@@ -70,12 +70,12 @@ export async function wait(server: ServerFixture, app: App, ...owners: Person[])
   await heard(server)
 }
 
-/** A row of clients as it stands. */
+/** The row of a client. */
 export function clientRow(server: ServerFixture, id: string): Promise<Record<string, unknown>> {
   return one(server.db, sql`select * from clients where id = ${id}`)
 }
 
-/** How many rows there are of what matters, to see that nothing changed. */
+/** The rows that administrators can change, as text: tests compare it to see that nothing changed. */
 export async function everything(server: ServerFixture): Promise<string> {
   const rows = await many(
     server.db,

@@ -22,7 +22,7 @@ export interface DeveloperFixture {
   ada: Person
 }
 
-/** What a web app is registered with on the page. */
+/** The form of a web app. */
 export const WEB = {
   name: 'Calendar',
   type: 'web',
@@ -45,12 +45,12 @@ export async function startDeveloperFixture(env?: Record<string, string>): Promi
   return { server, dev, other, sam, ada }
 }
 
-/** Lets everybody change as much again as they may: tests do in seconds what takes people days. */
+/** Resets the limits on changes: tests do in seconds what takes people days. */
 export async function forgetChanges({ server }: { server: ServerFixture }): Promise<void> {
   await run(server.db, sql`delete from rate_limits where key like 'changes%'`)
 }
 
-/** Registers an app without a browser; without `approval` it is active. */
+/** Registers an app without a browser. It is active unless `approval` is needed. */
 export async function ownApp(
   { server }: { server: ServerFixture },
   owner: Person,
@@ -81,7 +81,7 @@ export async function lastApp({ server }: { server: ServerFixture }): Promise<st
   return id
 }
 
-/** Everything that these pages can change, to see that nothing did. */
+/** The rows that these pages can change, as text: tests compare it to see that nothing changed. */
 export async function portalRows({ server }: { server: ServerFixture }): Promise<string> {
   const rows = await many(
     server.db,
@@ -95,7 +95,7 @@ export async function portalRows({ server }: { server: ServerFixture }): Promise
   return JSON.stringify(rows)
 }
 
-/** The link on a page that shows an invitation. */
+/** The link of an invitation, on the page that shows it. */
 export function linkOn(page: Page): string {
   const found = /\/developer\/invitations\/[\w-]+/.exec(page.html)
   if (!found) throw new Error(`no link: ${page.text}`)
