@@ -1,5 +1,6 @@
 // Where apps are signed in, over the Admin API: one grant an app and device. A consent (consents.ts) has several.
 import { z } from 'zod'
+import { SHORT_ID } from '../base/ids.ts'
 import { endGrant } from '../core/grants/revoke.ts'
 import { type GrantRow, listGrants, scopesOf } from '../core/grants/store.ts'
 import { NotFound } from '../http/errors.ts'
@@ -7,7 +8,7 @@ import { type Operation, operation } from './framework/operation.ts'
 import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
 
 // As the provider makes them.
-const grantId = z.string().regex(/^[A-Za-z0-9_-]{1,100}$/)
+const grantId = z.string().regex(new RegExp(`^${SHORT_ID}$`))
 
 const grant = named(
   'Grant',

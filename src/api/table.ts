@@ -1,6 +1,6 @@
 // The table of operations: from it come the routes, the document and the page that shows it.
-
 import { API_PATH } from '../base/admin-api-scopes.ts'
+import { UUID } from '../base/ids.ts'
 import type { Secrets } from '../base/secrets.ts'
 import type { MakeLogo } from '../core/logos/upload.ts'
 import type { Renamed } from '../http/renamed.ts'
@@ -32,7 +32,7 @@ export const FORMER_API_ADDRESSES: readonly Renamed[] = [
     methods: ['DELETE'],
     query: /^(user_id|client_id)=[^&]*(&(user_id|client_id)=[^&]*)?$/,
   },
-  { from: former('/grants/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'), to: `${API_PATH}/consents/$1` },
+  { from: former(`/grants/(${UUID})`), to: `${API_PATH}/consents/$1` },
   { from: former('/(clients|users)/([^/]+)/access'), to: `${API_PATH}/$1/$2/consents` },
   { from: former('/barred-clients((?:/[^/]+)?)'), to: `${API_PATH}/blocked-clients$1` },
 ]

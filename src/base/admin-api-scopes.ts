@@ -1,6 +1,6 @@
 // The one API that is always there: the Admin API of this server, with its scopes. It knows no storage.
 
-/** What the Admin API can be asked for. All of it is dangerous: no box of these is ticked in advance. */
+/** The scopes of the Admin API. All of them are dangerous: no page ticks one in advance. */
 export const API_SCOPES = [
   scope(
     'clients:read',
@@ -38,7 +38,7 @@ export const API_SCOPES = [
 /** The name of a scope of the Admin API. */
 export type ApiScope = (typeof API_SCOPES)[number]['name']
 
-/** Where the Admin API is, under the issuer. */
+/** The path of the Admin API under the issuer. */
 export const API_PATH = '/api/v1'
 
 /** Whether a scope is one of the Admin API's. */
@@ -52,7 +52,7 @@ export function builtInApi(issuer: string) {
     identifier: `${issuer}${API_PATH}`,
     name: 'Administration of this server',
     scopes: [...API_SCOPES],
-    // Every request of it is looked up all the same: what administers must be dead at once.
+    // Look every token up nevertheless: a token that administers must end at once when it is revoked.
     token_format: 'opaque' as const,
     token_seconds: null,
     being_removed: [],

@@ -1,4 +1,5 @@
-// The closed list of what is recorded: which fields each event carries, and what its person reads about it. It knows no storage.
+// The closed list of audit events: the fields of each event, and what the person it is about reads on the activity page. It knows
+// no storage.
 
 /** Who did something, and where the request came from. */
 export interface Actor {
@@ -7,17 +8,17 @@ export interface Actor {
   ip?: string
   user_agent?: string
   request_id?: string
-  /** Of the token that acts: it does no more than they allow. Absent: a person at our own pages, the operator, the server. */
+  /** The scopes of the token that acts, which may do no more. Absent: a person at our own pages, the operator, or the server. */
   scopes?: readonly string[]
 }
 
 /** Somebody who is signed in. */
 export type ActingUser = Actor & { id: string }
 
-/** The server itself, where nobody asked for it. */
+/** The server acts by itself. */
 export const SYSTEM: Actor = { type: 'system' }
 
-/** What somebody reads of an event on the activity page of their account. */
+/** What a person reads about an event on the activity page of their account. */
 export interface Sentence {
   text: string
   detail?: string
@@ -32,14 +33,14 @@ interface Kind<Fields> {
   sentence: ((event: Fields, app: string) => Sentence) | undefined
 }
 
-// What is about a person is on their activity page: whoever adds such an event writes its sentence. `app` is the app's name.
+// Events that name a person, which the activity page shows: each has its sentence. `app` is the name of the app.
 function ofPerson<Fields extends { user_id?: string }>(
   sentence: (event: Fields, app: string) => Sentence,
 ): Kind<Fields> {
   return { sentence }
 }
 
-// An event that names a person is none of these: the compiler refuses it.
+// Events that name no person. The compiler refuses one that does.
 function ofNobody<Fields extends { user_id?: never; [field: string]: unknown }>(): Kind<Fields> {
   return { sentence: undefined }
 }
@@ -77,18 +78,18 @@ const EVENTS = {
   'sign_in.succeeded': ofPerson<OfUser & Partial<OfClient>>(({ client_id }, app) =>
     good(client_id ? `You signed in to use ${app}` : 'You signed in'),
   ),
-  // Without a user_id, nobody has that address; the address itself is not kept.
+  // Without a user_id, no account has the address that was typed in; the address is not kept.
   'sign_in.failed': ofPerson<{
     user_id?: string
     client_id?: string
-    /** `other_account`: the password was right, and the app had asked for somebody else. */
+    /** `other_account`: the password was right, but the app had asked for another person. */
     reason: 'wrong_password' | 'unknown' | 'disabled' | 'other_account'
   }>(({ reason }, app) =>
     reason === 'other_account'
       ? warning(`Somebody gave your password where ${app} asked for another account`)
       : warning('Somebody tried to sign in with a wrong password'),
   ),
-  // `block`: so much was tried from around that address that more is not looked at for a while, and not recorded.
+  // `block`: there were so many attempts from this block of addresses that further ones are refused unrecorded for a while.
   'sign_in.limited': ofPerson<{ user_id?: string; block?: string }>(() =>
     warning('Signing in was blocked for a while after too many attempts'),
   ),
@@ -112,14 +113,14 @@ const EVENTS = {
       'Something was used a second time that may be used only once; it may have been stolen.',
     ),
   ),
-  // `state`: by a developer, who may have to wait.
+  // `state`: an app of a developer may have to wait for approval.
   'client.created': ofNobody<OfClient & { client_type: string; loosened: string[]; state?: string }>(),
-  // What became looser is named once more: PKCE no longer required, people no longer asked.
+  // `loosened` repeats which checks were switched off: PKCE no longer required, people no longer asked.
   'client.changed': ofNobody<OfClient & { fields: string[]; changes: Change[]; loosened: string[] }>(),
   'client.approved': ofNobody<OfClient>(),
   'client.rejected': ofNobody<OfClient & { reason: string }>(),
   'client.verified': ofNobody<OfClient>(),
-  // `reason`: nobody took it away; the last of those that it was given to looks after the app no longer.
+  // `reason`: no administrator took it away; the last owner that it was about has left.
   'client.unverified': ofNobody<OfClient & { reason?: 'owners_left' }>(),
   'client.suspended': ofNobody<OfClient>(),
   'client.resumed': ofNobody<OfClient>(),
@@ -128,12 +129,12 @@ const EVENTS = {
   'client.secret_added': ofNobody<OfClient & { secret_prefix: string; name: string }>(),
   'client.secret_revoked': ofNobody<OfClient & { secret_prefix: string; name: string }>(),
   'client.asked_again': ofNobody<OfClient>(),
-  // What would become of an approved app; until it is approved, the app serves on as it is.
+  // A change of an approved app was asked for; until it is approved, the app goes on as it is.
   'client.change_requested': ofNobody<OfClient & { changes: Change[] }>(),
   'client.change_withdrawn': ofNobody<OfClient & { changes: Change[] }>(),
   'client.change_approved': ofNobody<OfClient & { changes: Change[] }>(),
   'client.change_rejected': ofNobody<OfClient & { changes: Change[]; reason: string }>(),
-  // Whom, says the invitation: it is kept for as long as its address is needed, and this for ever.
+  // The invitation holds the address of the invited person, and is deleted later; the audit log keeps events for ever.
   'client.owner_invited': ofNobody<OfClient & { invitation_id: string }>(),
   'client.invitation_withdrawn': ofNobody<OfClient & { invitation_id: string }>(),
   'client.owner_added': ofPerson<OfUser & OfClient & { invitation_id: string }>((_, app) =>
@@ -145,9 +146,9 @@ const EVENTS = {
   'resource.changed': ofNobody<{ resource: string; changes: Change[] }>(),
   'resource.scope_added': ofNobody<{ resource: string; scope: string }>(),
   'resource.scope_changed': ofNobody<{ resource: string; scope: string; changes: Change[] }>(),
-  // Worth nothing from then on; the job takes it from whatever names it.
+  // From now on the scope is worth nothing; the job removes it from everything that names it.
   'resource.scope_removed': ofNobody<{ resource: string; scope: string; job_id: string }>(),
-  // It is through: so many apps could ask for it.
+  // The job is done; `clients` is how many apps could ask for the scope.
   'resource.scope_taken': ofNobody<{ resource: string; scope: string; clients: number; job_id: string }>(),
   'job.started': ofPerson<{ client_id?: string; user_id?: string; job_id: string; kind: string }>(
     ({ client_id }, app) => info(`Ending the access of ${client_id ? app : 'all your apps'} was begun`),
@@ -156,9 +157,9 @@ const EVENTS = {
   'client.registered': ofNobody<
     OfClient & { client_type: string; host: string; state: string; token_id?: string }
   >(),
-  // Nobody uses an app that registered itself: it is deleted from then on, unless somebody does.
+  // Nobody uses a dynamically registered app: it is deleted after `delete_after`, unless somebody uses it before.
   'client.removal_announced': ofNobody<OfClient & { unused_since: string; delete_after: string }>(),
-  // An app that was deleted, and whose id is the address of its document, may come back.
+  // A deleted app whose id is the address of its metadata document may come back.
   'client.unblocked': ofNobody<OfClient>(),
   'registration_token.created': ofNobody<{
     token_id: string
@@ -173,7 +174,7 @@ const EVENTS = {
   'resource.created': ofNobody<{ resource: string; scopes: string[] }>(),
   'key.created': ofNobody<{ kid: string; alg: string }>(),
   'key.rotated': ofNobody<{ kid: string; alg: string }>(),
-  // Nobody gets that mail: it was refused, or could not be sent for a day.
+  // Nobody gets this mail: it was refused, or could not be sent for a day.
   'mail.given_up': ofPerson<{
     user_id?: string
     client_id?: string
@@ -193,7 +194,7 @@ export type AuditEvent = {
 /** The types of all events. */
 export const EVENT_TYPES = Object.keys(EVENTS).sort() as AuditEvent['type'][]
 
-// What is sealed is not written again, so older rows keep the name under which they were recorded.
+// A sealed row is never rewritten, so older rows keep the name under which they were recorded.
 const FORMER_TYPES: Partial<Record<AuditEvent['type'], string>> = {
   'client.registered': 'client.registered_itself',
   'client.unblocked': 'client.readmitted',
@@ -207,7 +208,7 @@ export function formerType(type: string): string | undefined {
 
 const CURRENT_TYPES = new Map(Object.entries(FORMER_TYPES).map(([type, former]) => [former, type]))
 
-/** The name of today of an event that was recorded under this one. */
+/** The present name of an event that was recorded under this one. */
 export function currentType(recorded: string): AuditEvent['type'] {
   return (CURRENT_TYPES.get(recorded) ?? recorded) as AuditEvent['type']
 }
@@ -220,7 +221,7 @@ export interface RecordedEvent {
   data: Record<string, unknown>
 }
 
-/** What the person whom an event is about reads of it. @param app the name of its app */
+/** What the person an event is about reads on the activity page. @param app the name of its app */
 export function sentenceOf({ type, user_id, client_id, data }: RecordedEvent, app: string): Sentence {
   const sentence = EVENTS[type]?.sentence as Kind<object>['sentence']
   const event = { ...data, user_id: user_id ?? undefined, client_id: client_id ?? undefined }

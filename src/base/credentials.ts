@@ -1,4 +1,4 @@
-// Values that are handed out once and stored as SHA-256 only: their prefixes, their check digits, their digests.
+// Credentials are shown once and stored as SHA-256 only: their prefixes, check characters and digests.
 import { hash, randomFillSync } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
@@ -29,7 +29,7 @@ export function newCredential(kind: Credential): string {
 
 /**
  * The kind of a well-formed value, undefined for anything else: wrong prefix, length or check characters.
- * Says nothing about whether the value was ever issued; it saves the query for one that cannot have been.
+ * It does not tell whether the value was ever issued; it saves the query for a value that cannot have been issued.
  */
 export function kindOf(value: string): Credential | undefined {
   const kind = KINDS.find((candidate) => value.startsWith(PREFIX[candidate]))
@@ -44,10 +44,10 @@ export function digest(value: string): Buffer {
   return hash('sha256', value, 'buffer')
 }
 
-// The longer prefix first: one of them begins like another.
+// The longer prefix first, because one prefix begins with another.
 const KINDS = (Object.keys(PREFIX) as Credential[]).sort((a, b) => PREFIX[b].length - PREFIX[a].length)
 
-// Random bytes are drawn for many values at once: each draw costs more than its bytes.
+// Draw random bytes for many values at once, because a draw costs more than its bytes.
 const pool = Buffer.alloc(RANDOM_BYTES * 128)
 let drawn = pool.length
 
@@ -57,7 +57,7 @@ function randomText(): string {
     drawn = 0
   }
   const text = pool.toString('base64url', drawn, drawn + RANDOM_BYTES)
-  // What has been handed out must not be found in memory a second time.
+  // Overwrite bytes that are in use now, so that no credential stays in memory.
   pool.fill(0, drawn, drawn + RANDOM_BYTES)
   drawn += RANDOM_BYTES
   return text

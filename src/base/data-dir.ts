@@ -4,7 +4,7 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Config } from './config.ts'
 
-/** The directory cannot be used, in words for a person. */
+/** The directory cannot be used; the message is for a person. */
 export class DataDirUnusable extends Error {
   override name = 'DataDirUnusable'
 }
@@ -18,7 +18,7 @@ export async function makeDataDir(path: string): Promise<void> {
   }
 }
 
-// Level by level and each once: mkdir's own recursion never ends where a directory cannot be made below an existing one.
+// One level at a time: the recursion of mkdir never ends where a directory cannot be made below an existing one.
 async function makeOne(path: string): Promise<void> {
   const made = await mkdir(path, { mode: 0o700 }).then(
     () => undefined,
@@ -41,7 +41,7 @@ export async function secretKeysOf(config: Config): Promise<string[]> {
   await makeDataDir(config.dataDir)
   await writeFile(draft, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600 })
   try {
-    // Whole or not at all, and never over keys that something is encrypted under already.
+    // Written completely or not at all, and never over existing keys, under which data may be encrypted already.
     await link(draft, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error

@@ -1,7 +1,7 @@
-// The OpenID scopes, which belong to no API: the claims that each stands for, and its words. They stand here only; a new one is
-// an entry. Scopes of APIs bring their own sentences.
+// The OpenID scopes, which belong to no API: the claims of each and the words that people read. To add a scope, add an entry here.
+// Scopes of APIs bring their own sentences.
 
-/** What claims are made of. */
+/** The account that claims are made from. */
 export interface Person {
   id: string
   name: string
@@ -11,11 +11,11 @@ export interface Person {
 
 /** A scope of OpenID Connect (Core §5.4). */
 interface OpenidScope {
-  /** What an app learns with it, by the names of the claims. */
+  /** The claims that an app gets with it, by name. */
   claims: Record<string, (person: Person) => unknown>
-  /** For whoever registers an app: what it gets. */
+  /** What an app gets, in words for those who register one. */
   hint: string
-  /** For the person who is asked: what of theirs it shares, after “Your”; or a point of its own. */
+  /** What the app gets, in words for the person who is asked: it follows “Your”, or is a point of its own. */
   consent: { shares: string } | { sentence: string; detail: string } | 'identity'
 }
 
@@ -55,7 +55,7 @@ export function isOpenidScope(scope: string): scope is OpenidScopeName {
   return Object.hasOwn(SCOPES, scope)
 }
 
-/** The OpenID scopes with what whoever registers an app reads about them. */
+/** The OpenID scopes, in words for those who register an app. */
 export const OPENID_HINTS = ENTRIES.map(([name, { hint }]) => ({ name, hint }))
 
 /** The names of the claims of each scope that has any. */
@@ -65,7 +65,7 @@ export const OPENID_CLAIMS = Object.fromEntries(
   ),
 )
 
-/** Every claim about a person; which of them an app gets, its scopes decide. */
+/** Every claim about a person. The scopes of an app decide which of them it gets. */
 export function claimsOf(person: Person): { sub: string; [claim: string]: unknown } {
   const claims = ENTRIES.flatMap(([, scope]) => Object.entries(scope.claims))
   return { sub: person.id, ...Object.fromEntries(claims.map(([name, of]) => [name, of(person)])) }
@@ -77,7 +77,7 @@ export interface ScopeWords {
   detail: string
 }
 
-/** Words for a set of OpenID scopes, for people: who they are told about first. Order and grouping are those of the page. */
+/** Describes a set of OpenID scopes for people, in the order and grouping of the consent page. */
 export function openidWords(scopes: ReadonlySet<string>): ScopeWords[] {
   const asked = ENTRIES.filter(([name]) => scopes.has(name)).map(([, { consent }]) => consent)
   const shared = asked.flatMap((consent) =>

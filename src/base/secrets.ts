@@ -1,4 +1,4 @@
-// Everything secret the server needs, derived from SECRET_KEYS, so that operators keep one list only.
+// Derives every secret of the server from SECRET_KEYS, so that operators keep one list only.
 import {
   createCipheriv,
   createDecipheriv,
@@ -17,7 +17,7 @@ export interface Secrets {
   encrypt(plain: string | Buffer): Buffer
   /** Undoes {@link Secrets.encrypt} with whichever key wrote it. @throws SecretKeyMissing */
   decrypt(sealed: Buffer): string
-  /** As {@link Secrets.decrypt}, for what is no text. */
+  /** As {@link Secrets.decrypt}, for bytes that are not text. */
   decryptBytes(sealed: Buffer): Buffer
   /** True when a value was sealed by a key that is no longer the first of the list. */
   isSealedByOldKey(sealed: Buffer): boolean
@@ -25,15 +25,15 @@ export interface Secrets {
   mac(text: string): string
   /** Whether `mac` is the keyed digest of `text` under any key of the list, in constant time. */
   macMatches(text: string, mac: string): boolean
-  /** Which key is the current one: 8 bytes, as in front of what {@link Secrets.encrypt} makes. */
+  /** The id of the current key: 8 bytes, with which each ciphertext of {@link Secrets.encrypt} begins. */
   readonly keyId: Buffer
   /** HMAC-SHA-256 of a digest of the audit log under the current key. */
   attest(digest: Buffer): Buffer
-  /** Whether `mac` is that of `digest` under the key `key_id`; undefined when that key is not in the list. */
+  /** Whether `mac` authenticates `digest` under the key `key_id`; undefined when that key is not in the list. */
   isAuthentic(digest: Buffer, by: { key_id: Buffer; mac: Buffer }): boolean | undefined
 }
 
-/** Something was encrypted under a key that is not in SECRET_KEYS any more. */
+/** Data was encrypted under a key that is no longer in SECRET_KEYS. */
 export class SecretKeyMissing extends Error {
   override name = 'SecretKeyMissing'
 
@@ -44,7 +44,7 @@ export class SecretKeyMissing extends Error {
   }
 }
 
-/** Derives all secrets with HKDF-SHA-256 (RFC 5869), one use a label. @param keys at least one, current first. */
+/** Derives all secrets with HKDF-SHA-256 (RFC 5869), with a label for each use. @param keys at least one, the current one first. */
 export function secretsFrom(keys: readonly string[]): Secrets {
   const [current] = keys
   if (current === undefined) throw new Error('SECRET_KEYS is empty')

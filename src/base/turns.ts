@@ -1,20 +1,20 @@
-// Work that takes a whole core for many milliseconds waits for its turn, so that a core is left for everything else: over
-// all processes of this server, which the primary process gives their turns. It knows neither noun nor database.
+// Turns for work that takes a whole core for many milliseconds, so that one core stays free for everything else. The primary process
+// hands out the turns to all processes of this server. It knows neither noun nor database.
 import cluster, { type Worker } from 'node:cluster'
 import { availableParallelism } from 'node:os'
 
 /** Hands a turn back. */
 type Give = () => void
 
-/** At most so many turns at a time, in the order in which they were asked for; those who go ahead first. */
+/** Gives a limited number of turns at a time, in the order of the requests; requests that go ahead come first. */
 export interface Turns {
   take(ahead?: boolean): Promise<Give>
 }
 
-// How much of such work is done at a time on this machine.
+// How many turns there are at a time on this machine.
 const MOST_TURNS = Math.max(1, availableParallelism() - 1)
 
-// Such work runs in libuv's four threads, as signing, DNS and reading files do; one of them stays theirs.
+// Such work runs in the four threads of libuv. Signing, DNS and reading files need one of these threads, too.
 const MOST_THREADS = 3
 
 /** Turns within this process. */
@@ -36,7 +36,7 @@ export function localTurns(most: number): Turns {
   }
 }
 
-/** The primary's side: gives workers the turns that they ask for, and takes back those of a worker that died. */
+/** The side of the primary process: gives turns to the workers that ask for one, and takes back the turns of a worker that died. */
 export function handOutTurns(most = MOST_TURNS): void {
   const turns = localTurns(most)
   const held = new Map<Worker, Map<number, Give>>()
@@ -60,7 +60,7 @@ export function handOutTurns(most = MOST_TURNS): void {
 
 type ToPrimary = { takeTurn: number; giveTurn: number }
 
-/** A worker's side of {@link handOutTurns}. */
+/** The side of a worker: see {@link handOutTurns}. */
 function askedTurns(): Turns {
   const asked = new Map<number, () => void>()
   let last = 0
@@ -83,7 +83,7 @@ function askedTurns(): Turns {
 const ofMachine = cluster.isWorker ? askedTurns() : localTurns(MOST_TURNS)
 const ofProcess = localTurns(MOST_THREADS)
 
-/** Does work that takes a whole core, when it is its turn. @param ahead whether it goes ahead of what waits in this process. */
+/** Runs work that takes a whole core when its turn comes. @param ahead whether it goes ahead of work that waits in this process */
 export async function inTurn<T>(work: () => Promise<T>, ahead = false): Promise<T> {
   // All but three wait here; these have no need to go ahead of each other.
   const giveThread = await ofProcess.take(ahead)

@@ -1,5 +1,6 @@
 // Finding a client, and how it is printed.
 import { isDocumentId } from '../core/clients/document-url.ts'
+import { standingOf } from '../core/clients/kinds.ts'
 import { hostOf } from '../core/clients/presentation.ts'
 import { type Client, findClient } from '../core/clients/store.ts'
 import type { Db } from '../db/pool.ts'
@@ -24,11 +25,6 @@ export function called(client: Client): string {
   return `${printable(client.name)} (${client.id})`
 }
 
-/** The state of a client in one word. */
-export function stateOf({ suspended_at, state }: Client): string {
-  return suspended_at ? 'suspended' : state
-}
-
 /**
  * Who registered a client. Of a dynamic one it adds the hosts that it sends people to: nobody has checked what it says about
  * itself, and these it cannot make up.
@@ -46,7 +42,7 @@ export function shown(client: Client): [string, unknown][] {
     ['id', client.id],
     ['name', client.name],
     ['type', client.type],
-    ['state', stateOf(client)],
+    ['state', standingOf(client)],
     ...(client.state_reason ? ([['reason', client.state_reason]] as [string, unknown][]) : []),
     ['version', client.version],
     ['registered by', registeredBy(client)],

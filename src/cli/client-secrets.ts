@@ -1,9 +1,10 @@
 // clients secrets, and clients rotate-secret: what a client authenticates with.
 import { type Command, InvalidArgumentError } from 'commander'
+import { isUuid } from '../base/ids.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../core/clients/secrets.ts'
 import type { Client } from '../core/clients/store.ts'
 import { called, getClient } from './client-output.ts'
-import { answering, group, isUuid, leaf, Refused } from './command.ts'
+import { answering, group, leaf, Refused } from './command.ts'
 import { withStores } from './session.ts'
 import { fields, table } from './table.ts'
 

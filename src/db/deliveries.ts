@@ -1,19 +1,19 @@
-// Deliveries: jobs of the queue (jobs.ts) that hand something to somebody else, a mail server for instance, which may be slow, silent
-// or away. Nothing is locked and no transaction is open meanwhile: whoever takes a delivery moves its next attempt ahead, and
-// until then it is nobody else's. It knows no noun.
+// Deliveries: jobs of the queue (jobs.ts) that hand something to another server, for instance a mail server, which may be slow, silent
+// or down. Meanwhile nothing is locked and no transaction is open: the node that takes a delivery moves its next attempt ahead,
+// and until then no other node takes it. It knows no noun.
 import { type Db, many, maybe, run, sql } from './pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from './sweep.ts'
 
-/** The lanes in which deliveries are made; none of them waits for another. */
+/** The lanes of deliveries; no lane waits for another. */
 export type DeliveryLane = 'mail'
 
-/** A delivery that somebody has taken to make it. */
+/** A delivery that this node has taken. */
 export interface Delivery {
   id: string
   kind: string
   params: Record<string, unknown>
   recipient: string
-  /** How many there were, with this one. */
+  /** How many attempts there were, counting this one. */
   attempts: number
   created_at: Date
 }
@@ -21,18 +21,18 @@ export interface Delivery {
 /** How a delivery ends. */
 export type DeliveryEnd = 'sent' | 'withdrawn' | 'given_up'
 
-/** When a delivery is tried again. Attempts have to be over before `firstPauseSeconds` are. */
+/** When a delivery is tried again. An attempt must end within `firstPauseSeconds`. */
 export interface Patience {
-  /** Then twice as long each time, up to the longest. */
+  /** The first pause; each further one is twice as long, up to the longest. */
   firstPauseSeconds: number
   longestPauseSeconds: number
-  /** After that it is given up. */
+  /** The age at which it is given up. */
   triedHours: number
 }
 
 /**
- * Takes the next delivery that is due and that no other node has taken, for as long as its next pause lasts.
- * @param kinds what is known here; others are left to a node that knows them.
+ * Takes the next delivery that is due and that no other node has taken, until its next pause ends.
+ * @param kinds the kinds that this version knows; others are left to nodes that know them
  */
 export function takeDelivery(
   db: Db,
@@ -55,12 +55,12 @@ export function takeDelivery(
   )
 }
 
-/** Whether a delivery that was taken still is to be made. */
+/** Whether a delivery that was taken still has to be made. */
 export async function isToBeMade(t: Db, id: string): Promise<boolean> {
   return (await maybe(t, sql`select from queued_jobs where id = ${id} and state = 'waiting'`)) !== undefined
 }
 
-/** Notes how a delivery ended, and forgets what it said. */
+/** Notes how a delivery ended, and deletes its content. */
 export async function endDelivery(db: Db, id: string, end: DeliveryEnd): Promise<void> {
   await run(
     db,
@@ -69,14 +69,14 @@ export async function endDelivery(db: Db, id: string, end: DeliveryEnd): Promise
   )
 }
 
-/** Gives up what could not be delivered for too long. @returns what nobody will get. */
+/** Gives up deliveries that could not be made for too long. @returns these deliveries */
 export function giveUpDeliveries(t: Db, lane: DeliveryLane, { triedHours }: Patience): Promise<Delivery[]> {
   return many<Delivery>(
     t,
     sql`with old as (
           select id, params from queued_jobs
           where lane = ${lane} and state = 'waiting' and created_at < now() - make_interval(hours => ${triedHours}::int)
-            -- Where none has waited for so long, the first entry of an index says it, however many wait.
+            -- The first entry of an index tells that none has waited for so long, however many wait.
             and (select min(created_at) from queued_jobs where lane = ${lane} and state = 'waiting')
                 < now() - make_interval(hours => ${triedHours}::int)
           limit ${SWEEP_BATCH}

@@ -1,10 +1,10 @@
-// Whether a connection stays ours from one transaction to the next. It knows no noun of ours.
+// Refuses a pooler in transaction mode, behind which a connection changes between transactions. It knows no noun of ours.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Pool, run, sql } from './pool.ts'
 
-/** Connections come from a pooler that gives another one for each transaction. */
+/** The connections come from a pooler that gives out another connection for each transaction. */
 export class PooledByTransaction extends Error {
   override name = 'PooledByTransaction'
 }
@@ -16,13 +16,13 @@ const MESSAGE =
 const ARRIVES_MS = 5_000
 
 /**
- * Makes sure that one connection hears what another one announces. Behind a pooler in transaction mode it never does, and a lock
- * of a session, as migrations take one, would stay with a connection that nobody has any more. @throws PooledByTransaction
+ * Checks that one connection receives what another one announces. Behind a pooler in transaction mode it never does, and a session
+ * lock, as migrations take one, would stay with a connection that nobody holds. @throws PooledByTransaction
  */
 export async function checkDirect(db: Pool): Promise<void> {
   const channel = `valetkey_${randomBytes(8).toString('hex')}`
   const waiting = await db.pg.connect()
-  // A name of our own making: LISTEN takes no parameter.
+  // LISTEN takes no parameter; the name is random and made here, so it is safe to insert.
   const arrived = once(waiting, 'notification')
   arrived.catch(() => {})
   try {
@@ -34,7 +34,7 @@ export async function checkDirect(db: Pool): Promise<void> {
     timeout.abort()
     if (isLate) throw new PooledByTransaction(MESSAGE)
   } finally {
-    // It listens, and nobody else wants that.
+    // Close it: it still listens, and must not return to the pool.
     waiting.release(true)
   }
 }

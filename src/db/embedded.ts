@@ -1,5 +1,5 @@
-// A real PostgreSQL for those who bring none: started, shared by whoever uses the same data directory, and stopped.
-// Everything below <data directory>/postgres is its own (cluster.ts); what is stored there it does not know.
+// A real PostgreSQL for operators without one of their own: starts it, shares it between processes that use the same data directory,
+// and stops it. cluster.ts owns the folder <data directory>/postgres. It does not know what is stored there.
 import { type ChildProcess, spawnSync } from 'node:child_process'
 import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { platform } from 'node:os'
@@ -14,25 +14,24 @@ export { EmbeddedError }
 
 /** A running embedded server. */
 export interface Embedded {
-  /** For any libpq-like client; over a Unix socket that only the owner of the data directory can reach. */
+  /** The address for any client of PostgreSQL: a Unix socket that only the owner of the data directory can reach. */
   url: string
-  /** Lets go of it. Whoever lets go last stops the server, so nobody loses it while they use it. */
+  /** Gives up the use of the server. The last process that does so stops it, so that no process loses it while it uses it. */
   stop(): Promise<void>
 }
 
-/** Settings of postgresql.conf that a throw-away database may loosen. Real data keeps the defaults. */
+/** Settings of postgresql.conf that only a throw-away database may loosen. Real data keeps the defaults. */
 export interface EmbeddedOptions {
   settings?: Record<string, string>
 }
 
-/** Settings for data that nobody will miss: nothing waits for the disk. */
+/** Settings for throw-away data: no commit waits for the disk. */
 export const THROW_AWAY = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
- * Starts PostgreSQL in `<dataDir>/postgres`, or joins the one that runs there already: that of a server while the
- * command line is used, or one left over when its server was killed. Should it die while it is used, it is started
- * again at the same address.
- * @throws EmbeddedError with words for a person when it cannot run here.
+ * Starts PostgreSQL in `<dataDir>/postgres`, or joins one that runs there already: because a server uses it while the command line
+ * does, or because its server was killed. If PostgreSQL dies while it is used, it is started again at the same address.
+ * @throws EmbeddedError when it cannot run here; its message is for a person
  */
 export async function startEmbedded(dataDir: string, options: EmbeddedOptions = {}): Promise<Embedded> {
   await makeDataDir(dataDir)
@@ -47,8 +46,8 @@ const STOP_SECONDS = 30
 const MAX_LOG_BYTES = 10_000_000
 
 /**
- * Holds a shared lock in the server for as long as we use it. A session's locks end with its process, so a killed
- * server holds nothing: the next start takes its database over, and stops it in the end.
+ * Holds a shared lock in the server for as long as we use it. The locks of a session end with its process, so a killed server
+ * holds no lock, and the next start takes its database over and stops it in the end.
  */
 function keep(home: Home, options: EmbeddedOptions) {
   let client: pg.Client | undefined
@@ -95,7 +94,7 @@ async function connectOrStart(home: Home, options: EmbeddedOptions): Promise<pg.
     if (client) return client
     const coming = server && server.exitCode === null && server.signalCode === null
     if (coming || (await postmasterPid(home))) continue
-    // One failed start may only mean that somebody else's was faster and is gone again by now.
+    // After one failed start, try again: another process may have started the server and stopped it again by now.
     if (++starts > 3) break
     server = await spawnPostmaster(home, options)
   }
@@ -104,7 +103,7 @@ async function connectOrStart(home: Home, options: EmbeddedOptions): Promise<pg.
   throw new EmbeddedError(`The embedded PostgreSQL does not start. The end of ${home.log}:\n${end}`)
 }
 
-/** A session that holds the shared lock; undefined while the server is not up, or on its way down. */
+/** A session that holds the shared lock; undefined while the server does not run yet, or shuts down. */
 async function connect(home: Home): Promise<pg.Client | undefined> {
   const client = new pg.Client({
     connectionString: home.url('postgres'),
@@ -114,7 +113,7 @@ async function connect(home: Home): Promise<pg.Client | undefined> {
   client.on('error', () => {})
   try {
     await client.connect()
-    // Waits while somebody is stopping the server, and fails when it stops.
+    // This waits while another process stops the server, and fails when the server has stopped.
     await client.query(`select pg_advisory_lock_shared(${HOLD})`)
     await createDatabase(client)
     return client
@@ -128,7 +127,7 @@ async function connect(home: Home): Promise<pg.Client | undefined> {
 async function createDatabase(client: pg.Client): Promise<void> {
   const { rowCount } = await client.query(`select from pg_database where datname = 'valetkey'`)
   if (rowCount) return
-  // 42P04 and 23505: made by another start in this moment.
+  // 42P04 and 23505: another start made it at the same moment.
   await client.query('create database valetkey').catch((error: { code?: string }) => {
     if (error.code !== '42P04' && error.code !== '23505') throw error
   })
@@ -148,7 +147,7 @@ async function spawnPostmaster(home: Home, { settings = {} }: EmbeddedOptions): 
     unix_socket_directories: home.socketDir,
     unix_socket_permissions: '0700',
     max_connections: '400',
-    // A statement or a row that failed may name a person; the log gets the error's message only.
+    // A failed statement or row may name a person, so log the message of the error only.
     log_min_error_statement: 'panic',
     log_error_verbosity: 'terse',
     log_checkpoints: 'off',
@@ -163,7 +162,7 @@ async function spawnPostmaster(home: Home, { settings = {} }: EmbeddedOptions): 
   return child
 }
 
-/** Stops the server the fast way: open transactions are rolled back, everything committed is on disk. */
+/** Stops the server in fast mode: it rolls open transactions back and keeps everything that is committed. */
 async function stopPostmaster(home: Home): Promise<void> {
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
     const pid = await postmasterPid(home)
@@ -176,7 +175,7 @@ async function stopPostmaster(home: Home): Promise<void> {
   }
 }
 
-/** The process that serves this cluster. A file left by a crash is cleared away, as its number may be anybody's now. */
+/** The process that serves this cluster. Delete the pid file that a crash left: its number may belong to another process now. */
 async function postmasterPid(home: Home): Promise<number | undefined> {
   const file = join(home.cluster, 'postmaster.pid')
   const pid = Number((await readFile(file, 'utf8').catch(() => '')).split('\n')[0])

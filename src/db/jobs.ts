@@ -1,8 +1,11 @@
-// The queue: work that outlives the transaction that asks for it, a row a job, done by whichever node is free. Here are the jobs that
-// are done in batches, each in a transaction of its own. Deliveries (deliveries.ts) talk to somebody else and hold no transaction
-// meanwhile; schedules (schedules.ts) come again and again. It knows no noun: what a kind of job does is handed in.
+// The queue: a row for each job, which outlives the transaction that asked for it and which any node may do. This file has the bulk
+// jobs, done in batches with a transaction each. Deliveries (deliveries.ts) talk to another server and hold no transaction
+// meanwhile; scheduled jobs (schedules.ts) repeat. It knows no noun: the caller hands in what a kind of job does.
 import { DatabaseUnavailable } from './errors.ts'
 import { type Db, fragment, many, maybe, one, type Pool, run, sql, tx } from './pool.ts'
+
+/** The states of a job: the first two while it is open. */
+export const JOB_STATES = ['waiting', 'running', 'done', 'failed'] as const
 
 /** A job and how far it has come. */
 export interface Job {
@@ -11,7 +14,7 @@ export interface Job {
   params: Record<string, unknown>
   /** Who asked for it. */
   actor: Record<string, unknown>
-  state: 'waiting' | 'running' | 'done' | 'failed'
+  state: (typeof JOB_STATES)[number]
   done: number
   /** Known once it has begun. */
   total: number | null
@@ -26,18 +29,18 @@ export interface Batch {
   done: number
   total: number
   finished: boolean
-  /** What the next batch is to know; absent: what this one knew. */
+  /** The params of the next batch; absent: as before. */
   params?: Job['params']
-  /** Somebody else holds what is left of the batch: it is tried again in a second. */
+  /** Other transactions lock the rest of the batch: it is tried again in a second. */
   isHeldUp?: boolean
 }
 
-/** Does one batch in a transaction of its own; what it did before the node went away is kept. */
+/** Does one batch in a transaction of its own, so that finished batches are kept when the node stops. */
 export type JobStep = (t: Db, job: Job) => Promise<Batch>
 
 const COLUMNS = fragment`id, kind, params, actor, state, done, total, problem, created_at, finished_at`
 
-/** Puts a job into the queue; every node hears of it at commit. */
+/** Puts a job into the queue; the commit announces it to every node. */
 export function createJob(
   db: Db,
   { kind, params, actor }: Pick<Job, 'kind' | 'params' | 'actor'>,
@@ -63,23 +66,23 @@ export function listJobs(db: Db, limit = 20): Promise<Job[]> {
   )
 }
 
-/** Told of jobs that do not go on. */
+/** Called when a job does not go on. */
 export interface JobReports {
-  /** Its batch was given up, and is tried again. */
+  /** Its batch was rolled back, and is tried again. */
   heldUp(error: DatabaseUnavailable, job: Job): void
-  /** It has ended. */
+  /** The job has failed for good. */
   failed(error: unknown, job: Job): void
 }
 
-/** After this a job goes on whose rows somebody else holds. */
+/** The pause of a job whose rows other transactions lock. */
 const HELD_UP_SECONDS = 1
-// A batch that waits keeps what it has locked, and the other jobs of its node. Below PostgreSQL's deadlock_timeout.
+// A batch that waits for a lock keeps its own locks and delays the other jobs of its node. Below deadlock_timeout of PostgreSQL.
 const LOCK_WAIT = '500ms'
 
 /**
- * Does one batch of the job whose last one is longest ago, but for those that other nodes are busy with: all that are open take
- * turns, and one that waits for rows of somebody else delays none.
- * @param kinds what is known here; a job of another kind is left to a node that knows it.
+ * Does one batch of the open job whose last batch is longest ago, except jobs that other nodes are working on. So all open jobs take
+ * turns, and a job that waits for locked rows delays no other.
+ * @param kinds the kinds that this version knows; other kinds are left to nodes that know them
  * @returns after how many milliseconds to call again; undefined: there is nothing to do.
  * @throws DatabaseUnavailable when that is not about one job; any other failure ends the job
  */
@@ -109,7 +112,7 @@ export async function workOnce(
   } catch (error) {
     if (!current) throw error
     if (error instanceof DatabaseUnavailable) {
-      // What the database cannot note either is no matter of this job.
+      // If the database cannot note the failure either, the job is not to blame.
       await putOff(db, current.id)
       reports.heldUp(error, current)
       return 0
@@ -138,7 +141,7 @@ async function noteBatch(t: Db, job: Job, batch: Batch): Promise<void> {
   )
 }
 
-// Another node may have taken it up meanwhile.
+// Another node may have taken this job up meanwhile.
 async function putOff(db: Db, id: string): Promise<void> {
   await run(
     db,

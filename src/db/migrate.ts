@@ -1,5 +1,5 @@
-// Brings the schema to what this version of the code expects: the plain SQL files of migrations/, forward only, while nodes
-// of the version before go on working (docs/decisions/0039-migrations-beside-readers.md). It knows no noun of ours.
+// Migrates the schema to this version of the code, with the plain SQL files of migrations/, forward only, while nodes of the version
+// before go on working (docs/decisions/0039-migrations-beside-readers.md). It knows no noun of ours.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -32,27 +32,27 @@ export class SchemaTooNew extends Error {
   }
 }
 
-/** What {@link migrate} may be told. */
+/** Options of {@link migrate}. */
 export interface MigrateOptions {
-  /** Where the files are; absent: our own. */
+  /** The folder of the files; absent: our own. */
   directory?: string
-  /** How long a migration is tried whose locks others hold, and how long another start is waited for. */
+  /** How long to try a migration whose locks others hold, and how long to wait for another start that migrates. */
   patienceSeconds?: number
-  /** Told when a migration has to be tried again, because others hold locks that it needs. */
+  /** Called when a migration is tried again, because others hold locks that it needs. */
   onRetry?: (name: string, reason: string) => void
 }
 
 /**
- * Applies every pending migration, each for itself: what was applied stays applied when a later one fails, and the next
- * call goes on from there. Starts that come at the same time wait for each other, so any number of them may call this.
- * Migrations of a later version are left alone, unless they are marked as breaking.
+ * Applies every pending migration by itself: when one fails, those before it stay applied, and the next call goes on from there. Any
+ * number of processes may call this at the same time: they wait for each other. Migrations of a later version are ignored,
+ * unless they are marked as breaking.
  * @returns the names of the migrations that this call applied
  * @throws PooledByTransaction, SchemaTooNew, MigrationFailed, DatabaseUnavailable
  */
 export async function migrate(db: Pool, options: MigrateOptions = {}): Promise<string[]> {
   const { directory = DIRECTORY, patienceSeconds = PATIENCE_SECONDS } = options
   await checkDirect(db)
-  // A server whose role may not change the schema gets past here when somebody else has migrated.
+  // Return here when nothing is pending, so that a role that may not change the schema can start on a migrated database.
   if ((await statusFor(db, directory)).pending.length === 0) return []
   const client = await connect(db)
   try {
@@ -67,12 +67,12 @@ export async function migrate(db: Pool, options: MigrateOptions = {}): Promise<s
   } catch (error) {
     throw asDatabaseError(error)
   } finally {
-    // With the session goes its lock.
+    // The lock ends with the session.
     await client.end().catch(() => {})
   }
 }
 
-/** What was applied to the database, and what is still to come. */
+/** Which migrations were applied to the database, and which are pending. */
 export async function migrationStatus(db: Db, directory = DIRECTORY): Promise<MigrationStatus> {
   const [names, rows] = await Promise.all([migrationNames(directory), appliedRows(db)])
   const applied = rows.map(({ name }) => name)
@@ -85,15 +85,15 @@ export async function migrationStatus(db: Db, directory = DIRECTORY): Promise<Mi
 
 const DIRECTORY = join(import.meta.dirname, '..', '..', 'migrations')
 const PATIENCE_SECONDS = 300
-// Under PostgreSQL's deadlock_timeout of a second: in a circle of waiting it is the migration that gives way, not a reader;
-// and whoever queues behind a migration that waits does so for that long at most.
+// Below deadlock_timeout of PostgreSQL, a second: in a deadlock the migration gives way, not a reader; and statements that queue
+// behind a waiting migration wait for this long at most.
 const LOCK_MS = 500
 const MAX_PAUSE_MS = 5_000
 const BATCH_PAUSE_MS = 20
-// The lock of the library that earlier versions migrate with: they and we keep out of each other's way.
+// The lock of the library with which earlier versions migrate, so that they and we never migrate at once.
 const TURN = '7241865325823964'
 const POLL_MS = 200
-// Somebody holds a lock; a circle of waiting; cancelled.
+// lock_not_available, deadlock_detected, query_canceled.
 const TRY_AGAIN = ['55P03', '40P01', '57014']
 const TABLE = `
   create table if not exists migrations (
@@ -102,18 +102,18 @@ const TABLE = `
     run_on timestamp not null
   )`
 
-/** A session of its own: its settings and its lock end with it, and nothing of the pool's limits holds for it. */
+/** A session outside of the pool, without its limits; its settings and its lock end with it. */
 async function connect(db: Pool): Promise<pg.Client> {
   const client = new pg.Client({
     ...db.pg.options,
     query_timeout: undefined,
     statement_timeout: undefined,
     application_name: 'valetkey migrate',
-    // A database that has gone silent is found out within half a minute.
+    // Notices within half a minute that the database has become silent.
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   })
-  // The statement under way fails as well, and says it to whoever waits; without a listener the process would end.
+  // The statement under way fails as well and reports the error; without this listener the process would end.
   client.on('error', () => {})
   try {
     await client.connect()
@@ -125,8 +125,8 @@ async function connect(db: Pool): Promise<pg.Client> {
   }
 }
 
-// Asked for again and again: a statement that waits for a lock has a snapshot, and `create index concurrently`, by whoever
-// has the turn, would wait for that to go away.
+// Ask for the lock again and again instead of waiting for it: a waiting statement holds a snapshot, and `create index concurrently` of
+// the process that has the lock would wait for that snapshot to end.
 async function waitForTurn(client: pg.Client, patienceSeconds: number): Promise<void> {
   const deadline = Date.now() + patienceSeconds * 1000
   for (;;) {
@@ -155,7 +155,7 @@ async function statusFor(db: Db, directory: string): Promise<MigrationStatus> {
   return status
 }
 
-/** Tries again for as long as nothing but the locks of others is in the way. */
+/** Tries again while locks of others are the only obstacle. */
 async function patiently(
   name: string,
   work: () => Promise<void>,
@@ -215,7 +215,7 @@ async function runAlone(client: pg.Client, statement: string): Promise<void> {
     await client.query(statement)
     return
   }
-  // It waits for every transaction under way to end, and nobody waits for it meanwhile.
+  // It waits for all open transactions to end, and blocks nobody meanwhile.
   await client.query(`set lock_timeout = '${PATIENCE_SECONDS}s'`)
   try {
     await client.query(statement)
@@ -224,7 +224,7 @@ async function runAlone(client: pg.Client, statement: string): Promise<void> {
   }
 }
 
-// What an attempt leaves that was broken off: it answers to the name, and no query uses it.
+// An attempt that was broken off leaves an invalid index of this name, which no query uses.
 async function dropInvalid(client: pg.Client, index: string): Promise<void> {
   const { rowCount } = await client.query(
     'select from pg_index where indexrelid = to_regclass($1) and not indisvalid',
@@ -234,7 +234,7 @@ async function dropInvalid(client: pg.Client, index: string): Promise<void> {
 }
 
 function record(client: pg.Client, { name, breaking }: Migration) {
-  // The column came with 0033; what was applied before is not breaking.
+  // Migration 0033 added the column; migrations before it are not breaking.
   return breaking
     ? client.query('insert into migrations (name, run_on, breaking) values ($1, now(), true)', [name])
     : client.query('insert into migrations (name, run_on) values ($1, now())', [name])
@@ -249,7 +249,7 @@ async function appliedRows(db: Db): Promise<{ name: string; breaking: boolean }[
           order by id`,
     )
   } catch (error) {
-    // 42P01: no such table, so nothing was ever applied.
+    // 42P01: the table does not exist, so nothing was ever applied.
     if ((error as { code?: string }).code === '42P01') return []
     throw error
   }

@@ -1,19 +1,19 @@
-// What a file of migrations/ says: its statements, and by marks in its first comment, how they are to be run. It runs nothing.
+// Reads the files of migrations/: their statements, and the marks in the first comment that say how to run them. It runs nothing.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** A migration, as its file has it. */
+/** A migration, as it stands in its file. */
 export interface Migration {
-  /** Of the file, without `.sql`. */
+  /** The name of the file without `.sql`. */
   name: string
   /**
-   * How it runs. In one transaction; or `concurrently`: statement by statement outside of one, as `create index concurrently`
-   * wants it; or `batched`: each statement again and again, until it finds nothing more to change.
+   * How it runs: in one transaction; `concurrently`: statement by statement outside of a transaction, as `create index concurrently`
+   * requires; `batched`: each statement again and again until it changes nothing.
    */
   kind: 'transaction' | 'concurrently' | 'batched'
-  /** Versions that do not know it cannot work with what it leaves. */
+  /** Whether versions that do not know it cannot work with its result. */
   breaking: boolean
-  /** All of it in one for a transaction, else one by one. */
+  /** One text with all statements for a transaction; otherwise one text for each statement. */
   statements: string[]
 }
 
@@ -26,7 +26,7 @@ export async function migrationNames(directory: string): Promise<string[]> {
     .sort()
 }
 
-/** Reads one. @throws Error when its marks contradict each other. */
+/** Reads a migration. @throws Error when its marks contradict each other */
 export async function readMigration(directory: string, name: string): Promise<Migration> {
   const text = await readFile(join(directory, `${name}.sql`), 'utf8')
   const marks = marksOf(text)
@@ -37,14 +37,14 @@ export async function readMigration(directory: string, name: string): Promise<Mi
   return { name, kind, breaking, statements: kind === 'transaction' ? [text] : statementsOf(text) }
 }
 
-/** The index that a statement makes without locking its table, if it is one that does. */
+/** The index that a `create index concurrently` makes; undefined for other statements. */
 export function concurrentIndex(statement: string): string | undefined {
   return /^create\s+(?:unique\s+)?index\s+concurrently\s+if\s+not\s+exists\s+(\w+)/i.exec(statement)?.[1]
 }
 
 const MARKS = ['concurrently', 'batched', 'breaking']
 
-// Each on a line of its own, before the first statement.
+// Each mark has a line of its own before the first statement.
 function marksOf(text: string): Set<string> {
   const head = /^(?:[ \t]*(?:--.*)?\r?\n)*/.exec(text)![0]
   const words = head.split(/\r?\n/).map((line) => line.replace(/^\s*--\s*/, '').trim())

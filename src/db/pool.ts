@@ -14,7 +14,7 @@ export interface Db {
 
 /** A pool of connections; {@link tx} takes one out of it for a transaction. */
 export interface Pool extends Db {
-  /** The pool of `pg`, for libraries that want one. */
+  /** The pool of `pg`, for libraries that need it. */
   readonly pg: pg.Pool
   close(): Promise<void>
 }
@@ -26,8 +26,8 @@ interface Tx extends Db {
 
 /**
  * Opens a pool of at most `max` connections to `connectionString`. Nothing is connected until the first query.
- * @param answerSeconds how long a statement may take before the server counts as lost; absent: as long as it likes.
- *   Postgres itself gives up earlier, so that what was answered with an error does not commit afterwards.
+ * @param answerSeconds how long a statement may take before the server counts as lost; absent: no limit. Postgres itself gives
+ *   up earlier, so that nothing commits after its request was answered with an error.
  */
 export function openPool(connectionString: string, max = 10, answerSeconds?: number): Pool {
   const pool = new pg.Pool({
@@ -40,8 +40,8 @@ export function openPool(connectionString: string, max = 10, answerSeconds?: num
     application_name: 'valetkey',
     onConnect: (client) => setSession(client, answerSeconds),
   })
-  // A connection that breaks while it is idle, or between two statements of a transaction, is an event besides the
-  // error of the next statement. Without a listener the event would end the process.
+  // A connection that breaks while it is idle, or between two statements of a transaction, emits an event besides the error of the next
+  // statement. Without a listener the event would end the process.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return {
@@ -70,16 +70,16 @@ export async function many<Row extends pg.QueryResultRow>(db: Db, query: Query):
   return rows
 }
 
-/** Runs a statement; how many rows it changed. */
+/** Runs a statement. @returns how many rows it changed */
 export async function run(db: Db, query: Query): Promise<number> {
   const { rowCount } = await db.query(query)
   return rowCount
 }
 
 /**
- * Runs `work` in one transaction: all of it happens, or none. Inside a transaction it joins that one. When the answer to
- * `commit` is lost, another connection asks what became of the transaction.
- * @throws DatabaseUnavailable; the first error of a statement, when `work` passed over it and nothing was kept
+ * Runs `work` in one transaction. Inside a transaction it joins that one. When the answer to `commit` is lost, another connection
+ * asks whether the transaction committed.
+ * @throws DatabaseUnavailable; the first error of a statement, when `work` ignored it and Postgres rolled back
  */
 export async function tx<T>(db: Db, work: (t: Db) => Promise<T>): Promise<T> {
   if ('inTransaction' in db) return work(db)
@@ -92,7 +92,7 @@ export async function tx<T>(db: Db, work: (t: Db) => Promise<T>): Promise<T> {
   })
 }
 
-/** Runs `work`, which only reads, in a transaction in which all statements see the same moment. */
+/** Runs `work`, which only reads, in a transaction whose statements all see the same snapshot. */
 export async function readTx<T>(db: Pool, work: (t: Db) => Promise<T>): Promise<T> {
   return inTransaction(db.pg, async (client, t) => {
     await send(client, sql`begin isolation level repeatable read, read only`)
@@ -128,13 +128,13 @@ async function inTransaction<T>(
   }
 }
 
-// Waiting for a free connection, or for a new one, comes before that.
+// The share of the time for which we wait for a free or a new connection, before the statement.
 const CONNECT_SHARE = 0.5
 const CONNECT_MS = 3_000
 
 /**
- * A connection of the pool. The pool of pg limits how long somebody waits for a free one, or for one to open; here setting it up is
- * covered, too.
+ * Takes a connection from the pool. The pool of pg limits only the wait for a free connection and for opening one; this limit covers
+ * setting it up, too.
  * @throws DatabaseUnavailable
  */
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
@@ -150,7 +150,7 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   } catch (error) {
     throw asDatabaseError(error)
   }
-  // As if the network had been silent: whoever sends several statements must not wait for each of them.
+  // The message of a silent network, so that a caller with several statements does not wait again for each of them.
   const cause = new Error('timeout exceeded when trying to connect')
   throw new DatabaseUnavailable('no connection to the database came in time', { cause })
 }
@@ -158,7 +158,7 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
 /** Opens a transaction. @returns its id, by which its outcome can be asked for later */
 async function begin(client: pg.PoolClient): Promise<string> {
   try {
-    // Two statements without parameters are one round trip, and the type of pg knows one result only.
+    // Two statements without parameters take one round trip; the type of pg knows only one result.
     const results = (await client.query(
       'begin; select pg_current_xact_id()::text as id',
     )) as unknown as pg.QueryResult<{ id: string }>[]
@@ -187,8 +187,8 @@ const ASK_AGAIN_MS = 50
 
 /**
  * Whether a transaction whose connection is lost has committed; false, too, when that cannot be found out soon.
- * @param run of its connection. PostgreSQL gives a number away again that had not reached the disk when it crashed, so
- *   after a crash a committed transaction of this number may be another one.
+ * @param run the run of PostgreSQL that its connection belonged to. After a crash PostgreSQL reuses numbers that had not reached the
+ *   disk, so a committed transaction of this number may be another one.
  */
 async function isCommitted(pool: pg.Pool, id: string, run: string | undefined): Promise<boolean> {
   const deadline = performance.now() + OUTCOME_MS
@@ -201,7 +201,7 @@ async function isCommitted(pool: pg.Pool, id: string, run: string | undefined): 
   return false
 }
 
-// A transaction that waits for a commit which is never going to come is ended; one that is being committed is not.
+// End a transaction that waits for a commit that will never come; leave one that is just being committed.
 async function askOutcome(pool: pg.Pool, id: string): Promise<{ outcome: string | null; run: string }> {
   const { rows } = await send<{ outcome: string | null; run: string }>(
     pool,
@@ -212,7 +212,7 @@ async function askOutcome(pool: pg.Pool, id: string): Promise<{ outcome: string 
   return rows[0]!
 }
 
-/** What `work` brings, or undefined when that takes longer; it goes on. */
+/** The result of `work`, or undefined when it takes longer than this; the work goes on. */
 export async function within<T>(work: Promise<T>, milliseconds: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const over = new Promise<undefined>((resolve) => {
@@ -223,7 +223,7 @@ export async function within<T>(work: Promise<T>, milliseconds: number): Promise
 
 async function send<Row extends pg.QueryResultRow>(to: pg.Pool | pg.PoolClient, query: Query) {
   if (!(to instanceof pg.Pool)) return sendOver<Row>(to, query)
-  // Each round drops a connection that had prepared the statement before a migration; a new one prepares it anew.
+  // Each round drops one connection that prepared the statement before a migration, until a connection prepares it anew.
   for (;;) {
     const client = await connect(to)
     let broken: Error | undefined

@@ -1,7 +1,7 @@
-// Scheduled jobs: rows of the queue (jobs.ts) that come again and again, one a kind whatever the number of nodes. It knows no noun.
+// Scheduled jobs: rows of the queue (jobs.ts) that repeat, one of each kind for all nodes. It knows no noun.
 import { type Db, maybe, run, sql } from './pool.ts'
 
-/** How often a kind of job comes. */
+/** How often a kind of job runs. */
 export interface Schedule {
   kind: string
   everySeconds: number
@@ -10,11 +10,11 @@ export interface Schedule {
 const FIRST_PAUSE_SECONDS = 60
 
 /**
- * Takes a scheduled job if it is due and no other node has taken it, for as long as its interval lasts; the first call makes it.
- * @returns how many attempts in a row there were without success, with this one; undefined: it is not due
+ * Takes a scheduled job for one interval, if it is due and no other node has taken it. The first call creates it.
+ * @returns how many attempts in a row had no success, counting this one; undefined: it is not due
  */
 export async function takeScheduled(db: Db, { kind, everySeconds }: Schedule): Promise<number | undefined> {
-  // Most looks end here: taking a job writes, even where it finds that it is not due.
+  // Most calls end here. The statement below writes even when the job is not due.
   const later = await maybe(
     db,
     sql`select from queued_jobs
@@ -43,7 +43,7 @@ export async function endScheduled(db: Db, { kind }: Schedule): Promise<void> {
   )
 }
 
-/** Has a scheduled job that failed tried again: after a minute, two, four, and with its interval at the latest. */
+/** Has a scheduled job that failed tried again after a minute, two, four, and at the latest after its interval. */
 export async function retryScheduled(
   db: Db,
   { kind, everySeconds }: Schedule,

@@ -8,29 +8,38 @@ export interface Query {
   readonly name?: string
 }
 
-/** Builds a statement; every `${value}` becomes a parameter, never text. A {@link Fragment} is put in as it stands. */
+/** Builds a statement: every `${value}` becomes a parameter, never text, and a {@link Fragment} becomes a part of the statement. */
 export function sql(strings: TemplateStringsArray, ...values: unknown[]): Query {
   const parameters: unknown[] = []
-  let text = strings[0]!
-  values.forEach((value, i) => {
-    text += value instanceof Fragment ? value.text : `$${parameters.push(value)}`
-    text += strings[i + 1]
-  })
-  return { text, values: parameters }
+  return { text: textOf(strings, values, parameters), values: parameters }
 }
 
-/** A piece of a statement that several share, a list of columns for instance. It is written in the code and holds no value. */
-export function fragment(strings: TemplateStringsArray): Fragment {
-  return new Fragment(strings[0]!)
+/** A piece of a statement that several statements share: a list of columns, a condition. Its values become parameters, too. */
+export function fragment(strings: TemplateStringsArray, ...values: unknown[]): Fragment {
+  return new Fragment(strings, values)
 }
 
 /** See {@link fragment}. */
 export class Fragment {
-  readonly text: string
+  readonly strings: readonly string[]
+  readonly values: readonly unknown[]
 
-  constructor(text: string) {
-    this.text = text
+  /** @param strings written in the code, one more than there are values; never text from outside */
+  constructor(strings: readonly string[], values: readonly unknown[] = []) {
+    this.strings = strings
+    this.values = values
   }
+}
+
+function textOf(strings: readonly string[], values: readonly unknown[], parameters: unknown[]): string {
+  const pieces = values.map((value, i) => {
+    const placed =
+      value instanceof Fragment
+        ? textOf(value.strings, value.values, parameters)
+        : `$${parameters.push(value)}`
+    return placed + strings[i + 1]!
+  })
+  return strings[0]! + pieces.join('')
 }
 
 /** Gives a statement of the hot path a name, so that each connection prepares it once. */

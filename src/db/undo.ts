@@ -1,21 +1,21 @@
-// What may have happened although it was answered as failed: it is undone as soon as the database can be reached. It knows no noun
-// of ours.
+// Undoes what may have happened although the request was answered as failed, as soon as the database can be reached. It knows no noun of
+// ours.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Things to be undone, by a name for what they changed. */
+/** Changes to undo, by the name of what they changed. */
 export interface UndoList<T> {
   add(key: string, item: T): void
-  /** Undoes what is left under this name. To be called before it is looked at again. @throws DatabaseUnavailable */
+  /** Undoes what is left under this name. Call it before this is read again. @throws DatabaseUnavailable */
   settle(key: string): Promise<void>
-  /** Undoes what is left, as far as the database can be reached. */
+  /** Undoes the rest, if the database can be reached, and stops. */
   close(): Promise<void>
 }
 
 const AGAIN_MS = 500
 
-/** @param undo undoes one thing; it may be called for what has not happened, and again. */
+/** Keeps changes until they are undone. @param undo undoes one change; it may be called twice, and for a change that never happened */
 export function undoList<T>(undo: (item: T) => Promise<unknown>): UndoList<T> {
-  // Several under one name: who got no answer may have asked twice.
+  // Several for each name: a client that got no answer may have sent its request twice.
   const left = new Map<string, Set<T>>()
   let isWorking = false
   let closed = false

@@ -1,5 +1,6 @@
 // Reading what a list is asked for from its address, and writing the addresses of its other pages. It knows no noun.
 import type { Context } from 'koa'
+import { isUuid } from '../base/ids.ts'
 import { BadRequest } from './errors.ts'
 
 /** A parameter of the query, trimmed; empty when it is absent. */
@@ -30,11 +31,6 @@ export function queryPlace(ctx: Context, name: string): string | undefined {
 export function queryEventId(ctx: Context, name: string): string | undefined {
   const text = queryText(ctx, name)
   return /^\d{1,18}$/.test(text) ? text : undefined
-}
-
-/** Whether Postgres takes it for a UUID. */
-export function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 }
 
 /** An address with those parameters that say something. */

@@ -1,4 +1,5 @@
-// Makes the deliveries of one lane, one after the other. It knows no noun: how one is made, and who is told of a loss, is handed in.
+// Makes the deliveries of one lane, one after the other. It knows no noun: the caller hands in how one is made, and what to do when
+// one is lost.
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Delivery,
@@ -16,7 +17,7 @@ import { type Lane, startLane } from './lane.ts'
 
 /** How an attempt came out. */
 export type Outcome =
-  /** `later`: it is tried again; `away`: so is it, and others would fare no better just now. */
+  /** `later`: try it again. `away`: try it again, and stop for now, because the other deliveries would fail, too. */
   | { is: 'sent' | 'withdrawn' | 'later' | 'away' }
   /** It was refused for good. `why` is for the log. */
   | { is: 'given_up'; why: object }
@@ -24,23 +25,26 @@ export type Outcome =
 /** What a lane needs from those who know what is delivered. */
 export interface Deliverer {
   lane: DeliveryLane
-  /** What can be delivered here; other kinds are left to a node that knows them. */
+  /** The kinds that this version can deliver; other kinds are left to nodes that know them. */
   kinds: string[]
   patience: Patience
-  /** Makes one attempt, and says in the log how it came out, but for what is given up. @param signal ends before the next attempt may begin */
+  /**
+   * Makes one attempt and logs its outcome, unless it is given up.
+   * @param signal ends the attempt before the next one may begin
+   */
   attempt(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
-  /** Records that nobody will get a delivery, in the transaction that gives it up. */
+  /** Records in the transaction that gives a delivery up that nobody will get it. */
   lost(t: Db, delivery: Delivery): Promise<void>
-  /** Says in the log that a delivery was given up. @param why absent: it is too old */
+  /** Logs that a delivery was given up. @param why absent: it is too old */
   gaveUp(delivery: Delivery, why?: object): void
 }
 
-// Of the first pause: the rest is for noting how it came out, or two nodes would deliver the same.
+// The share of the first pause that an attempt may take. The rest is for noting its outcome before another node takes it.
 const SHARE_OF_PAUSE = 0.75
 const CLOSE_MS = 3_000
 const NOTE_TRIES = 5
 
-/** Makes deliveries until it is closed; what is under way then has 3 seconds. What was not delivered is left to another node. */
+/** Makes deliveries until it is closed. A delivery under way then has 3 seconds; what is not delivered is left to another node. */
 export function startDeliveries({ db, log }: { db: Pool; log: Logger }, deliverer: Deliverer): Lane {
   const { lane, kinds, patience } = deliverer
   const attemptMs = patience.firstPauseSeconds * 1000 * SHARE_OF_PAUSE
@@ -68,13 +72,13 @@ export function startDeliveries({ db, log }: { db: Pool; log: Logger }, delivere
     if (outcome.is === 'given_up') deliverer.gaveUp(delivery, outcome.why)
     return 0
   }
-  // What is wrong with one is no matter of the others.
+  // A delivery that fails does not stop the others.
   const failed = ({ id, kind, attempts }: Delivery, error: unknown): Outcome => {
     if (error instanceof DatabaseUnavailable) throw error
     log.error({ err: error, delivery: id, kind, attempts }, 'a delivery failed, it is tried again')
     return { is: 'later' }
   }
-  // The database may go away between delivering and noting. What is not noted is delivered a second time.
+  // The connection to the database may break between delivering and noting. A delivery that is not noted is made a second time.
   const noted = async (delivery: Delivery, end: DeliveryEnd): Promise<void> => {
     for (let tries = 1; ; tries++) {
       try {

@@ -1,8 +1,8 @@
-// The loop of one lane of the queue: works at once when a job is announced, and now and then in case an announcement was missed.
+// The loop of one lane of the queue: it works at once when a job is announced, and every 30 seconds in case an announcement was missed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { repeat } from './repeat.ts'
 
-/** A lane that is worked on. */
+/** A lane whose jobs are worked on. */
 export interface Lane {
   /** Looks for work now. */
   wake(): void
@@ -16,7 +16,7 @@ export interface LaneWork {
   begin?(): Promise<void>
   /** Does one piece. @returns after how many milliseconds to call again; undefined: there is nothing to do for now */
   next(): Promise<number | undefined>
-  /** Told why a round was broken off; another one follows. */
+  /** Called with the error that broke a round off; another round follows. */
   brokenOff(error: unknown): void
 }
 
@@ -57,7 +57,7 @@ export function startLane({ begin, next, brokenOff }: LaneWork): Lane {
     return working
   }
   const looking = repeat(wake, LOOK_SECONDS)
-  // What a node that went away has left.
+  // Takes up the jobs that a node left when it stopped.
   void wake()
   return {
     wake: () => void wake(),

@@ -1,4 +1,4 @@
-// The clock of what runs in the background: again and again, never twice at once, until it is told to stop.
+// Runs background work again and again, never twice at once, until it is closed.
 
 /** Work that repeats. */
 export interface Repeated {
@@ -8,7 +8,7 @@ export interface Repeated {
 
 /**
  * Runs `work` again and again with a pause between two rounds; the first one comes after a pause as well.
- * @param work says its failures itself; whatever it throws is swallowed
+ * @param work must log its own failures: whatever it throws is ignored
  * @param intervalSeconds the pause, give or take a quarter; 0: never
  */
 export function repeat(work: () => Promise<unknown>, intervalSeconds: number): Repeated {
@@ -16,7 +16,7 @@ export function repeat(work: () => Promise<unknown>, intervalSeconds: number): R
   let timer: NodeJS.Timeout | undefined
   let round: Promise<unknown> = Promise.resolve()
 
-  // Many nodes start together; they need not work together.
+  // Nodes often start together; random pauses keep them from working at the same moments.
   const schedule = (): void => {
     if (closed || intervalSeconds === 0) return
     timer = setTimeout(tick, intervalSeconds * 1000 * (0.75 + Math.random() / 2))

@@ -1,4 +1,4 @@
-// Works on the jobs that are done in batches.
+// Works on bulk jobs, a batch at a time.
 import { type JobReports, type JobStep, workOnce } from '../db/jobs.ts'
 import type { Pool } from '../db/pool.ts'
 import type { Logger } from '../http/log.ts'
@@ -7,7 +7,7 @@ import { type Lane, startLane } from './lane.ts'
 // Leaves Postgres and this process alone between two batches.
 const PAUSE_MS = 20
 
-/** @param kinds what each kind of job does, a batch a call. */
+/** Starts working on bulk jobs. @param kinds what each kind of job does in one batch */
 export function startJobRunner(parts: { db: Pool; log: Logger }, kinds: Record<string, JobStep>): Lane {
   const { db, log } = parts
   const reports: JobReports = {

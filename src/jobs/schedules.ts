@@ -1,16 +1,16 @@
-// Does what is scheduled, on one node at a time. It knows no noun: what is done is handed in.
+// Runs scheduled jobs, each on one node at a time. It knows no noun: the caller hands in the work.
 import type { Pool } from '../db/pool.ts'
 import { endScheduled, retryScheduled, type Schedule, takeScheduled } from '../db/schedules.ts'
 import type { Logger } from '../http/log.ts'
 import { type Lane, startLane } from './lane.ts'
 
-/** A kind of job that comes again and again. */
+/** A kind of job that repeats. */
 export interface Scheduled extends Schedule {
-  /** Done within the interval, or another node begins once more. */
+  /** Must end within the interval; otherwise another node begins it, too. */
   work(): Promise<void>
 }
 
-/** Does one kind of scheduled job whenever it is due. One that fails is tried again, ever later, and never given up. */
+/** Runs one kind of scheduled job whenever it is due. A job that fails is tried again after growing pauses, for ever. */
 export function startSchedule({ db, log }: { db: Pool; log: Logger }, scheduled: Scheduled): Lane {
   const { kind } = scheduled
   return startLane({

@@ -1,4 +1,4 @@
-// Runs the sweeps in the background, again and again, without ever being in anybody's way.
+// Runs the sweeps in the background, again and again, without delaying requests.
 import type { Pool } from '../db/pool.ts'
 import { type Sweep, sweepAll } from '../db/sweep.ts'
 import type { Logger } from '../http/log.ts'
@@ -12,7 +12,7 @@ export interface Sweeper {
   close(): Promise<void>
 }
 
-// What one kind may take of a round: however much there is of it, the others have their turn.
+// The longest time for one kind in a round, so that a large backlog of one kind does not keep the others waiting.
 const MOST_SECONDS = 20
 
 /**

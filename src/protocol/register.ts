@@ -2,6 +2,7 @@
 // pages of other origins too: nothing here rests on a cookie.
 import type { Context, Middleware } from 'koa'
 import type { Config } from '../base/config.ts'
+import { isShortId } from '../base/ids.ts'
 import { InvalidMetadata } from '../core/clients/metadata.ts'
 import { isRegistrationToken } from '../core/registration/initial-access-tokens.ts'
 import { asciiText, asRegistrationError, clientInformation } from '../core/registration/rfc7591.ts'
@@ -99,9 +100,7 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
       const access_token = bearerOf(ctx)
       const id = String(ctx.params.client_id)
       const client =
-        access_token && /^[A-Za-z0-9_-]{1,100}$/.test(id)
-          ? await findOwnRegistration(db, id, access_token)
-          : undefined
+        access_token && isShortId(id) ? await findOwnRegistration(db, id, access_token) : undefined
       if (!access_token || !client) return challenge(ctx, access_token)
       await handler(ctx, { client, access_token })
     })

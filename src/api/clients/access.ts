@@ -3,10 +3,9 @@ import { z } from 'zod'
 import { isDocumentId } from '../../core/clients/document-url.ts'
 import { findOwners } from '../../core/clients/owners.ts'
 import { findChange } from '../../core/clients/pending-changes.ts'
-import { type Client, findClient, lockClient } from '../../core/clients/store.ts'
+import { type Client, getClient, lockClient } from '../../core/clients/store.ts'
 import { findDocument } from '../../core/registration/metadata-documents.ts'
 import { type Db, tx } from '../../db/pool.ts'
-import { NotFound } from '../../http/errors.ts'
 import type { Answer, Input } from '../framework/operation.ts'
 import { clientId } from '../framework/schemas.ts'
 import * as json from './schemas.ts'
@@ -29,13 +28,6 @@ export const SHOWN = {
 
 /** What of a request {@link locked} looks at. */
 export type OfClient = Pick<Input<{ client_id: string }, unknown, unknown>, 'db' | 'params' | 'mustMatch'>
-
-/** The app that an address names. @throws NotFound for an API's credentials, too */
-export async function getClient(db: Db, id: string, find = findClient): Promise<Client> {
-  const client = await find(db, id)
-  if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
-  return client
-}
 
 /** An app as it is answered. */
 export async function shown(db: Db, client: Client) {

@@ -10,11 +10,12 @@ import {
   rejectChange,
   type WaitingChange,
 } from '../../core/clients/pending-changes.ts'
+import { getClient } from '../../core/clients/store.ts'
 import type { Db } from '../../db/pool.ts'
 import { HttpError, NotFound } from '../../http/errors.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from '../framework/schemas.ts'
-import { change, getClient, oneApp, reason, SHOWN } from './access.ts'
+import { change, oneApp, reason, SHOWN } from './access.ts'
 
 const told = {
   id: uuid.meta({ description: 'Another one with every request of its owners.' }),

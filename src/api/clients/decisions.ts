@@ -1,12 +1,12 @@
 // What administrators decide about apps, over the Admin API: approving, rejecting, verifying, suspending them, ending their access.
-
 import { resumeClient, suspendClient } from '../../core/clients/lifecycle.ts'
 import { approveClient, rejectClient, unverifyClient, verifyClient } from '../../core/clients/review.ts'
+import { getClient } from '../../core/clients/store.ts'
 import { endAllAccess } from '../../core/grants/revoke.ts'
 import type { Db } from '../../db/pool.ts'
 import { type Input, type Operation, operation } from '../framework/operation.ts'
 import { begun, job } from '../framework/schemas.ts'
-import { change, getClient, oneApp as one, reason, SHOWN } from './access.ts'
+import { change, oneApp as one, reason, SHOWN } from './access.ts'
 
 /** Operations on decisions about apps. */
 export const decisionOperations: readonly Operation[] = [

@@ -1,12 +1,12 @@
 // The logo of an app over the Admin API: a picture comes in as it is, and becomes one of ours.
-
+import { getClient } from '../../core/clients/store.ts'
 import { updateClient } from '../../core/clients/update.ts'
 import { checkClientEscalation } from '../../core/escalation/clients.ts'
 import { MOST_BYTES } from '../../core/logos/image.ts'
 import { setLogo } from '../../core/logos/store.ts'
 import type { MakeLogo } from '../../core/logos/upload.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { change, getClient, oneApp, SHOWN } from './access.ts'
+import { change, oneApp, SHOWN } from './access.ts'
 
 const KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif']
 

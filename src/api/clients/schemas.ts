@@ -1,11 +1,11 @@
 // Apps, their secrets and registration tokens as the Admin API takes and writes them. Member by member: what is not named here
 // goes neither in nor out.
 import { z } from 'zod'
-import { type Field, mapFields, schemas } from '../../core/clients/fields.ts'
-import { APP_TYPES } from '../../core/clients/kinds.ts'
+import { type Field, mapFields, REGISTRARS, schemas } from '../../core/clients/fields.ts'
+import { APP_TYPES, CLIENT_STATES } from '../../core/clients/kinds.ts'
 import type { Owner } from '../../core/clients/owners.ts'
 import type { WaitingChange } from '../../core/clients/pending-changes.ts'
-import { type ClientSummary, MOST_COUNTED } from '../../core/clients/search.ts'
+import { type ClientSummary, MOST_COUNTED, SEARCHED_STATES } from '../../core/clients/search.ts'
 import type { SecretRow } from '../../core/clients/secrets.ts'
 import type { Client } from '../../core/clients/store.ts'
 import type { StoredDocument } from '../../core/registration/metadata-documents.ts'
@@ -21,9 +21,6 @@ import {
   uuid,
   words,
 } from '../framework/schemas.ts'
-
-const STATES = ['pending', 'active', 'rejected'] as const
-const DOORS = ['admin', 'developer', 'itself'] as const
 
 /** What an app is registered with. */
 export const newClient = named('NewClient', z.strictObject(schemas))
@@ -45,11 +42,11 @@ export const clientQuery = listQuery(
       .optional()
       .meta({ description: 'Part of a name, id or redirect URI, or how an owner’s address begins.' }),
     state: z
-      .enum([...STATES, 'suspended', 'changed'])
+      .enum(SEARCHED_STATES)
       .optional()
       .meta({ description: 'changed: a change of it waits for a decision.' }),
     type: z.enum(APP_TYPES).optional(),
-    registered_by: z.enum(DOORS).optional(),
+    registered_by: z.enum(REGISTRARS).optional(),
     unused_days: z
       .string()
       .regex(/^\d{1,4}$/, 'must be a number of days')
@@ -64,8 +61,8 @@ const told = {
   id: clientId,
   name: z.string(),
   type: z.enum(APP_TYPES),
-  state: z.enum(STATES),
-  registered_by: z.enum(DOORS),
+  state: z.enum(CLIENT_STATES),
+  registered_by: z.enum(REGISTRARS),
   first_party: z.boolean(),
   redirect_uris: z.array(z.string()),
   homepage_uri: z.string().nullable(),

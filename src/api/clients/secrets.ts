@@ -1,12 +1,12 @@
 // The secrets of apps over the Admin API.
-
 import { isConfidential } from '../../core/clients/kinds.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../../core/clients/secrets.ts'
+import { getClient } from '../../core/clients/store.ts'
 import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { type Answer, type Operation, operation } from '../framework/operation.ts'
 import { uuid } from '../framework/schemas.ts'
-import { getClient, locked, type OfClient, oneApp as one } from './access.ts'
+import { locked, type OfClient, oneApp as one } from './access.ts'
 import * as json from './schemas.ts'
 
 const oneSecret = one.extend({ secret_id: uuid })

@@ -1,12 +1,13 @@
 // How apps fare, over the Admin API: how much one is used, and which of its requests were rejected and why.
 import { z } from 'zod'
 import { countUsers } from '../../core/clients/search.ts'
+import { getClient } from '../../core/clients/store.ts'
 import { usageOfDays } from '../../core/clients/usage.ts'
 import { REJECTIONS } from '../../core/diagnostics/messages.ts'
 import { listRejectedRequests, MOST_KEPT, type RejectedRequestRow } from '../../core/diagnostics/store.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { listOf, moment, named } from '../framework/schemas.ts'
-import { getClient, oneApp } from './access.ts'
+import { oneApp } from './access.ts'
 
 const DAYS = 30
 const MOST_USERS = 50_000

@@ -1,7 +1,9 @@
 // Schemas that several nouns share: ids, moments, pages, jobs, problems. They check requests, make the document, and tests
 // hold the answers against them.
 import { z } from 'zod'
-import type { Job } from '../../db/jobs.ts'
+import { SHORT_ID, UUID } from '../../base/ids.ts'
+import { CURSOR_PATTERN } from '../../db/cursor.ts'
+import { JOB_STATES, type Job } from '../../db/jobs.ts'
 
 /** The schemas that stand under a name in the document. */
 export const NAMED = z.registry<{ id: string }>()
@@ -12,35 +14,26 @@ export function named<T extends z.ZodType>(id: string, schema: T): T {
   return schema
 }
 
+const CLIENT_ID = `${SHORT_ID}|https:\\/\\/[!-~]{1,492}`
+const NOT_A_CURSOR = 'must be as `next` of the page before has it'
+
 /** The id of a row. */
 export const uuid = z.guid().meta({ examples: ['0b6cbb9e-9b1c-4a55-8a6d-5a3d5f7c2f10'] })
 
 /** The id of an app: one of ours, or the address of its document. */
 export const clientId = z
   .string()
-  .regex(/^([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,492})$/)
+  .regex(new RegExp(`^(${CLIENT_ID})$`))
   .meta({ examples: ['c_q8fHnDfXsVvCgk3y'] })
 
 /** Where a page begins whose rows stand in the order of a moment (db/cursor.ts). */
-export const cursor = z
-  .string()
-  .regex(/^\d{1,16}\.[!-~]{1,500}$/, 'must be as `next` of the page before has it')
+export const cursor = z.string().regex(new RegExp(`^${CURSOR_PATTERN}$`), NOT_A_CURSOR)
 
 /** As {@link cursor}, of rows whose ids are UUIDs; also the id of a row that is there. */
-export const uuidCursor = z
-  .string()
-  .regex(
-    /^(\d{1,16}\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
-    'must be as `next` of the page before has it',
-  )
+export const uuidCursor = z.string().regex(new RegExp(`^(\\d{1,16}\\.)?${UUID}$`, 'i'), NOT_A_CURSOR)
 
 /** As {@link cursor}, of apps; also the id of one that is there. */
-export const clientCursor = z
-  .string()
-  .regex(
-    /^(\d{1,16}\.)?([A-Za-z0-9_-]{1,100}|https:\/\/[!-~]{1,492})$/,
-    'must be as `next` of the page before has it',
-  )
+export const clientCursor = z.string().regex(new RegExp(`^(\\d{1,16}\\.)?(${CLIENT_ID})$`), NOT_A_CURSOR)
 
 /** A moment in an answer. */
 export const moment = z.iso.datetime().meta({ examples: ['2026-11-22T12:00:00.000Z'] })
@@ -104,7 +97,7 @@ export const job = named(
   z.strictObject({
     id: uuid,
     kind: z.string(),
-    state: z.enum(['waiting', 'running', 'done', 'failed']),
+    state: z.enum(JOB_STATES),
     done: z.int(),
     total: z.int().nullable().meta({ description: 'Known once it has begun.' }),
     problem: z.string().nullable(),

@@ -1,5 +1,4 @@
 // Seals what was recorded, in the background: no writer ever waits for it. One node at a time does; the others skip.
-
 import type { Secrets } from '../../base/secrets.ts'
 import { DatabaseUnavailable } from '../../db/errors.ts'
 import type { Db, Pool } from '../../db/pool.ts'

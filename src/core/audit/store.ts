@@ -1,5 +1,4 @@
 // The append-only table of what happened. It writes and reads; what there is to record stands in events.ts.
-
 import { type Actor, type AuditEvent, currentType, formerType } from '../../base/audit-events.ts'
 import { type Db, type Fragment, fragment, many, run, sql } from '../../db/pool.ts'
 

@@ -1,5 +1,4 @@
 // Proves that nothing sealed was changed, removed or added, or names the first thing that was. It only reads.
-
 import type { Secrets } from '../../base/secrets.ts'
 import { type Db, maybe, one, type Pool, readTx, sql } from '../../db/pool.ts'
 import {

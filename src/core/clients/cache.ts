@@ -1,8 +1,10 @@
 // Registrations as the protocol needs them, kept in memory until an announcement says that they changed.
 import { LRUCache } from 'lru-cache'
+import { isShortId } from '../../base/ids.ts'
 import { batched } from '../../db/batch.ts'
 import type { Db } from '../../db/pool.ts'
 import { fragment, many, maybe, named, sql } from '../../db/pool.ts'
+import { CLIENT_LIVES } from './columns.ts'
 import type { StoredSecret } from './secrets.ts'
 import type { Client } from './store.ts'
 
@@ -44,8 +46,7 @@ export function clientDirectory(
   const kept = new LRUCache<string, Promise<Remembered | undefined>>({ max: most })
   const versionOf = batched((ids: string[]) => loadVersions(db, ids))
   const find = (id: string): Promise<Remembered | undefined> => {
-    // No id of ours looks different; Postgres would refuse some of what else may come (NUL).
-    if (!/^[A-Za-z0-9_-]{1,100}$/.test(id) && !acceptsDocument(id)) return Promise.resolve(undefined)
+    if (!isShortId(id) && !acceptsDocument(id)) return Promise.resolve(undefined)
     const known = kept.get(id)
     if (known && mayRemember()) return known
     const loading = load(db, id)
@@ -95,14 +96,12 @@ const ROWS = fragment`
                          order by name) as scopes
           ) gone`
 
-const LIVES = fragment`c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`
-
 async function loadVersions(db: Db, ids: string[]): Promise<(string | undefined)[]> {
   const rows = await many<{ id: string; version: string }>(
     db,
     named(
       'client versions',
-      sql`select c.id, ${VERSION} as version ${ROWS} where c.id = any(${[...new Set(ids)]}) and ${LIVES}`,
+      sql`select c.id, ${VERSION} as version ${ROWS} where c.id = any(${[...new Set(ids)]}) and ${CLIENT_LIVES}`,
     ),
   )
   const versions = new Map(rows.map(({ id, version }) => [id, version]))
@@ -117,7 +116,7 @@ async function load(db: Db, id: string): Promise<Remembered | undefined> {
       sql`select c.*, r.grant_types, r.looks_changed_at as branding_changed_at, ${VERSION} as row_version,
                  gone.scopes as gone_scopes, s.ids as secret_ids, s.hashes as secret_hashes, s.ends as secret_ends
           ${ROWS}
-          where c.id = ${id} and ${LIVES}`,
+          where c.id = ${id} and ${CLIENT_LIVES}`,
     ),
   )
   if (!row) return undefined

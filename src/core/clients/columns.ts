@@ -1,18 +1,18 @@
 // The columns of registrations, in pieces of statements that follow from the table of fields.
-import { Fragment } from '../../db/pool.ts'
+import { Fragment, fragment } from '../../db/pool.ts'
 import { FIELD_NAMES, FIELDS, type FieldName, fieldsSetBy } from './fields.ts'
 
 const POSTGRES = { text: 'text', address: 'text', list: 'text[]', flag: 'boolean', choice: 'text' } as const
 
 /** The fields of a registration, as a statement lists them. */
-export const FIELD_COLUMNS = new Fragment(FIELD_NAMES.join(', '))
+export const FIELD_COLUMNS = new Fragment([FIELD_NAMES.join(', ')])
 
 /** A registration in JSON, as Postgres reads it. */
-export const APP_COLUMNS = new Fragment(
+export const APP_COLUMNS = new Fragment([
   ['id text', 'type text', ...FIELD_NAMES.map((name) => `${name} ${POSTGRES[FIELDS[name].shape]}`)].join(
     ', ',
   ),
-)
+])
 
 /** All fields take the values of `app`. */
 export const TAKE_FIELDS = taking(FIELD_NAMES)
@@ -38,10 +38,13 @@ const LIVING_SCOPES = `array(select s from unnest(scopes) s
         where s not in (select gone.name from resource_scopes gone where gone.removed_at is not null)) as scopes`
 
 /** The columns of a Client. */
-export const CLIENT_COLUMNS = new Fragment(
+export const CLIENT_COLUMNS = new Fragment([
   ['id', 'type', ...FIELD_NAMES.filter((name) => name !== 'scopes'), LIVING_SCOPES, ...OTHERS].join(', '),
-)
+])
+
+/** The client `c` lives: neither suspended nor rejected nor deleted. Every read of a token or grant joins it. */
+export const CLIENT_LIVES = fragment`c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`
 
 function taking(names: FieldName[]): Fragment {
-  return new Fragment(names.map((name) => `${name} = app.${name}`).join(', '))
+  return new Fragment([names.map((name) => `${name} = app.${name}`).join(', ')])
 }

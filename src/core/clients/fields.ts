@@ -7,8 +7,11 @@ import { isPlainName } from '../../base/printable.ts'
 import { redirectUriProblem, webAddressProblem } from './addresses.ts'
 import { APP_TYPES, type AppType } from './kinds.ts'
 
+/** Who can register a client: an administrator, a developer, or the client itself, dynamically. */
+export const REGISTRARS = ['admin', 'developer', 'itself'] as const
+
 /** Who registers and changes apps: administrators, developers for themselves, and programs by RFC 7591. */
-export type Registrar = 'admin' | 'developer' | 'itself'
+export type Registrar = (typeof REGISTRARS)[number]
 
 /** A field of a registration. Its key is the column, the member of JSON and YAML, and the name in forms. */
 export interface Field {
@@ -67,7 +70,6 @@ const ID_TOKEN_ALGS = ['RS256', 'ES256'] as const
 /** Kinds, as a registration names them. */
 export const typeSchema = z.enum(APP_TYPES, `must be one of ${APP_TYPES.join(', ')}, e.g. web`)
 
-const EVERYBODY = ['admin', 'developer', 'itself'] as const
 const PEOPLE = ['admin', 'developer'] as const
 const WITH_REDIRECTS = ['web', 'spa', 'native'] as const
 
@@ -90,7 +92,7 @@ export const FIELDS = {
     rfc7591: 'client_name',
     example: 'Photo Printer',
     label: 'Name',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     branding: 'any change',
     form: {
       as: 'line',
@@ -134,7 +136,7 @@ export const FIELDS = {
     rfc7591: 'redirect_uris',
     example: 'https://app.example/callback',
     label: 'Redirect URIs',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     branding: 'another host',
     form: {
       as: 'lines',
@@ -157,7 +159,7 @@ export const FIELDS = {
     rfc7591: 'post_logout_redirect_uris',
     example: 'https://app.example/',
     label: 'After signing out',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     form: {
       as: 'lines',
       hint: {
@@ -179,7 +181,7 @@ export const FIELDS = {
     rfc7591: 'client_uri',
     example: 'https://app.example/',
     label: 'Web page',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/' } },
     option: { flags: '--homepage <uri>', help: 'its web page' },
   },
@@ -190,7 +192,7 @@ export const FIELDS = {
     rfc7591: 'logo_uri',
     example: 'https://app.example/logo.png',
     label: 'Logo',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     branding: 'any change',
     form: { as: 'address', hint: 'The https address of a square picture.', only: 'admin' },
     option: { flags: '--logo <uri>', help: 'its logo' },
@@ -202,7 +204,7 @@ export const FIELDS = {
     rfc7591: 'policy_uri',
     example: 'https://app.example/privacy',
     label: 'Privacy policy',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/privacy' } },
     option: { flags: '--policy <uri>', help: 'its privacy policy' },
   },
@@ -213,7 +215,7 @@ export const FIELDS = {
     rfc7591: 'tos_uri',
     example: 'https://app.example/terms',
     label: 'Terms',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     form: { as: 'address', hint: { developer: 'E.g. https://app.example/terms' } },
     option: { flags: '--terms <uri>', help: 'its terms' },
   },
@@ -230,7 +232,7 @@ export const FIELDS = {
     rfc7591: 'contacts',
     example: 'team@app.example',
     label: 'Contacts',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     personal: true,
     form: {
       as: 'lines',
@@ -249,7 +251,7 @@ export const FIELDS = {
     rfc7591: 'scope',
     example: 'openid profile',
     label: 'Scopes',
-    setBy: EVERYBODY,
+    setBy: REGISTRARS,
     form: { as: 'scopes', label: { admin: 'Scopes of', developer: 'What it may ask for:' } },
     option: {
       flags: '--scope <scope...>',

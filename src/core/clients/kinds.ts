@@ -9,6 +9,20 @@ export const APP_TYPES = ['web', 'spa', 'native', 'device', 'service'] as const
 /** A kind that a person or developer registers. */
 export type AppType = (typeof APP_TYPES)[number]
 
+/** The states of a client. A pending one waits for an administrator, and serves its owners only; a rejected one serves nobody. */
+export const CLIENT_STATES = ['pending', 'active', 'rejected'] as const
+
+/** A state of a client. */
+export type ClientState = (typeof CLIENT_STATES)[number]
+
+/** How a client stands, in one word: its state, unless it is suspended. */
+export function standingOf(client: {
+  state: ClientState
+  suspended_at: Date | null
+}): ClientState | 'suspended' {
+  return client.suspended_at ? 'suspended' : client.state
+}
+
 /** The grant type of a device code. */
 export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 

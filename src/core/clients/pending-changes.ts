@@ -1,7 +1,7 @@
 // Changes of approved apps that wait for a decision: the app serves on as it is until an administrator approves them.
 import type { ActingUser, Actor, Change } from '../../base/audit-events.ts'
-import { type Place, placeAt } from '../../db/cursor.ts'
-import { type Db, many, maybe, run, sql, tx } from '../../db/pool.ts'
+import { cursorOf, isBehindCursor } from '../../db/cursor.ts'
+import { type Db, fragment, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { checkClientEscalation } from '../escalation/clients.ts'
 import { CLIENT_COLUMNS } from './columns.ts'
@@ -9,6 +9,9 @@ import { lockOwnApp } from './owners.ts'
 import { reasonText } from './review.ts'
 import type { Client } from './store.ts'
 import { type ClientChange, updateClient } from './update.ts'
+
+const CURSOR_AT = fragment`ch.created_at`
+const CURSOR_ID = fragment`ch.client_id`
 
 /** A change that waits, or that was rejected and not yet put away. */
 export interface WaitingChange {
@@ -59,16 +62,13 @@ export function listWaitingChanges(
   db: Db,
   { limit, after }: { limit: number; after?: string | undefined },
 ): Promise<ListedChange[]> {
-  const { micros = null, id = null }: Partial<Record<keyof Place, string | null>> = placeAt(after) ?? {}
   return many<ListedChange>(
     db,
     sql`select ch.id, ch.client_id, c.name, u.email as requested_by, ch.created_at,
-               (extract(epoch from ch.created_at) * 1000000)::bigint || '.' || ch.client_id as cursor
+               ${cursorOf(CURSOR_AT, CURSOR_ID)}
         from client_changes ch join clients c on c.id = ch.client_id left join users u on u.id = ch.requested_by
         where ch.rejected_at is null and c.deleted_at is null
-          and (${micros}::bigint is null
-               or (ch.created_at, ch.client_id) >
-                  (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${id}))
+          and ${isBehindCursor({ at: CURSOR_AT, id: CURSOR_ID, isBeyond: fragment`>` }, after)}
         order by ch.created_at, ch.client_id
         limit ${limit}`,
   )

@@ -1,6 +1,7 @@
 // How an app looks on a page: always its logo or initial, its name, its host, and one chip.
 import { createHash } from 'node:crypto'
 import { isDocumentId } from './document-url.ts'
+import type { Registrar } from './fields.ts'
 
 /** An app as the views show it. */
 export interface AppView {
@@ -26,7 +27,7 @@ export interface AppFacts {
   first_party: boolean
   verified_at: Date | null
   suspended_at: Date | null
-  registered_by: 'admin' | 'developer' | 'itself'
+  registered_by: Registrar
 }
 
 const TINTS = 12

@@ -1,14 +1,18 @@
 // Finding apps among a hundred thousand: by any part of their name, id or redirect URIs, or by who owns them.
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
-import { type Db, many, sql } from '../../db/pool.ts'
+import { CURSOR, isBefore, type Listed } from '../../db/cursor.ts'
+import { type Db, fragment, many, sql } from '../../db/pool.ts'
+import { CLIENT_STATES } from './kinds.ts'
 import type { Client } from './store.ts'
+
+/** What clients are searched for by how they stand; `changed`: a change of it waits for a decision. */
+export const SEARCHED_STATES = [...CLIENT_STATES, 'suspended', 'changed'] as const
 
 /** What apps are looked for; what is absent does not matter. */
 export interface ClientFilter {
   /** Part of a name, id or redirect URI, or the begin of an owner's e-mail address; at least {@link SHORTEST} characters. */
   text?: string
   /** `changed`: a change of it waits for a decision. */
-  state?: 'active' | 'pending' | 'rejected' | 'suspended' | 'changed'
+  state?: (typeof SEARCHED_STATES)[number]
   type?: Client['type']
   registered_by?: Client['registered_by']
   /** No token since then, nor registered since then. */
@@ -55,7 +59,6 @@ export async function searchClients(db: Db, filter: ClientFilter = {}): Promise<
   const found = text ? await matching(db, text) : null
   const changed = filter.state === 'changed' ? await withChange(db) : null
   const { state = null, type = null, registered_by = null, unused_since = null } = filter
-  const after = placeBehind(filter.after)
   return many<Listed<ClientSummary>>(
     db,
     sql`select c.id, c.name, c.type, c.state, c.registered_by, c.first_party, c.verified_at, c.suspended_at, c.created_at,
@@ -78,10 +81,7 @@ export async function searchClients(db: Db, filter: ClientFilter = {}): Promise<
             and (${type}::text is null or type = ${type})
             and (${registered_by}::text is null or registered_by = ${registered_by})
             and (${unused_since}::timestamptz is null or coalesce(last_used_at, created_at) < ${unused_since})
-            and (${after.id}::text is null
-                 or (created_at, id) <
-                    (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                              (select created_at from clients where id = ${after.id})), ${after.id}))
+            and ${isBefore(fragment`clients`, filter.after)}
           order by created_at desc, id desc
           limit ${filter.limit ?? 50}
         ) c

@@ -1,9 +1,10 @@
 // Reading client registrations. create.ts stores new ones, update.ts changes them, lifecycle.ts suspends and deletes them.
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
-import { type Db, many, maybe, sql } from '../../db/pool.ts'
+import { CURSOR, isAfter, type Listed } from '../../db/cursor.ts'
+import { type Db, fragment, many, maybe, sql } from '../../db/pool.ts'
+import { NotFound } from '../../http/errors.ts'
 import { CLIENT_COLUMNS } from './columns.ts'
 import type { ClientMetadata, Registrar } from './fields.ts'
-import type { ClientType } from './kinds.ts'
+import type { ClientState, ClientType } from './kinds.ts'
 
 /** A registered client. */
 export interface Client extends Omit<ClientMetadata, 'type'> {
@@ -14,8 +15,7 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   verification_fell_at: Date | null
   /** Which door it came through. */
   registered_by: Registrar
-  /** A pending one waits for an administrator, and serves its owners only; a rejected one serves nobody. */
-  state: 'pending' | 'active' | 'rejected'
+  state: ClientState
   /** Why it was rejected, in words for its owners. */
   state_reason: string
   /** Grows with every change. */
@@ -31,6 +31,16 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
 /** A client by id, a suspended one too; a deleted one is gone. */
 export function findClient(db: Db, id: string): Promise<Client | undefined> {
   return maybe<Client>(db, sql`select ${CLIENT_COLUMNS} from clients where id = ${id} and deleted_at is null`)
+}
+
+/**
+ * The app that an address names; the credentials of an API are no app. @param find `lockClient` in a transaction that changes it
+ * @throws NotFound
+ */
+export async function getClient(db: Db, id: string, find = findClient): Promise<Client> {
+  const client = await find(db, id)
+  if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
+  return client
 }
 
 /** Clients by id, as {@link findClient}; those that there are. */
@@ -55,15 +65,11 @@ export function listClients(
   db: Db,
   page: { limit?: number; after?: string | undefined } = {},
 ): Promise<Listed<Client>[]> {
-  const after = placeBehind(page.after)
   return many<Listed<Client>>(
     db,
     sql`select ${CLIENT_COLUMNS}, ${CURSOR} from clients
         where deleted_at is null
-          and (${after.id}::text is null
-               or (created_at, id) >
-                  (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                            (select created_at from clients where id = ${after.id})), ${after.id}))
+          and ${isAfter(fragment`clients`, page.after)}
         order by created_at, id
         limit ${page.limit ?? 100}`,
   )

@@ -1,6 +1,5 @@
 // Who may act on whom. Whoever changes something of a person needs the power that this person has, and had within the last day;
 // the same holds for apps (core/escalation/clients.ts). It is decided here, inside of the transaction that changes, for every surface.
-
 import { API_SCOPES, isApiScope } from '../../base/admin-api-scopes.ts'
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, many, maybe, sql } from '../../db/pool.ts'

@@ -1,6 +1,6 @@
 // Who allowed which app what, as administrators look for it: one line a person and app, whatever devices it is used on.
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
-import { type Db, many, sql } from '../../db/pool.ts'
+import { CURSOR, isBefore, type Listed } from '../../db/cursor.ts'
+import { type Db, fragment, many, sql } from '../../db/pool.ts'
 
 /** A decision that stands, with what came of it. */
 export interface Access {
@@ -32,7 +32,6 @@ export interface AccessFilter {
 /** Decisions that stand, newest first. */
 export function searchAccess(db: Db, filter: AccessFilter = {}): Promise<Listed<Access>[]> {
   const { id = null, user_id = null, client_id = null } = filter
-  const after = placeBehind(filter.after)
   return many<Listed<Access>>(
     db,
     sql`select s.id, s.user_id, u.name as user_name, u.email, s.client_id, c.name as client_name, c.registered_by,
@@ -43,10 +42,7 @@ export function searchAccess(db: Db, filter: AccessFilter = {}): Promise<Listed<
             and (${id}::uuid is null or id = ${id})
             and (${user_id}::uuid is null or user_id = ${user_id})
             and (${client_id}::text is null or client_id = ${client_id})
-            and (${after.id}::uuid is null
-                 or (created_at, id) <
-                    (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                              (select created_at from consents where id = ${after.id})), ${after.id}))
+            and ${isBefore(fragment`consents`, filter.after)}
           order by created_at desc, id desc
           limit ${filter.limit ?? 50}
         ) s

@@ -1,8 +1,8 @@
 // Grants: one sign-in of an app on one device, on which all of its tokens hang. It knows neither pages nor the provider.
 import { randomBytes } from 'node:crypto'
 import type { Actor, RevocationReason } from '../../base/audit-events.ts'
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
-import { type Db, many, maybe, run, sql, tx } from '../../db/pool.ts'
+import { CURSOR, isAfter, type Listed } from '../../db/cursor.ts'
+import { type Db, fragment, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record } from '../audit/store.ts'
 
@@ -70,7 +70,9 @@ export function findGrant(db: Db, id: string): Promise<Grant | undefined> {
         join users u on u.id = g.user_id
         join clients c on c.id = g.client_id
         where g.id = ${id} and g.revoked_at is null and (g.ends_at is null or g.ends_at > now())
-          and u.disabled_at is null and c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`,
+          and u.disabled_at is null
+          -- CLIENT_LIVES of core/clients, which imports this folder.
+          and c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`,
   )
 }
 
@@ -123,7 +125,6 @@ export function listGrants(
     after?: string | undefined
   } = {},
 ): Promise<Listed<GrantRow>[]> {
-  const after = placeBehind(filter.after)
   return many<Listed<GrantRow>>(
     db,
     sql`select g.id, g.consent_id, g.user_id, u.email, g.client_id, c.name as client_name, g.payload as scopes, g.device, g.created_at,
@@ -133,10 +134,7 @@ export function listGrants(
           where (${filter.id ?? null}::text is null or id = ${filter.id ?? null})
             and (${filter.user_id ?? null}::uuid is null or user_id = ${filter.user_id ?? null})
             and (${filter.client_id ?? null}::text is null or client_id = ${filter.client_id ?? null})
-            and (${after.id}::text is null
-                 or (created_at, id) >
-                    (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                              (select created_at from grants where id = ${after.id})), ${after.id}))
+            and ${isAfter(fragment`grants`, filter.after)}
           order by created_at, id
           limit ${filter.limit ?? 100}
         ) g

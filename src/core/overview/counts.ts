@@ -1,5 +1,4 @@
 // What the last day and month were like, in numbers, for whoever looks after this server.
-
 import type { Db } from '../../db/pool.ts'
 import { countDay, countMonth } from '../audit/days.ts'
 import { usageSince } from '../clients/usage.ts'

@@ -3,7 +3,7 @@
 import type { Actor } from '../../base/audit-events.ts'
 import { digest, kindOf, newCredential } from '../../base/credentials.ts'
 import { isPlainName } from '../../base/printable.ts'
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
+import { CURSOR, isAfter, type Listed } from '../../db/cursor.ts'
 import { type Db, fragment, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
@@ -95,14 +95,10 @@ export function listRegistrationTokens(
   db: Db,
   page: { limit?: number; after?: string | undefined } = {},
 ): Promise<Listed<RegistrationToken>[]> {
-  const after = placeBehind(page.after)
   return many<Listed<RegistrationToken>>(
     db,
     sql`select ${COLUMNS}, ${CURSOR} from registration_tokens
-        where ${after.id}::uuid is null
-          or (created_at, id) >
-             (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                       (select created_at from registration_tokens where id = ${after.id})), ${after.id})
+        where ${isAfter(fragment`registration_tokens`, page.after)}
         order by created_at, id
         limit ${page.limit ?? 100}`,
   )

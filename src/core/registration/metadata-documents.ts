@@ -1,8 +1,8 @@
 // Registrations that stand in a document at the address which is the client's id: what is kept of the document, and whether
 // it may be read (again). Reading it is document-reader.ts's; the rules stand in metadata.ts.
 import type { Actor } from '../../base/audit-events.ts'
-import { type Place, placeAt } from '../../db/cursor.ts'
-import { type Db, many, maybe, run, sql, tx } from '../../db/pool.ts'
+import { cursorOf, isBehindCursor } from '../../db/cursor.ts'
+import { type Db, fragment, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { CLIENT_COLUMNS } from '../clients/columns.ts'
 import { insertApp } from '../clients/create.ts'
@@ -12,6 +12,9 @@ import { checkScopes } from '../clients/scopes.ts'
 import { endAllAccess } from '../grants/revoke.ts'
 import type { Requested } from './rfc7591.ts'
 import { mayUpdateDynamicClient, type OpenDoor, putRegistration, type SelfRegistered } from './store.ts'
+
+const CURSOR_AT = fragment`d.refused_at`
+const CURSOR_ID = fragment`d.client_id`
 
 /** What is known of a document. */
 export interface StoredDocument {
@@ -132,16 +135,13 @@ export function listBlockedDocuments(
   db: Db,
   page: { limit?: number; after?: string | undefined } = {},
 ): Promise<(BlockedDocument & { cursor: string })[]> {
-  const { micros = null, id = null }: Partial<Record<keyof Place, string | null>> = placeAt(page.after) ?? {}
   return many<BlockedDocument & { cursor: string }>(
     db,
     sql`select d.client_id, c.name, d.refused_at,
-               (extract(epoch from d.refused_at) * 1000000)::bigint || '.' || d.client_id as cursor
+               ${cursorOf(CURSOR_AT, CURSOR_ID)}
         from client_documents d join clients c on c.id = d.client_id
         where d.refused_at is not null and c.deleted_at is not null
-          and (${micros}::bigint is null
-               or (d.refused_at, d.client_id) <
-                  (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${id}))
+          and ${isBehindCursor({ at: CURSOR_AT, id: CURSOR_ID, isBeyond: fragment`<` }, page.after)}
         order by d.refused_at desc, d.client_id desc
         limit ${page.limit ?? 100}`,
   )

@@ -1,5 +1,4 @@
 // The APIs that tokens are for (RFC 8707), their scopes, and the sentence the consent page says for each scope.
-
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import type { Actor } from '../../base/audit-events.ts'
 import { isOpenidScope } from '../../base/openid-scopes.ts'

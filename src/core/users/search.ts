@@ -1,7 +1,7 @@
 // Finding people by any part of their name or e-mail address, and what an administrator sees of their sessions.
 import type { Actor } from '../../base/audit-events.ts'
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
-import { type Db, many, run, sql, tx } from '../../db/pool.ts'
+import { CURSOR, isBefore, type Listed } from '../../db/cursor.ts'
+import { type Db, fragment, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 import { holdPerson } from '../escalation/users.ts'
 import { tellOfChange } from './notices.ts'
@@ -22,7 +22,6 @@ export interface UserFilter {
 /** Accounts, newest first. */
 export function searchUsers(db: Db, filter: UserFilter = {}): Promise<Listed<User>[]> {
   const { role = null, disabled = null } = filter
-  const after = placeBehind(filter.after)
   const text = filter.text ? filter.text.toLowerCase() : null
   return many<Listed<User>>(
     db,
@@ -33,10 +32,7 @@ export function searchUsers(db: Db, filter: UserFilter = {}): Promise<Listed<Use
                    and strpos(lower(name || ' ' || email), ${text}) > 0))
           and (${role}::text is null or role = ${role})
           and (${disabled}::boolean is null or (disabled_at is not null) = ${disabled})
-          and (${after.id}::uuid is null
-               or (created_at, id) <
-                  (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                            (select created_at from users where id = ${after.id})), ${after.id}))
+          and ${isBefore(fragment`users`, filter.after)}
         order by created_at desc, id desc
         limit ${filter.limit ?? 50}`,
   )

@@ -1,6 +1,6 @@
 // The people who sign in: their accounts, and the durable mark that disables one. Passwords are in sign-in.ts.
 import type { Actor } from '../../base/audit-events.ts'
-import { CURSOR, type Listed, placeBehind } from '../../db/cursor.ts'
+import { CURSOR, isAfter, type Listed } from '../../db/cursor.ts'
 import { isUniqueViolation } from '../../db/errors.ts'
 import { type Db, fragment, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
@@ -98,14 +98,11 @@ export function listUsers(
   db: Db,
   page: { limit?: number; after?: string | undefined } = {},
 ): Promise<Listed<User>[]> {
-  const after = placeBehind(page.after)
   return many<Listed<User>>(
     db,
     sql`select ${COLUMNS}, ${CURSOR}
         from users
-        where ${after.id}::uuid is null
-           or (created_at, id) > (coalesce(timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond',
-                                           (select created_at from users where id = ${after.id})), ${after.id})
+        where ${isAfter(fragment`users`, page.after)}
         order by created_at, id
         limit ${page.limit ?? 100}`,
   )

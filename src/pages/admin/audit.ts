@@ -1,10 +1,12 @@
 // The audit log, as administrators search it.
+
+import { isUuid } from '../../base/ids.ts'
 import { type AuditRow, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'
 import { userEmails } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
 import { takeNotice } from '../../http/notice.ts'
-import { isUuid, pageOf, queryEventId, queryText, withQuery } from '../../http/query.ts'
+import { pageOf, queryEventId, queryText, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import type { SignedIn } from '../../protocol/guards.ts'

@@ -1,11 +1,13 @@
 // How administrators end access: that of one app to one account, or all that a filter names.
+
+import { isUuid } from '../../base/ids.ts'
 import { endAccess, endAllAccess } from '../../core/grants/revoke.ts'
 import { type Access, searchAccess } from '../../core/grants/search.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
-import { isUuid, queryText, withQuery } from '../../http/query.ts'
+import { queryText, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'

@@ -1,9 +1,11 @@
 // The filter of the list of access: an account, an app, or both. Naming one that does not exist is an error, so that the filter is
 // never dropped silently.
+
+import { isUuid } from '../../base/ids.ts'
 import { type Client, findClient } from '../../core/clients/store.ts'
 import { findUser, findUserByEmail, type User } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
-import { isUuid } from '../../http/query.ts'
+
 import type { FormErrors } from '../shared/confirm-page.ts'
 
 /** The account and the app that a filter names. */

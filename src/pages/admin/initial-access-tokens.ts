@@ -1,5 +1,6 @@
 // The tokens with which apps may register themselves (RFC 7591), as administrators make, list and revoke them.
 import { z } from 'zod'
+import { isUuid } from '../../base/ids.ts'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import {
@@ -16,7 +17,7 @@ import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { readForm, sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
-import { isUuid, pageOf, queryPlace, withQuery } from '../../http/query.ts'
+import { pageOf, queryPlace, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'

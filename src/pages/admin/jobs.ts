@@ -1,4 +1,6 @@
 // Bulk jobs as administrators see them: how far each has come, and where to ask for one that failed again.
+
+import { isUuid } from '../../base/ids.ts'
 import { findClient } from '../../core/clients/store.ts'
 import { END_ACCESS, type EndAccess } from '../../core/grants/revoke.ts'
 import { CLEAN_UP } from '../../core/registration/cleanup.ts'
@@ -8,7 +10,7 @@ import { findJob, type Job, listJobs } from '../../db/jobs.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { takeNotice } from '../../http/notice.ts'
-import { isUuid, withQuery } from '../../http/query.ts'
+import { withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import type { SignedIn } from '../../protocol/guards.ts'

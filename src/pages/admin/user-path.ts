@@ -1,8 +1,10 @@
 // The address of an account in the console, and the account that such an address names.
+
+import { isUuid } from '../../base/ids.ts'
 import { findUser, type User } from '../../core/users/store.ts'
 import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
-import { isUuid } from '../../http/query.ts'
+
 import type { SignedIn } from '../../protocol/guards.ts'
 
 /** The page of an account. */

@@ -1,4 +1,6 @@
 // Inviting somebody to own an app, and withdrawing the invitation. invitation.ts has the pages for the invited person.
+
+import { isUuid } from '../../base/ids.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { appView } from '../../core/clients/presentation.ts'
 import type { Client } from '../../core/clients/store.ts'
@@ -6,7 +8,7 @@ import { createInvitation, INVITATION_DAYS, withdrawInvitation } from '../../cor
 import { NotFound } from '../../http/errors.ts'
 import { sentText } from '../../http/form.ts'
 import { seeOther } from '../../http/notice.ts'
-import { isUuid } from '../../http/query.ts'
+
 import { throttle } from '../../http/throttle.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'

@@ -1,6 +1,7 @@
 // The forms that add, replace and revoke the secrets of an app or an API, for developers and administrators. The caller passes what
 // differs between them.
 
+import { isUuid } from '../../base/ids.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { AppView } from '../../core/clients/presentation.ts'
 import { addNamedSecret, listSecrets, revokeSecret, rotateSecret } from '../../core/clients/secrets.ts'
@@ -8,7 +9,7 @@ import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { sentText } from '../../http/form.ts'
 import { seeOther } from '../../http/notice.ts'
-import { isUuid } from '../../http/query.ts'
+
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import type { Confirm, Confirmation } from './confirm-page.ts'
 

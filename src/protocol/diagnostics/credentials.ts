@@ -1,6 +1,7 @@
 // What a request says about itself before anything of it is believed: who it claims to come from, and what it brings along
 // to prove it. For notes about refused requests only; the protocol library decides.
 import type { Context } from 'koa'
+import { isShortId } from '../../base/ids.ts'
 
 /** What a request brings to prove who sends it. */
 export interface Presented {
@@ -29,7 +30,7 @@ export function presentedBy(ctx: Context): Presented {
 /** The client that a request names, if it looks like a client of ours. */
 export function presentedClientId(ctx: Context): string | undefined {
   const { client_id } = presentedBy(ctx)
-  return client_id && /^[A-Za-z0-9_-]{1,100}$/.test(client_id) ? client_id : undefined
+  return client_id && isShortId(client_id) ? client_id : undefined
 }
 
 /** The payload of a JWT, unverified. */

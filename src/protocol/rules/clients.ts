@@ -1,5 +1,4 @@
 // A registration in the provider's words.
-
 import { isApiScope } from '../../base/admin-api-scopes.ts'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import type { Registration } from '../../core/clients/cache.ts'

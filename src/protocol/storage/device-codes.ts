@@ -1,6 +1,7 @@
 // Device codes (RFC 8628) until somebody has decided about them: rows of the tokens table, found by the code that a person types,
 // too. Using one up is what tokens.ts does with any code.
 import { digest } from '../../base/credentials.ts'
+import { CLIENT_LIVES } from '../../core/clients/columns.ts'
 import { type Db, maybe, one, run, sql } from '../../db/pool.ts'
 import type { NewToken } from './token-rows.ts'
 
@@ -12,7 +13,7 @@ export async function insertDeviceCode(db: Db, code: NewToken, userCode: string)
         select ${code.hash}::bytea, 'device_code', c.id, ${code.payload}::json, to_timestamp(${code.exp}::float8),
                ${digest(userCode)}::bytea
         from clients c
-        where c.id = ${code.client_id} and c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`,
+        where c.id = ${code.client_id} and ${CLIENT_LIVES}`,
   )
   return inserted === 1
 }

@@ -21,8 +21,7 @@ export interface NewToken {
   exp: number
 }
 
-/** Whether the client `c` may have tokens. */
-export const CLIENT_LIVES = fragment`c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`
+export { CLIENT_LIVES } from '../../core/clients/columns.ts'
 
 /** The text form of an array of digests, written at once. */
 export function byteaArray(values: Buffer[]): string {

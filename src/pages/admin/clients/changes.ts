@@ -1,5 +1,6 @@
 // How administrators decide about a change of an approved app. The pages show the app before and after the change.
 
+import { isUuid } from '../../../base/ids.ts'
 import { labelOf } from '../../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'
 import {
@@ -15,7 +16,7 @@ import type { Pool } from '../../../db/pool.ts'
 import { NotFound } from '../../../http/errors.ts'
 import { sentText } from '../../../http/form.ts'
 import { seeOther } from '../../../http/notice.ts'
-import { isUuid } from '../../../http/query.ts'
+
 import type { Render } from '../../../http/render.ts'
 import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
 import { type Confirmation, confirmPages, type FormErrors } from '../../shared/confirm-page.ts'
