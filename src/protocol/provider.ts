@@ -33,6 +33,7 @@ import { ACCOUNT_CLIENT_ID, grantLoader } from './rules/grants.ts'
 import { answerForStructured, issueStructured } from './rules/jwt-access-tokens.ts'
 import { promptPolicy, rememberPrompts } from './rules/prompts.ts'
 import { resourceIndicators } from './rules/resources.ts'
+import { apiScope, issueOpenidScopes, showScopesWhereTheyBelong } from './rules/token-scopes.ts'
 import { throughStorage } from './storage/errors.ts'
 import { currentContext, currentUnit, type Person } from './storage/unit-of-work.ts'
 
@@ -75,7 +76,9 @@ export function createProvider(parts: ProviderParts): Provider {
   const provider = new Provider(issuerOf(parts.config), settings(parts))
   issuePrefixedValues(provider)
   issueStructured(provider)
+  issueOpenidScopes(provider)
   answerForStructured(provider, { ...parts, maySeeToken })
+  showScopesWhereTheyBelong(provider)
   keepClients(provider, parts)
   compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
@@ -258,7 +261,7 @@ function maySeeToken(client: Client, token: SeenToken): boolean {
   return (
     resource !== undefined &&
     token.aud === resource &&
-    (token.accountId === undefined || Boolean(token.scope))
+    (token.accountId === undefined || apiScope(token.scope) !== undefined)
   )
 }
 

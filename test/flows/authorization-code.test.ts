@@ -51,7 +51,7 @@ describe('a person who is not signed in', () => {
       refresh_token: expect.stringMatching(/^vk_rt_[\w-]{49}$/),
       token_type: 'bearer',
       expires_in: 600,
-      scope: 'photos.read',
+      scope: 'openid profile email photos.read',
     })
     expect(tokens.claims()).toMatchObject({
       iss: server.origin,
@@ -522,7 +522,7 @@ test('an app may send its request by POST, as OpenID Connect Core §3.1.2.1 has 
 
   const { away } = await jamie.post('/auth', Object.fromEntries(pending.url.searchParams))
 
-  expect((await app.finish(away!, pending)).scope).toBe('photos.read')
+  expect((await app.finish(away!, pending)).scope).toBe('openid profile email photos.read')
 })
 
 test('a request by POST that is wrong is refused like any other', async () => {

@@ -355,7 +355,7 @@ test('an app of our own is not asked about', async () => {
   const { away } = await jamie.signIn(await jamie.open(pending.url))
 
   const tokens = await own.finish(away!, pending)
-  expect(tokens.scope).toBe('photos.read')
+  expect(tokens.scope).toBe('openid profile email photos.read')
   const page = await jamie.open('/account/apps')
   expect(page.text).toContain('Our Album')
   expect(page.text).toContain('Built in')

@@ -272,7 +272,7 @@ test('what administers is given to a device bound to a key alone', async () => {
     options,
   )
 
-  expect(tokens).toMatchObject({ token_type: 'dpop', scope: 'users:read' })
+  expect(tokens).toMatchObject({ token_type: 'dpop', scope: 'openid users:read' })
   expect(answered.status).toBe(200)
   expect((await remote.refresh(tokens.refresh_token)).body.error).toMatch(/^invalid_/)
   expect((await openid.refreshTokenGrant(client, tokens.refresh_token!, undefined, options)).token_type).toBe(

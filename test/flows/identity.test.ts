@@ -149,8 +149,8 @@ describe('userinfo', () => {
     expect(await answer.json()).toMatchObject({ sub: jamie.id })
   })
 
-  test('refuses a token that was meant for an API', async () => {
-    const { access_token } = await app.connect(jamie)
+  test('refuses a token without openid', async () => {
+    const { access_token } = await app.connect(jamie, { scope: 'photos.read', nonce: undefined })
 
     const answer = await app.userinfo(access_token)
 

@@ -40,7 +40,7 @@ describe('who sees what', () => {
       active: true,
       sub: jamie.id,
       client_id: app.id,
-      scope: 'photos.read',
+      scope: 'openid profile email photos.read',
       aud: PHOTOS.identifier,
       iss: server.origin,
       iat: expect.any(Number),

@@ -35,7 +35,7 @@ test('a pushed request leads through sign-in and consent to tokens', async () =>
   const { away } = await jamie.press(consent, 'Allow')
 
   const tokens = await app.finish(away!, pending)
-  expect(tokens.scope).toBe('photos.read')
+  expect(tokens.scope).toBe('openid profile email photos.read')
   expect(tokens.claims()!.sub).toBe(jamie.id)
 })
 

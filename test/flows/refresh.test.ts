@@ -27,7 +27,11 @@ describe.each(['web', 'spa', 'native'] as const)('an app of type %s', (type) => 
     const third = await openid.refreshTokenGrant(await app.client(), second.refresh_token!)
 
     expect(new Set([first, second, third].map((tokens) => tokens.refresh_token)).size).toBe(3)
-    expect(third).toMatchObject({ expires_in: 600, scope: 'photos.read', token_type: 'bearer' })
+    expect(third).toMatchObject({
+      expires_in: 600,
+      scope: 'openid profile email photos.read',
+      token_type: 'bearer',
+    })
     expect(third.claims()!.sub).toBe(jamie.id)
     expect((await app.introspect(third.access_token)).active).toBe(true)
   })
@@ -91,7 +95,7 @@ describe('scopes', () => {
     expect(narrow.body.scope).toBe('photos.share')
     expect(narrow.body.id_token).toBeUndefined()
     expect((await app.introspect(narrow.body.access_token)).scope).toBe('photos.share')
-    expect(full.body.scope.split(' ').sort()).toEqual(['photos.read', 'photos.share'])
+    expect(full.body.scope.split(' ').sort()).toEqual(['openid', 'photos.read', 'photos.share'])
   })
 
   test('an app may not ask for more, and loses nothing by trying', async () => {

@@ -43,7 +43,7 @@ test('the consent page names what all of the APIs would do', async () => {
 test('a scope alone says which API is meant', async () => {
   const tokens = await app.connect(jamie, { scope: 'openid calendar.read' })
 
-  expect(tokens.scope).toBe('calendar.read')
+  expect(tokens.scope).toBe('openid calendar.read')
   expect(await calendar.introspect(tokens.access_token)).toMatchObject({
     active: true,
     aud: CALENDAR.identifier,
@@ -64,8 +64,8 @@ test('a sign-in for two APIs gives a token for either, and no token opens both',
   const first = await app.post('/token', { ...form, resource: PHOTOS.identifier })
   const second = await app.refresh(first.body.refresh_token, { resource: CALENDAR.identifier })
 
-  expect(first.body.scope).toBe('photos.read')
-  expect(second.body.scope).toBe('calendar.read')
+  expect(first.body.scope).toBe('openid photos.read')
+  expect(second.body.scope).toBe('openid calendar.read')
   expect(await server.photos.introspect(first.body.access_token)).toMatchObject({
     active: true,
     aud: PHOTOS.identifier,
@@ -84,7 +84,7 @@ test('without naming one, the token is for one of them', async () => {
   const { status, body } = await app.post('/token', form)
 
   expect(status).toBe(200)
-  expect(['photos.read', 'calendar.read']).toContain(body.scope)
+  expect(['openid photos.read', 'openid calendar.read']).toContain(body.scope)
 })
 
 test('an API that was not part of the sign-in gives no token, and the refresh token stays good', async () => {

@@ -99,7 +99,7 @@ describe('deciding, in two tabs', () => {
       .flatMap(({ away }) => away ?? [])
       .filter(({ searchParams }) => searchParams.has('code'))
     expect(codes.length).toBeGreaterThan(0)
-    expect((await app.finish(codes[0]!, pending)).scope).toBe('photos.read')
+    expect((await app.finish(codes[0]!, pending)).scope).toBe('openid profile email photos.read')
   })
 
   test('Allow, once it was allowed, says that this is finished and leads to the app', async () => {

@@ -325,7 +325,7 @@ const CASES: Record<string, Case> = {
   },
   'an access token for an API at userinfo': {
     async send(app) {
-      const { access_token } = await app.connect(jamie)
+      const { access_token } = await app.connect(jamie, { scope: 'photos.read', nonce: undefined })
       return app.userinfo(access_token)
     },
     answer: {
@@ -333,7 +333,7 @@ const CASES: Record<string, Case> = {
       error: 'insufficient_scope',
       error_description: 'access token missing openid scope',
     },
-    says: ['This access token is for an API, not for userinfo', 'one for https://photos.example'],
+    says: ['This access token is for an API alone, not for userinfo', 'one for https://photos.example'],
   },
   'a DPoP proof of an hour ago': {
     async send(app) {

@@ -117,7 +117,8 @@ export interface Pending {
   url: URL
   verifier: string
   state: string
-  nonce: string
+  /** Undefined: it was not sent, and no ID token is expected. */
+  nonce: string | undefined
 }
 
 /** Tokens as openid-client returns them. */
@@ -195,7 +196,7 @@ export class App extends Program {
       url: openid.buildAuthorizationUrl(await this.client(), new URLSearchParams(given)),
       verifier,
       state,
-      nonce,
+      nonce: all.nonce,
     }
   }
 
@@ -205,7 +206,11 @@ export class App extends Program {
     { verifier, state, nonce }: Pending,
     options?: openid.DPoPOptions,
   ): Promise<Tokens> {
-    const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce }
+    const checks = {
+      pkceCodeVerifier: verifier,
+      expectedState: state,
+      ...(nonce ? { expectedNonce: nonce } : {}),
+    }
     return openid.authorizationCodeGrant(await this.client(), back, checks, undefined, options)
   }
 

@@ -172,8 +172,8 @@ export const REJECTIONS = {
     advice: 'Forget the tokens and ask the person to connect again.',
   },
   access_token_api: {
-    title: 'This access token is for an API, not for userinfo',
-    advice: 'Read the ID token, or ask for a token with OpenID scopes only.',
+    title: 'This access token is for an API alone, not for userinfo',
+    advice: 'Ask for the scope openid, too: the same token then opens the API and userinfo.',
   },
   access_token_scope: {
     title: 'The access token lacks a scope',

@@ -112,8 +112,7 @@ function partsOf(facts: SnippetFacts): Parts {
       loopback: can_listen,
       paste: !can_listen,
       rewritten: isRewritten(redirect_uri),
-      // A token for an API is refused at userinfo. The ID token says who the person is (docs/decisions/0006).
-      userinfo: openid && api === undefined,
+      userinfo: openid,
       api: api !== undefined,
       // Imports that a program needs before their use.
       needs_os: secret || insecure,

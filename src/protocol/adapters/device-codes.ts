@@ -11,9 +11,10 @@ import {
   notePoll,
   updateDeviceCode,
 } from '../storage/device-codes.ts'
+import { tokenPayload } from '../storage/tokens.ts'
 import { currentContext, currentUnit, nameRequest } from '../storage/unit-of-work.ts'
 import type { Adapter, AdapterParts } from './parts.ts'
-import { newToken, tokenAdapter, tokenPayload } from './tokens.ts'
+import { newToken, tokenAdapter } from './tokens.ts'
 
 // A device that waits for the whole interval may still come a little early: networks are not even.
 const EARLY_SECONDS = 1

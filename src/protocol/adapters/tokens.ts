@@ -4,7 +4,7 @@ import { digest, kindOf } from '../../base/credentials.ts'
 import { routeOf } from '../internals/library.ts'
 import { storable } from '../storage/errors.ts'
 import type { NewToken, TokenKind } from '../storage/token-rows.ts'
-import { scopeLeft, type TokenRow } from '../storage/tokens.ts'
+import { type TokenRow, tokenPayload } from '../storage/tokens.ts'
 import { currentContext, currentUnit } from '../storage/unit-of-work.ts'
 import { endGrant } from './grants.ts'
 import { type Adapter, type AdapterParts, unused } from './parts.ts'
@@ -77,21 +77,6 @@ export function newToken(
     grant_id: grantId ?? null,
     payload: storable(rest),
     exp: exp ?? Math.floor(Date.now() / 1000) + expiresIn,
-  }
-}
-
-/** A stored token as the provider reads it; a scope that was removed since is none of its scopes. */
-export function tokenPayload(model: string, value: string, row: TokenRow): AdapterPayload {
-  return {
-    ...row.payload,
-    ...(row.gone_scopes === null ? {} : { scope: scopeLeft(row.payload.scope as string, row) }),
-    kind: model,
-    jti: value,
-    iat: row.iat,
-    exp: row.exp,
-    clientId: row.client_id,
-    ...(row.grant_id === null ? {} : { grantId: row.grant_id, accountId: row.user_id! }),
-    ...(row.consumed ? { consumed: true } : {}),
   }
 }
 

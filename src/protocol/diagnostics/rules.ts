@@ -189,23 +189,15 @@ function lost(kind: 'code' | 'refresh', value: unknown): Reason {
   return { kind: unknown, expected, received }
 }
 
-function accessToken({ ctx, says }: Seen): Reason {
-  if (says.includes('audience')) {
-    return forApi(ctx.oidc.entities.AccessToken?.aud)
-  }
+function accessToken({ ctx }: Seen): Reason {
   const value = ctx.get('authorization').split(' ')[1] ?? String(ctx.oidc.body?.access_token ?? '')
   return { kind: 'access_token_revoked', token_hash: digest(value) }
 }
 
-// A token for an API holds no OpenID scopes, whatever was allowed.
-function lacksScope(seen: Seen): Reason {
-  const { AccessToken } = seen.ctx.oidc.entities
-  if (AccessToken?.aud) return forApi(AccessToken.aud)
-  return { kind: 'access_token_scope', expected: seen.scope }
-}
-
-function forApi(aud: string | string[] | undefined): Reason {
-  return { kind: 'access_token_api', expected: 'a token for no API', received: `one for ${aud}` }
+function lacksScope({ ctx, scope }: Seen): Reason {
+  const { AccessToken } = ctx.oidc.entities
+  if (!AccessToken?.aud) return { kind: 'access_token_scope', expected: scope }
+  return { kind: 'access_token_api', expected: 'a token with openid', received: `one for ${AccessToken.aud}` }
 }
 
 async function codeExpired({ ctx, params }: Seen): Promise<Reason> {

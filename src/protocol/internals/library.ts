@@ -4,6 +4,8 @@
 // After an update of the library, test/protocol/internals/library.test.ts names what has moved. Read those places again, then set READ_IN.
 import type { Context, Middleware } from 'koa'
 import {
+  type AccessToken,
+  type AdapterPayload,
   type Client,
   type errors,
   type interactionPolicy,
@@ -33,6 +35,7 @@ export interface IssuedToken {
   format?: 'opaque' | 'jwt'
   accountId?: string
   scope?: string
+  aud?: string | string[]
   resourceServer?: ResourceServer
   iat?: number
   exp?: number
@@ -78,6 +81,29 @@ export function replaceTokenValue(
   prototype.getValueAndPayload = async function () {
     return make(this, () => original.call(this))
   }
+}
+
+/**
+ * Replaces how an access token that somebody presents is found. Reason: the library stores nothing of a JWT, and refuses a token that
+ * names an audience at the userinfo endpoint. Read in 9.13.3: models/access_token.js (`find`), shared/access_token.js, actions/userinfo.js.
+ */
+export function replaceTokenLookup(
+  provider: Provider,
+  find: (
+    value: unknown,
+    original: () => Promise<AccessToken | undefined>,
+  ) => Promise<AccessToken | undefined>,
+): void {
+  const model = provider.AccessToken as {
+    find(value: unknown, options?: object): Promise<AccessToken | undefined>
+  }
+  const original = model.find.bind(model)
+  model.find = (value, options) => find(value, () => original(value, options))
+}
+
+/** An access token made of what is stored of it. Reason: its type asks for a client. Read in 9.13.3: models/base_model.js (`instantiate`). */
+export function accessTokenOf(provider: Provider, stored: AdapterPayload): AccessToken {
+  return new provider.AccessToken(stored as ConstructorParameters<Provider['AccessToken']>[0])
 }
 
 /**

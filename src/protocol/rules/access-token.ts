@@ -7,6 +7,7 @@ import { digest, kindOf } from '../../base/credentials.ts'
 import type { Db } from '../../db/pool.ts'
 import { saveNewState } from '../storage/state.ts'
 import type { TokenRow, TokenStore } from '../storage/tokens.ts'
+import { apiScope } from './token-scopes.ts'
 
 /** A living access token for this API. */
 export interface Access {
@@ -53,7 +54,7 @@ export async function readAccess(
     user_id: row.user_id,
     grant_id: row.grant_id,
     role: row.role,
-    scopes: new Set(scope?.split(' ').filter(Boolean)),
+    scopes: new Set(apiScope(scope)?.split(' ')),
   }
 }
 

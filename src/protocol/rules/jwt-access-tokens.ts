@@ -5,10 +5,18 @@ import { createLocalJWKSet, type JWK, type JWTPayload, jwtVerify } from 'jose'
 import type { Context } from 'koa'
 import type { Client, Provider } from 'oidc-provider'
 import { digest } from '../../base/credentials.ts'
-import { replaceTokenId, replaceTokenValue, useAround } from '../internals/library.ts'
+import {
+  accessTokenOf,
+  replaceTokenId,
+  replaceTokenLookup,
+  replaceTokenValue,
+  routeOf,
+  useAround,
+} from '../internals/library.ts'
 import { throughStorage } from '../storage/errors.ts'
-import { scopeLeft, type TokenRow, type TokenStore } from '../storage/tokens.ts'
-import type { Unit } from '../storage/unit-of-work.ts'
+import { scopeLeft, type TokenRow, type TokenStore, tokenPayload } from '../storage/tokens.ts'
+import { currentContext, type Unit } from '../storage/unit-of-work.ts'
+import { apiScope } from './token-scopes.ts'
 
 /** What answering for these tokens stands on. */
 export interface StructuredParts {
@@ -27,31 +35,41 @@ export function issueStructured(provider: Provider): void {
     replaceTokenId(model, (token, original) => {
       if (token.resourceServer?.accessTokenFormat !== 'jwt') return original()
       // Nothing of this API was allowed by the person: an API that looks at audience and subject alone must not take it.
-      if (token.accountId !== undefined && !token.scope) return original()
+      if (token.accountId !== undefined && !apiScope(token.scope)) return original()
       token.format = 'jwt'
       // Without a prefix of ours: whoever reads it in a token, or in a log, must not be able to use it as one.
       return randomBytes(32).toString('base64url')
     })
     replaceTokenValue(model, async (token, original) => {
       if (token.format !== 'jwt') return original()
+      const { scope } = token
       token.format = 'opaque'
       const { payload } = await original()
-      Object.assign(token, { format: 'jwt', iat: payload!.iat, exp: payload!.exp })
+      // Its row has all scopes; the text says to its API what that API was granted.
+      Object.assign(token, { format: 'jwt', iat: payload!.iat, exp: payload!.exp, scope: apiScope(scope) })
       const { value } = await original()
+      token.scope = scope
       return { value, payload: payload! }
     })
   }
 }
 
 /**
- * Answers /introspect and /revoke for these tokens. The provider authenticates the client and then refuses them, because it
- * keeps nothing of them; we do.
+ * Answers /userinfo, /introspect and /revoke for these tokens. The provider keeps nothing of them; we do. At the last two it
+ * authenticates the client, and then refuses them.
  */
 export function answerForStructured(provider: Provider, parts: StructuredParts): void {
   const keys = createLocalJWKSet({ keys: parts.keySet.keys.map(publicPart) })
   const refused = (ctx: Context, error: Error & { error?: string }): void => {
     if (error.error === 'unsupported_token_type') ctx.state.structured = true
   }
+  replaceTokenLookup(provider, async (value, original) => {
+    const ctx = currentContext()
+    if (routeOf(ctx) !== 'userinfo' || !String(value).includes('.')) return original()
+    const found = await throughStorage(() => find(ctx!, String(value), provider.issuer, keys, parts))
+    if (found?.row.kind !== 'access_token') return undefined
+    return accessTokenOf(provider, tokenPayload('AccessToken', String(value), found.row))
+  })
   provider.on('introspection.error', refused)
   provider.on('revocation.error', refused)
   useAround(provider, async (ctx, next) => {
@@ -59,10 +77,15 @@ export function answerForStructured(provider: Provider, parts: StructuredParts):
     if (!ctx.state.structured) return
     // Answered after all: nothing that the app did wrong.
     ctx.state.rejection = undefined
-    const found = await throughStorage(() => find(ctx, provider.issuer, keys, parts))
+    const found = await throughStorage(() =>
+      find(ctx, String(ctx.oidc.params?.token), provider.issuer, keys, parts),
+    )
     ctx.status = 200
     if (ctx.path === '/introspect') {
-      ctx.body = found && parts.maySeeToken(ctx.oidc.client!, found.seen) ? told(found) : { active: false }
+      ctx.body =
+        found && parts.maySeeToken(ctx.oidc.client!, found.seen)
+          ? told(found, ctx.oidc.client!)
+          : { active: false }
     } else {
       if (found && found.seen.clientId === ctx.oidc.client!.clientId) {
         await throughStorage(() => parts.tokens.destroy(found.hash))
@@ -75,17 +98,18 @@ export function answerForStructured(provider: Provider, parts: StructuredParts):
 
 interface Found {
   hash: Buffer
+  row: TokenRow
   claims: JWTPayload & { client_id: string; scope?: string; cnf?: { jkt?: string } }
   seen: { clientId: string; accountId?: string; aud?: string; scope?: string }
 }
 
 async function find(
   ctx: Context,
+  value: string,
   issuer: string,
   keys: ReturnType<typeof createLocalJWKSet>,
   { tokens }: StructuredParts,
 ): Promise<Found | undefined> {
-  const value = String(ctx.oidc.params?.token)
   // A signature of ours, so that a jti alone is worth nothing.
   const verified = await jwtVerify(value, keys, {
     issuer,
@@ -102,12 +126,13 @@ async function find(
   const claims = verified.payload as Found['claims']
   return {
     hash,
+    row,
     claims,
     seen: {
       clientId: row.client_id,
       ...(row.user_id === null ? {} : { accountId: row.user_id }),
       aud: claims.aud as string,
-      scope: scopeLeft(claims.scope, row),
+      scope: scopeLeft(row.payload.scope as string | undefined, row),
     },
   }
 }
@@ -117,7 +142,7 @@ function isAccess({ kind }: TokenRow): boolean {
 }
 
 // What introspection says of an opaque token, and its jti, which whoever asks has read already.
-function told({ claims, seen }: Found): Record<string, unknown> {
+function told({ claims, seen }: Found, { clientId }: Client): Record<string, unknown> {
   const { client_id, exp, iat, iss, jti, aud, cnf } = claims
   return {
     active: true,
@@ -128,7 +153,7 @@ function told({ claims, seen }: Found): Record<string, unknown> {
     iss,
     jti,
     aud,
-    scope: seen.scope,
+    scope: clientId === client_id ? seen.scope : apiScope(seen.scope),
     cnf,
     token_type: cnf?.jkt ? 'DPoP' : 'Bearer',
   }

@@ -7,6 +7,7 @@ import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { type ResourceScope, tokenSeconds } from '../../core/resources/store.ts'
 import { throughStorage } from '../storage/errors.ts'
 import type { OwnMetadata } from './clients.ts'
+import { isGranted } from './token-scopes.ts'
 
 /** The provider's settings of feature resourceIndicators. @param standardSeconds how long access tokens live otherwise */
 export function resourceIndicators(resources: ResourceDirectory, standardSeconds: number) {
@@ -15,7 +16,7 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
     /** Without a resource parameter the scopes say which APIs are meant: each belongs to one. */
     async defaultResource(ctx: Context, client: Client, oneOf?: readonly string[]) {
       // At the token endpoint a token has one audience: the first API of which something was allowed.
-      if (oneOf) return oneOf.find((identifier) => isAllowed(ctx, identifier)) ?? oneOf[0]!
+      if (oneOf) return oneOf.find((identifier) => isGranted(ctx.oidc, identifier)) ?? oneOf[0]!
       const identifiers = new Set<string>()
       checkOpenidScopes(ctx, client)
       for (const scope of requestedScopes(ctx)) {
@@ -53,7 +54,7 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
     // A code that was asked for with an API in mind gives a token for that API, without asking for it a second time.
     // Where the person allowed nothing of it, the token is for userinfo, as if the API had not been asked for.
     useGrantedResource: (ctx: Context, model: { resource?: string | string[] }) =>
-      [model.resource ?? []].flat().some((identifier) => isAllowed(ctx, identifier)),
+      [model.resource ?? []].flat().some((identifier) => isGranted(ctx.oidc, identifier)),
   }
 }
 
@@ -61,10 +62,6 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
 function checkOpenidScopes(ctx: Context, client: Client): void {
   const forbidden = client.scope ? undefined : allRequested(ctx).find(isOpenidScope)
   if (forbidden) throw new errors.InvalidScope('requested scope is not allowed', forbidden)
-}
-
-function isAllowed(ctx: Context, identifier: string): boolean {
-  return Boolean(ctx.oidc.entities.Grant?.getResourceScope(identifier))
 }
 
 function requestedScopes(ctx: Context): string[] {

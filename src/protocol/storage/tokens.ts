@@ -1,5 +1,7 @@
 // The table of codes, device codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
 // and the one statement that uses codes or refresh tokens up and issues their successors.
+
+import type { AdapterPayload } from 'oidc-provider'
 import type { GrantedScopes } from '../../core/grants/store.ts'
 import type { User } from '../../core/users/store.ts'
 import { type Answers, LATELY } from '../../db/answers.ts'
@@ -48,6 +50,21 @@ export function scopeLeft(
   const gone = new Set(gone_scopes.split(' '))
   const left = scope?.split(' ').filter((name) => !gone.has(name))
   return left?.join(' ') || undefined
+}
+
+/** A stored token as the provider reads it; a scope that was removed since is none of its scopes. */
+export function tokenPayload(model: string, value: string, row: TokenRow): AdapterPayload {
+  return {
+    ...row.payload,
+    ...(row.gone_scopes === null ? {} : { scope: scopeLeft(row.payload.scope as string, row) }),
+    kind: model,
+    jti: value,
+    iat: row.iat,
+    exp: row.exp,
+    clientId: row.client_id,
+    ...(row.grant_id === null ? {} : { grantId: row.grant_id, accountId: row.user_id! }),
+    ...(row.consumed ? { consumed: true } : {}),
+  }
 }
 
 /** Reads and writes of the tokens table. Tokens are named by SHA-256 of their value. */
