@@ -60,5 +60,5 @@ export function builtInApi(issuer: string) {
 }
 
 function scope<Name extends string>(name: Name, sentence: string, detail = '') {
-  return { name, sentence, detail, dangerous: true, kinds: null }
+  return { name, sentence, detail, dangerous: true, by_default: false, kinds: null }
 }

@@ -32,7 +32,8 @@ export function addResources(program: Command): void {
       .requiredOption('--identifier <uri>', 'its address: the audience of its tokens (RFC 8707)')
       .requiredOption('--name <name>', 'what people call it')
       .option('--scope <definition...>', `${EXAMPLE}; photos.read[web,service]=… for these kinds of app only`)
-      .option('--dangerous-scope <definition...>', 'the same, for a scope that is not ticked in advance'),
+      .option('--dangerous-scope <definition...>', 'the same, for a scope that is not ticked in advance')
+      .option('--only-by-name <name...>', 'a scope that apps do not get when they name none'),
   ).action(answering(create))
 
   tokenOptions(
@@ -41,6 +42,8 @@ export function addResources(program: Command): void {
       .option('--name <name>', 'what people call it')
       .option('--scope <definition...>', 'a scope to add, or to say otherwise; as in create')
       .option('--dangerous-scope <definition...>', 'the same, for a scope that is not ticked in advance')
+      .option('--by-default <name...>', 'a scope that apps get when they name none')
+      .option('--only-by-name <name...>', 'a scope that apps do not get when they name none')
       .option('--remove-scope <name...>', 'a scope that apps may no longer ask for'),
   ).action(answering(update))
 
@@ -73,6 +76,7 @@ interface Definition {
   name?: string
   scope?: string[]
   dangerousScope?: string[]
+  onlyByName?: string[]
   tokenFormat?: TokenRules['token_format']
   tokenSeconds?: number | 'default'
 }
@@ -84,6 +88,9 @@ interface Create extends Definition {
 
 async function create({ identifier, name, ...rest }: Create) {
   const scopes = scopesOf(rest)
+  const unknown = rest.onlyByName?.find((each) => !scopes.some((scope) => scope.name === each))
+  if (unknown !== undefined)
+    throw new Usage(`--only-by-name ${JSON.stringify(unknown)} is none of these scopes`)
   const rules = tokenRules(rest)
   return withStores(async ({ db, by }) => {
     const { resource, client, secret } = await createResource(db, { identifier, name, scopes, ...rules }, by)
@@ -112,6 +119,7 @@ function show(identifier: string) {
 }
 
 interface Update extends Definition {
+  byDefault?: string[]
   removeScope?: string[]
 }
 
@@ -128,6 +136,13 @@ async function update(identifier: string, options: Update) {
         await (known
           ? changeScope(t, identifier, name, said, by)
           : addScope(t, identifier, { name, ...said }, by))
+      }
+      for (const by_default of [true, false]) {
+        for (const name of (by_default ? options.byDefault : options.onlyByName) ?? []) {
+          const words = (await getResource(t, identifier)).scopes.find((scope) => scope.name === name)
+          if (!words) throw new Refused(`${before.name} has no scope ${JSON.stringify(name)}`)
+          await changeScope(t, identifier, name, { ...words, by_default }, by)
+        }
       }
       for (const name of gone) {
         if ((await removeScope(t, identifier, name, by)) === undefined) {
@@ -185,6 +200,7 @@ function list({ limit, after }: Page) {
       ['NAME', ({ resource }) => resource.name],
       ['SCOPE', ({ scope }) => scope.name],
       ['DANGEROUS', ({ scope }) => scope.dangerous],
+      ['BY DEFAULT', ({ scope }) => scope.by_default],
       ['FOR', ({ scope }) => scope.kinds ?? 'all'],
       ['THE CONSENT PAGE SAYS', ({ scope }) => [scope.sentence, scope.detail].filter(Boolean).join(' | ')],
     ])
@@ -196,8 +212,12 @@ function tokenRules({ tokenFormat, tokenSeconds }: Definition): Partial<TokenRul
   return { token_format: tokenFormat, token_seconds: tokenSeconds === 'default' ? null : tokenSeconds }
 }
 
-function scopesOf({ scope = [], dangerousScope = [] }: Definition): NewScope[] {
-  return [...scope.map((text) => parseScope(text)), ...dangerousScope.map((text) => parseScope(text, true))]
+function scopesOf({ scope = [], dangerousScope = [], onlyByName = [] }: Definition): NewScope[] {
+  const scopes = [
+    ...scope.map((text) => parseScope(text)),
+    ...dangerousScope.map((text) => parseScope(text, true)),
+  ]
+  return scopes.map((each) => (onlyByName.includes(each.name) ? { ...each, by_default: false } : each))
 }
 
 /**

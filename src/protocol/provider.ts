@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { JWK } from 'jose'
 import type { Context } from 'koa'
 import { type Client, type Configuration, Provider, type ResourceServer } from 'oidc-provider'
+import { isApiScope } from '../base/admin-api-scopes.ts'
 import type { Config } from '../base/config.ts'
 import { newCredential } from '../base/credentials.ts'
 import { claimsOf, OPENID_CLAIMS, OPENID_SCOPES } from '../base/openid-scopes.ts'
@@ -133,7 +134,7 @@ function settings(parts: ProviderParts): Configuration {
     // The built-in client's response_type none is nobody else's.
     discovery: {
       response_types_supported: ['code'],
-      scopes_supported: [...OPENID_SCOPES, ...parts.resourceScopes],
+      scopes_supported: [...OPENID_SCOPES, ...publicScopes(parts)],
     },
     enabledJWA: {
       idTokenSigningAlgValues: ['RS256', 'ES256'],
@@ -283,20 +284,26 @@ function mayCallFrom(client: Client, origin: string): boolean {
 }
 
 // The provider's setting `discovery` adds to what it says by itself, and cannot correct it.
-function discloseWhatAppsMayUse(provider: Provider, { config, resourceScopes }: ProviderParts): void {
+function discloseWhatAppsMayUse(provider: Provider, parts: ProviderParts): void {
+  const { config } = parts
   useAround(provider, async (ctx, next) => {
     await next()
     if (routeOf(ctx) !== 'discovery') return
     Object.assign(ctx.body as object, {
       // The built-in client's response_type none is nobody else's.
       response_types_supported: ['code'],
-      scopes_supported: [...OPENID_SCOPES, ...resourceScopes],
+      scopes_supported: [...OPENID_SCOPES, ...publicScopes(parts)],
       ...(config.dynamicRegistration.mode === 'off'
         ? {}
         : { registration_endpoint: `${issuerOf(config)}/register` }),
       ...(config.clientDocuments.on ? { client_id_metadata_document_supported: true } : {}),
     })
   })
+}
+
+// Apps in general have no business with the Admin API, and some ask for all that is listed.
+function publicScopes({ resourceScopes }: ProviderParts): string[] {
+  return resourceScopes.filter((scope) => !isApiScope(scope))
 }
 
 // RFC 8628 §3.2; devices that are not told ask every five seconds all the same.

@@ -31,7 +31,14 @@ test('create --json', async () => {
     identifier: 'https://mail.example',
     name: 'Mail',
     scopes: [
-      { name: 'mail.send', sentence: 'Send mail=spam for you', detail: '', dangerous: false, kinds: null },
+      {
+        name: 'mail.send',
+        sentence: 'Send mail=spam for you',
+        detail: '',
+        dangerous: false,
+        by_default: true,
+        kinds: null,
+      },
     ],
     token_format: 'opaque',
     token_seconds: null,
@@ -46,8 +53,8 @@ test('list shows each scope and what people read, and pages by API', async () =>
   const [first] = await cli.json<{ identifier: string }[]>(['resources', 'list', '--limit', '1'])
   const rest = await cli.json<unknown[]>(['resources', 'list', '--after', first!.identifier])
 
-  expect(stdout).toMatch(/photos\.read +no +all +Look at your photos \| It cannot change or delete them/)
-  expect(stdout).toMatch(/prints\.order +yes +all +Order prints for you/)
+  expect(stdout).toMatch(/photos\.read +no +yes +all +Look at your photos \| It cannot change or delete them/)
+  expect(stdout).toMatch(/prints\.order +yes +no +all +Order prints for you/)
   expect(stdout).not.toContain('vk_cs_')
   expect(first!.identifier).toBe('https://mail.example')
   expect(rest).toEqual([
@@ -63,9 +70,17 @@ test('list shows each scope and what people read, and pages by API', async () =>
           sentence: 'Look at your photos',
           detail: 'It cannot change or delete them',
           dangerous: false,
+          by_default: true,
           kinds: null,
         },
-        { name: 'prints.order', sentence: 'Order prints for you', detail: '', dangerous: true, kinds: null },
+        {
+          name: 'prints.order',
+          sentence: 'Order prints for you',
+          detail: '',
+          dangerous: true,
+          by_default: false,
+          kinds: null,
+        },
       ],
     },
   ])
@@ -88,9 +103,17 @@ test('update changes what it names: name, tokens, scopes; all of it or nothing',
       sentence: 'Look at pictures',
       detail: '',
       dangerous: false,
+      by_default: true,
       kinds: ['web', 'native'],
     },
-    { name: 'photos.tag', sentence: 'Tag pictures', detail: '', dangerous: false, kinds: null },
+    {
+      name: 'photos.tag',
+      sentence: 'Tag pictures',
+      detail: '',
+      dangerous: false,
+      by_default: true,
+      kinds: null,
+    },
   ])
   const { introspection_client_id, ...shown } = await cli.json([
     'resources',
@@ -113,6 +136,26 @@ test('update changes what it names: name, tokens, scopes; all of it or nothing',
     introspection_client_id,
   })
   expect(await cli.json([...update, '--token-seconds', 'default'])).toMatchObject({ token_seconds: null })
+})
+
+test('a scope is had by default, or only by name', async () => {
+  const update = ['resources', 'update', 'https://photos.example']
+  const ofTag = async (...args: string[]) =>
+    (await cli.json<{ scopes: { name: string; by_default: boolean }[] }>([...update, ...args])).scopes.find(
+      ({ name }) => name === 'photos.tag',
+    )!.by_default
+
+  expect(await ofTag('--only-by-name', 'photos.tag')).toBe(false)
+  // What is not named stays.
+  expect(await ofTag('--scope', 'photos.tag=Put names to pictures')).toBe(false)
+  expect(await ofTag('--by-default', 'photos.tag')).toBe(true)
+  expect(await cli.run([...update, '--by-default', 'photos.burn'])).toEqual(
+    failure(1, /Pictures has no scope "photos.burn"/),
+  )
+  const made = ['resources', 'create', '--identifier', 'https://new.example', '--name', 'New']
+  expect(await cli.run([...made, '--scope', 'new.read=Read', '--only-by-name', 'new.raed'])).toEqual(
+    failure(2, /--only-by-name "new.raed" is none of these scopes/),
+  )
 })
 
 test('a removal whose job has failed is gone on with', async () => {

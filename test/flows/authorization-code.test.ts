@@ -379,7 +379,7 @@ describe('a request that is wrong', () => {
   })
 
   test.each([
-    ['a scope that is not registered anywhere', { scope: 'openid photos.burn' }, 'invalid_scope'],
+    ['a scope that is not registered anywhere', { scope: 'photos.burn', nonce: undefined }, 'invalid_scope'],
     ['a scope of an API that this client may not ask for', { scope: 'openid photos.share' }, 'invalid_scope'],
     ['no response type', { response_type: undefined }, 'invalid_request'],
     ['an unknown response type', { response_type: 'teapot' }, 'unsupported_response_type'],

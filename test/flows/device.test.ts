@@ -437,7 +437,7 @@ describe('as at the authorization endpoint:', () => {
   test.each([
     ['none', 'a person decides about each device'],
     ['none login', 'a person decides about each device'],
-    ['select_account', 'unsupported prompt value'],
+    ['create', 'unsupported prompt value'],
   ])('prompt=%s is refused', async (prompt, why) => {
     const answer = await app.post('/device_authorization', { scope: SCOPE, prompt })
 

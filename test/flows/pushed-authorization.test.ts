@@ -201,7 +201,7 @@ test('a request_uri of another client, an unknown one and an old one are refused
 test('a request that is wrong is refused when it is pushed', async () => {
   for (const [params, error] of [
     [{ redirect_uri: 'https://evil.example/' }, 'invalid_request'],
-    [{ scope: 'openid photos.burn' }, 'invalid_scope'],
+    [{ scope: 'photos.burn', nonce: undefined }, 'invalid_scope'],
     [{ code_challenge: undefined, code_challenge_method: undefined }, 'invalid_request'],
     [{ response_type: 'token' }, 'unsupported_response_type'],
     [{ request_uri: 'urn:ietf:params:oauth:request_uri:x' }, 'request_uri_not_supported'],

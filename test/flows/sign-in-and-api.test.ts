@@ -3,7 +3,14 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { decodeJwt } from 'jose'
 import * as openid from 'openid-client'
-import { type Api, type App, type Person, PHOTOS, type ServerFixture, startServerFixture } from '../support/flow.ts'
+import {
+  type Api,
+  type App,
+  type Person,
+  PHOTOS,
+  type ServerFixture,
+  startServerFixture,
+} from '../support/flow.ts'
 
 const NOTES = {
   identifier: 'https://notes.example',

@@ -39,6 +39,12 @@ describe.each(SURFACES)('registering: $name', (surface) => {
 
     const { client_id, refusal } = await ask(fixture, as(asked))
 
+    if (wrong === 'scopes' && registers === 'itself') {
+      // RFC 7591 §2: what it may not have is left out.
+      const { scopes } = as(asked)
+      expect((await row(client_id)).scopes).toEqual(scopes!.filter((scope) => scope === 'openid'))
+      return
+    }
     if (wrong === undefined) {
       expect(refusal).toBeUndefined()
       const { name, type, redirect_uris, scopes } = as(asked)
@@ -68,6 +74,7 @@ describe.each(SURFACES)('registering: $name', (surface) => {
 
       const { client_id, refusal } = await ask(fixture, { ...WEB, scopes: ADMINISTERS })
 
+      if (registers === 'itself') return expect((await row(client_id)).scopes).toEqual(['openid'])
       expect(client_id).toBeUndefined()
       expect(refusal).toContain(field('scopes'))
       expect(refusal).toMatch(/clients:read.*e\.g\. /s)
@@ -90,8 +97,15 @@ describe.each(CHANGING_SURFACES)('changing: $name', (surface) => {
     expect(await standing(id)).toBe(before)
   }
 
+  // RFC 7591 §2: what it may not have is left out.
+  const leavesOut = async (id: string, scopes: string[]) => {
+    expect((await ask(fixture, id, { scopes })).refusal).toBeUndefined()
+    expect((await row(id)).scopes).toEqual(['openid'])
+  }
+
   test.each(CHANGE_CASES)('$what', async ({ change, wrong, problem }) => {
     const id = await make(fixture)
+    if (wrong === 'scopes' && registers === 'itself') return leavesOut(id, change.scopes!)
     if (wrong) return refused(id, change, problem!, wrong)
 
     const { refusal } = await ask(fixture, id, change)
@@ -122,6 +136,7 @@ describe.each(CHANGING_SURFACES)('changing: $name', (surface) => {
       await run(fixture.admin.server.db, sql`update clients set registered_by = 'developer' where id = ${id}`)
     }
 
+    if (registers === 'itself') return leavesOut(id, ADMINISTERS)
     await refused(id, { scopes: ADMINISTERS }, /clients:read/, 'scopes')
   })
 

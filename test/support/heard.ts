@@ -3,7 +3,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { API_SCOPES } from '../../src/base/admin-api-scopes.ts'
 import { OPENID_SCOPES } from '../../src/base/openid-scopes.ts'
 import { listKeys } from '../../src/core/keys/store.ts'
 import { listResources } from '../../src/core/resources/store.ts'
@@ -46,10 +45,7 @@ export async function heard({ db, origin }: { db: Pool; origin: string }): Promi
     return false
   })
   const [keys, apis] = await Promise.all([listKeys(db), listResources(db)])
-  const scopes = [
-    ...OPENID_SCOPES,
-    ...[...API_SCOPES, ...apis.flatMap(({ scopes }) => scopes)].map(({ name }) => name),
-  ]
+  const scopes = [...OPENID_SCOPES, ...apis.flatMap(({ scopes }) => scopes).map(({ name }) => name)]
   const expected = [keys.map(({ kid }) => kid), scopes].map((names) => names.sort().join())
   await until(async () => {
     const published = await read<{ keys: { kid: string }[] }>(`${origin}/jwks`)

@@ -71,8 +71,8 @@ export function idOf(text: string): string {
 export function scopeOf(api: Resource, id: string) {
   const found = api.scopes.find(({ name }) => idOf(name) === id)
   if (!found) throw new NotFound('There is no such scope.')
-  const { name, sentence, detail, dangerous, kinds } = found
-  return { name, sentence, detail, dangerous, kinds }
+  const { name, sentence, detail, dangerous, by_default, kinds } = found
+  return { name, sentence, detail, dangerous, by_default, kinds }
 }
 
 /** The name of a scope that can be removed, or whose removal has failed. @throws NotFound */
@@ -85,12 +85,13 @@ function resourceView(
   { identifier, name, scopes, token_format, token_seconds, being_removed }: Resource,
   built_in: boolean,
 ) {
-  const views = scopes.map(({ name, sentence, detail, dangerous, kinds }) => ({
+  const views = scopes.map(({ name, sentence, detail, dangerous, by_default, kinds }) => ({
     id: idOf(name),
     name,
     sentence,
     detail,
     dangerous,
+    by_default,
     kinds,
   }))
   return {

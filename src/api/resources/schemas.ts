@@ -15,6 +15,9 @@ const pathId = z
 const sentence = z.string().meta({ description: 'What the consent page says, e.g. Look at your photos' })
 const detail = z.string().meta({ description: 'What it means, or does not mean.' })
 const dangerous = z.boolean().meta({ description: 'Not ticked in advance.' })
+const by_default = z.boolean().meta({
+  description: 'Had without being named, by a request without a scope. A dangerous one never is.',
+})
 const kinds = z
   .array(z.enum(APP_TYPES))
   // Whoever sends none does not mean all.
@@ -36,6 +39,7 @@ const scopeFields = {
   sentence,
   detail,
   dangerous,
+  by_default,
   kinds,
 }
 
@@ -46,6 +50,7 @@ export const newScope = named(
     ...scopeFields,
     detail: detail.default(''),
     dangerous: dangerous.default(false),
+    by_default: by_default.default(true),
     kinds: kinds.default(null),
   }),
 )
@@ -108,6 +113,7 @@ export const scopeChange = z.strictObject({
   sentence: sentence.optional(),
   detail: detail.optional(),
   dangerous: dangerous.optional(),
+  by_default: by_default.optional(),
   kinds: kinds.optional(),
 })
 

@@ -23,6 +23,14 @@ export function nearest(candidates: readonly string[], text: string): string | u
   return [...candidates].sort((a, b) => score(b) - score(a))[0]
 }
 
+/** Of `candidates`, the one that `text` may be a slip of the pen for: three quarters of both are the same. */
+export function similar(candidates: readonly string[], text: string): string | undefined {
+  const candidate = nearest(candidates, text)
+  if (candidate === undefined || candidate.length * text.length > MOST_CELLS) return undefined
+  const { size } = longestCommon([...candidate], [...text]).a
+  return 2 * size >= 0.75 * (candidate.length + text.length) ? candidate : undefined
+}
+
 /** Both texts in pieces that are in the other one, too, and pieces that are not. */
 export function difference(expected: string, received: string): { expected: Piece[]; received: Piece[] } {
   const [a, b] = [[...expected], [...received]]

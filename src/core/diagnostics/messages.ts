@@ -53,6 +53,20 @@ export const REJECTIONS = {
     title: 'No API here knows this scope',
     advice: 'Check the spelling. Scopes are separated by one space.',
   },
+  scope_missing: {
+    title: 'The request has no scope',
+    advice:
+      'Send the scopes that the app needs, e.g. scope=openid%20email to sign people in. Without any, it gets the default scopes of the API that resource names, and there is none that the app may ask for.',
+  },
+  scope_left_out: {
+    title: 'A scope that nobody here knows was left out',
+    advice: 'The request went on without it. Check the spelling, or do not ask for it.',
+  },
+  scope_of_other_resource: {
+    title: 'The scope belongs to another API than the one that is named',
+    advice:
+      'Name the API of the scope as resource, or leave resource out: the scopes say which API is meant.',
+  },
   scope_not_allowed: {
     title: 'The app may not ask for this scope',
     advice: 'Ask for less, or have the scope added to the app’s registration.',

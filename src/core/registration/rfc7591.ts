@@ -205,20 +205,12 @@ function authMethodOf({ token_endpoint_auth_method, application_type, grant_type
   )
 }
 
+// RFC 7591 §2: scopes that cannot be had are left out, and the answer says what is left. Where nothing is left, it is as if none was named.
 function scopesOf({ scope }: Members, may: Permission, type: ClientInput['type']): string[] {
   const scopes = may.scopesFor(type)
   const allowed = type === 'service' ? scopes.filter((name) => !isOpenidScope(name)) : scopes
-  if (scope === null || scope === undefined) return allowed
-  const asked = scope.split(' ').filter(Boolean)
-  const refused = asked.find((name) => !allowed.includes(name))
-  if (refused !== undefined) {
-    const example = allowed.length > 0 ? `e.g. "${allowed.slice(0, 3).join(' ')}"` : 'leave it out'
-    throw new InvalidMetadata(
-      'scopes',
-      `${JSON.stringify(refused.slice(0, 100))} may not be asked for with this registration, ${example}`,
-    )
-  }
-  return asked
+  const asked = scope?.split(' ').filter((name) => allowed.includes(name)) ?? []
+  return asked.length > 0 ? [...new Set(asked)] : allowed
 }
 
 // client_name is optional there, and people need something to call it by.

@@ -17,6 +17,8 @@ export interface ResourceScope {
   sentence: string
   detail: string
   dangerous: boolean
+  /** Stands for itself in a request that names no scope (RFC 6749 §3.3); never true of a dangerous one. */
+  by_default: boolean
   /** Which kinds of app may ask for it; null: all. */
   kinds: AppKind[] | null
 }
@@ -75,6 +77,8 @@ export interface NewScope {
   sentence: string
   detail?: string
   dangerous?: boolean
+  /** Absent: true, unless it is dangerous. */
+  by_default?: boolean
   /** Absent, null or empty: every kind may ask for it. */
   kinds?: AppKind[] | null
 }
@@ -91,6 +95,7 @@ export async function createResource(
     detail: '',
     dangerous: false,
     ...scope,
+    by_default: isByDefault(scope),
     kinds: kindsOf(scope.kinds),
   }))
   try {
@@ -102,10 +107,10 @@ export async function createResource(
       )
       await run(
         t,
-        sql`insert into resource_scopes (name, resource, sentence, detail, dangerous, kinds)
-            select name, ${identifier}, sentence, detail, dangerous, kinds
+        sql`insert into resource_scopes (name, resource, sentence, detail, dangerous, by_default, kinds)
+            select name, ${identifier}, sentence, detail, dangerous, by_default, kinds
             from json_to_recordset(${JSON.stringify(scopes)})
-              as scope (name text, sentence text, detail text, dangerous boolean, kinds text[])`,
+              as scope (name text, sentence text, detail text, dangerous boolean, by_default boolean, kinds text[])`,
       )
       const { client, secret } = await createResourceServerClient(t, identifier, name, by)
       await record(
@@ -130,7 +135,8 @@ export function listResources(db: Db): Promise<Resource[]> {
     db,
     sql`select r.identifier, r.name, r.token_format, r.token_seconds,
                coalesce(json_agg(json_build_object('name', s.name, 'sentence', s.sentence, 'detail', s.detail,
-                                                   'dangerous', s.dangerous, 'kinds', s.kinds) order by s.name)
+                                                   'dangerous', s.dangerous, 'by_default', s.by_default,
+                                                   'kinds', s.kinds) order by s.name)
                         filter (where s.removed_at is null and s.name is not null), '[]') as scopes,
                coalesce(json_agg(json_build_object('name', s.name, 'job_id', s.removal_job_id,
                                                    'has_failed', j.id is null) order by s.name)
@@ -183,6 +189,11 @@ export function checkTokenRules({ token_format, token_seconds }: Partial<TokenRu
 export function kindsOf(kinds: readonly AppKind[] | null | undefined): AppKind[] | null {
   const some = APP_TYPES.filter((kind) => kinds?.includes(kind))
   return some.length === 0 || some.length === APP_TYPES.length ? null : some
+}
+
+/** Whether a scope is had without being named. */
+export function isByDefault({ by_default = true, dangerous = false }: Partial<NewScope>): boolean {
+  return by_default && !dangerous
 }
 
 /** @throws InvalidMetadata for what cannot be a scope, or cannot be said of one */

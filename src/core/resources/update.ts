@@ -11,6 +11,7 @@ import {
   checkName,
   checkScope,
   checkTokenRules,
+  isByDefault,
   kindsOf,
   type NewScope,
   type RemovedScope,
@@ -18,8 +19,9 @@ import {
   type TokenRules,
 } from './store.ts'
 
-/** What is said of a scope; it keeps its name. Without `kinds` those stay. */
-export type ScopeWords = Omit<ResourceScope, 'name' | 'kinds'> & Partial<Pick<ResourceScope, 'kinds'>>
+/** What is said of a scope; it keeps its name. `kinds` and `by_default` stay as they are when they are left out. */
+export type ScopeWords = Omit<ResourceScope, 'name' | 'kinds' | 'by_default'> &
+  Partial<Pick<ResourceScope, 'kinds' | 'by_default'>>
 
 /** What may be changed of an API; its identifier may not: it is what tokens say they are for. */
 export type ResourceChange = Partial<TokenRules & { name: string }>
@@ -98,13 +100,15 @@ export function addScope(db: Db, identifier: string, scope: NewScope, by: Actor)
   checkScope(scope)
   const { name, sentence, detail = '', dangerous = false } = scope
   const kinds = kindsOf(scope.kinds)
+  const by_default = isByDefault(scope)
   return tx(db, async (t) => {
     const added = await run(
       t,
-      sql`insert into resource_scopes as s (name, resource, sentence, detail, dangerous, kinds)
-          values (${name}, ${identifier}, ${sentence}, ${detail}, ${dangerous}, ${kinds})
+      sql`insert into resource_scopes as s (name, resource, sentence, detail, dangerous, by_default, kinds)
+          values (${name}, ${identifier}, ${sentence}, ${detail}, ${dangerous}, ${by_default}, ${kinds})
           on conflict (name) do update
-          set sentence = excluded.sentence, detail = excluded.detail, dangerous = excluded.dangerous, kinds = excluded.kinds,
+          set sentence = excluded.sentence, detail = excluded.detail, dangerous = excluded.dangerous,
+              by_default = excluded.by_default, kinds = excluded.kinds,
               removed_at = null, returned_at = now()
           where s.resource = excluded.resource and s.removed_at is not null and s.removal_job_id is null`,
     )
@@ -129,20 +133,25 @@ export function changeScope(
   return tx(db, async (t) => {
     const before = await maybe<Required<ScopeWords>>(
       t,
-      sql`select sentence, detail, dangerous, kinds from resource_scopes
+      sql`select sentence, detail, dangerous, by_default, kinds from resource_scopes
           where name = ${name} and resource = ${identifier} and removed_at is null
           for update`,
     )
     if (!before) return undefined
-    const after = { ...words, kinds: words.kinds === undefined ? before.kinds : kindsOf(words.kinds) }
-    const changes: Change[] = (['sentence', 'detail', 'dangerous', 'kinds'] as const)
+    const after = {
+      ...words,
+      by_default: isByDefault({ ...words, by_default: words.by_default ?? before.by_default }),
+      kinds: words.kinds === undefined ? before.kinds : kindsOf(words.kinds),
+    }
+    const changes: Change[] = (['sentence', 'detail', 'dangerous', 'by_default', 'kinds'] as const)
       .filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]))
       .map((field) => ({ field, from: before[field], to: after[field] }))
     if (changes.length === 0) return false
     await run(
       t,
       sql`update resource_scopes
-          set sentence = ${after.sentence}, detail = ${after.detail}, dangerous = ${after.dangerous}, kinds = ${after.kinds}
+          set sentence = ${after.sentence}, detail = ${after.detail}, dangerous = ${after.dangerous},
+              by_default = ${after.by_default}, kinds = ${after.kinds}
           where name = ${name}`,
     )
     await record(t, { type: 'resource.scope_changed', resource: identifier, scope: name, changes }, by)

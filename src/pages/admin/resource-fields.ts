@@ -26,6 +26,10 @@ export const scopeFields = z.object({
     .string()
     .optional()
     .transform((value) => value !== undefined),
+  by_default: z
+    .string()
+    .optional()
+    .transform((value) => value !== undefined),
   // Without any ticked box every kind of app may ask for the scope.
   kinds: z.union([z.enum(APP_TYPES).transform((one) => [one]), z.array(z.enum(APP_TYPES))]).default([]),
 })
@@ -52,6 +56,7 @@ export function sentValues(ctx: SignedIn) {
     sentence: sentText(ctx, 'sentence'),
     detail: sentText(ctx, 'detail', 1_000),
     dangerous: sentText(ctx, 'dangerous') !== '',
+    by_default: ctx.method !== 'POST' || sentText(ctx, 'by_default') !== '',
     kinds: [((ctx.request.body ?? {}) as { kinds?: unknown }).kinds ?? []].flat().map(String),
   }
 }

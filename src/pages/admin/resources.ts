@@ -98,11 +98,11 @@ function registerForm({ db, render }: ResourceParts) {
     async send(ctx: SignedIn): Promise<void> {
       const { values, errors } = readForm(ctx, apiForm)
       if (errors) return showNew(ctx, errors, 422)
-      const { identifier, name, scope, sentence, detail, dangerous, kinds } = values
+      const { identifier, name, scope, ...words } = values
       try {
         const { resource, client, secret } = await createResource(
           db,
-          { identifier, name, scopes: [{ name: scope, sentence, detail, dangerous, kinds }] },
+          { identifier, name, scopes: [{ name: scope, ...words }] },
           actingUser(ctx),
         )
         render(ctx, 'admin/secret', {

@@ -11,7 +11,13 @@ export async function scopeChoices(resources: ResourceDirectory, chosen: string[
   const apis = [
     {
       name: 'OpenID',
-      scopes: OPENID_HINTS.map(({ name, hint }) => ({ name, sentence: hint, dangerous: false, kinds: null })),
+      scopes: OPENID_HINTS.map(({ name, hint }) => ({
+        name,
+        sentence: hint,
+        dangerous: false,
+        by_default: false,
+        kinds: null,
+      })),
     },
     ...(await resources.all()).filter(
       ({ scopes }) => registrar === 'admin' || !scopes.some(({ name }) => isApiScope(name)),

@@ -1,6 +1,7 @@
 // Why the protocol refused a request of an app, for whoever builds that app. Works it out after the fact, from the library's error
 // and from the request held against the registration. What is answered stays as it is; what may be kept, redact.ts decides.
 import type { Context } from 'koa'
+import { LRUCache } from 'lru-cache'
 import type { errors, Provider } from 'oidc-provider'
 import type { ClientUseRecorder } from '../../core/clients/usage.ts'
 import type { RejectedRequest } from '../../core/diagnostics/enrich.ts'
@@ -9,8 +10,9 @@ import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { placeOf } from '../../http/throttle.ts'
 import { onUntyped, type Route, routeOf } from '../internals/library.ts'
 import { ACCOUNT_CLIENT_ID } from '../rules/grants.ts'
+import { unknownScopes } from '../rules/requested-scopes.ts'
 import { presentedClientId } from './credentials.ts'
-import { reasonOf } from './rules.ts'
+import { leftOut, reasonOf } from './rules.ts'
 
 /** What notes stand on. */
 export interface RejectionParts {
@@ -44,8 +46,25 @@ export function noteAuthenticated(ctx: Context | undefined): void {
 /** Makes what takes note of a refused request; nobody waits for it. */
 export function rejectionRecorder(parts: RejectionParts) {
   const { rejectedRequests, clientUse, resources, onError } = parts
+  // An app sends the same scopes at each sign-in; one note in a while says it.
+  const noted = new LRUCache<string, true>({ max: 1_000, ttl: LEFT_OUT_AGAIN_MS })
+  const noteLeftOut = (ctx: Context): void => {
+    const client = ctx.oidc.client
+    const key = JSON.stringify([client?.clientId, unknownScopes(ctx)]).slice(0, 1_000)
+    if (!client || noted.has(key)) return
+    noted.set(key, true)
+    rejectedRequests.note({
+      client_id: client.clientId,
+      endpoint: ENDPOINTS[routeOf(ctx)!] ?? '/auth',
+      error: 'none',
+      authenticated: Boolean(ctx.state.authenticated),
+      place: placeOf(ctx.ip),
+      ...leftOut(client, unknownScopes(ctx)),
+    })
+  }
   return (ctx: Context): void => {
     const error = ctx.state.rejection as errors.OIDCProviderError | undefined
+    if (!error && unknownScopes(ctx).length > 0) noteLeftOut(ctx)
     if (!error || error.statusCode >= 500 || error.statusCode === 429 || ANSWERS.has(error.error)) return
     const endpoint = ENDPOINTS[routeOf(ctx)!]
     if (!endpoint) return
@@ -70,6 +89,8 @@ export function rejectionRecorder(parts: RejectionParts) {
     }, onError)
   }
 }
+
+const LEFT_OUT_AGAIN_MS = 60 * 60 * 1_000
 
 const ENDPOINTS: Partial<Record<Route, string>> = {
   authorization: '/auth',

@@ -6,7 +6,7 @@ import type { errors } from 'oidc-provider'
 import { digest, kindOf } from '../../base/credentials.ts'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { DEVICE_GRANT } from '../../core/clients/kinds.ts'
-import { nearest } from '../../core/diagnostics/diff.ts'
+import { nearest, similar } from '../../core/diagnostics/diff.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import { type ErrorText, isSaid, saidBy } from '../internals/library.ts'
 import { authMethod, clock, dpopTarget, malformed, otherKey, wrongSecret } from './authentication.ts'
@@ -60,6 +60,8 @@ const RULES: Rule[] = [
   ['scope_malformed', ({ ctx }) => ({ kind: 'scope_malformed', received: given(ctx, 'scope') })],
   ['scope_not_granted', ({ scope }) => ({ kind: 'scope_not_granted', received: scope })],
   [/^insufficient_scope/, lacksScope],
+  [/^invalid_scope: the request names no scope/, noScope],
+  [/^invalid_scope: requested scope is of another resource/, scopeOfOther],
   [/^invalid_scope/, scopeNotAllowed],
   [
     'resource_malformed',
@@ -158,9 +160,36 @@ function responseType({ client, params }: Seen): Reason {
   return { kind: 'response_type_unsupported', expected, received: String(params.response_type) }
 }
 
+function allowedScopes(client: Seen['client']): string[] {
+  return [...(client?.scope?.split(' ') ?? []), ...(client?.resource_scopes ?? [])]
+}
+
+function noScope({ client }: Seen): Reason {
+  return {
+    kind: 'scope_missing',
+    expected: `any of: ${allowedScopes(client).join(' ') || 'none'}`,
+    received: 'none',
+  }
+}
+
+function scopeOfOther({ scope, params }: Seen): Reason {
+  const expected = `scopes of ${[params.resource].flat().join(' ')}`
+  return { kind: 'scope_of_other_resource', expected, received: scope }
+}
+
+/** A request that went on without scopes that nobody knows. */
+export function leftOut(client: Seen['client'], unknown: string[]): Reason {
+  const meant = unknown
+    .map((scope) => similar(allowedScopes(client), scope))
+    .filter((each) => each !== undefined)
+  const expected = meant.length > 0 ? `did you mean ${meant.join(' ')}?` : 'scopes that an API here knows'
+  return { kind: 'scope_left_out', expected, received: unknown.join(' ') }
+}
+
 async function scopeNotAllowed({ client, scope = '', says, resources }: Seen): Promise<Reason> {
-  const allowed = [...(client?.scope?.split(' ') ?? []), ...(client?.resource_scopes ?? [])]
-  const expected = `any of: ${allowed.join(' ') || 'none'}`
+  const allowed = allowedScopes(client)
+  const meant = similar(allowed, scope)
+  const expected = `${meant ? `did you mean ${meant}? ` : ''}any of: ${allowed.join(' ') || 'none'}`
   const isKnown = isOpenidScope(scope) || (await resources.findScope(scope)) !== undefined
   return { kind: isKnown ? 'scope_not_allowed' : 'scope_unknown', expected, received: scope || says }
 }

@@ -14,7 +14,7 @@ import { findUser } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
 import { actorOf } from '../../http/actor.ts'
 import type { BlockLimits } from '../../http/block-limits.ts'
-import { TooManyRequests } from '../../http/errors.ts'
+import { NotFound, TooManyRequests } from '../../http/errors.ts'
 import type { Render } from '../../http/render.ts'
 import { placeOf, type Throttle } from '../../http/throttle.ts'
 import { ACCOUNT_CLIENT_ID } from '../rules/grants.ts'
@@ -124,6 +124,16 @@ export function interactionPages(parts: InteractionParts) {
     })
   }
 
+  async function showAccounts(ctx: Context, step: Step): Promise<void> {
+    const user = await findUser(db, step.user_id!)
+    if (!user) throw new NotFound()
+    step.show(ctx, 'protocol/select-account', {
+      action: step.path('select'),
+      other_account_action: step.path('switch'),
+      account: { email: user.email, name: user.name },
+    })
+  }
+
   async function showWaiting(ctx: Context, step: Step): Promise<void> {
     notePending(ctx, step.client_id)
     const user = await findUser(db, step.user_id!)
@@ -161,6 +171,7 @@ export function interactionPages(parts: InteractionParts) {
       if (step.prompt.name === 'consent') {
         return (await isWaiting(step)) ? showWaiting(ctx, step) : deciding.show(ctx, step)
       }
+      if (step.prompt.name === 'select_account') return showAccounts(ctx, step)
       // Signed in meanwhile in another tab: nothing is left to ask.
       const accountId = (await currentSession(parts.provider(), ctx)).accountId
       const asks = step.prompt.reasons.some((reason) => reason !== 'no_session')
@@ -171,6 +182,11 @@ export function interactionPages(parts: InteractionParts) {
       if (still !== accountId || epoch === undefined) return login.show(ctx, step)
       return step.finish(ctx, { login: { accountId, ts: loginTs, amr, acr, epoch } })
     }),
+
+    /** Goes on as who is signed in (OpenID Connect Core §3.1.2.1, prompt=select_account). */
+    select: withForm('select_account', (ctx, step) =>
+      step.finish(ctx, { select_account: { accountId: step.user_id } }),
+    ),
 
     login: withForm('login', (ctx, step) => login.post(ctx, step)),
 

@@ -6,6 +6,7 @@ import type { interactionPages } from './pages.ts'
 export function interactionRoutes(interaction: ReturnType<typeof interactionPages>): Row[] {
   return [
     get('/interaction/:uid', interaction.show),
+    post('/interaction/:uid/select', interaction.select),
     post('/interaction/:uid/login', interaction.login),
     post('/interaction/:uid/consent', interaction.consent),
     post('/interaction/:uid/abort', interaction.abort),

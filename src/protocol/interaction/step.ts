@@ -35,7 +35,7 @@ export interface Step {
   isDecided: boolean
   goOn(ctx: Context): void
   /** The address of one of this interaction's actions. */
-  path(action: 'login' | 'consent' | 'abort' | 'switch'): string
+  path(action: 'select' | 'login' | 'consent' | 'abort' | 'switch'): string
   /** Shows a page of this interaction; its forms may lead to the app. */
   show(ctx: Context, view: string, locals: object, status?: number): void
   /** @throws ForgedForm when this form was not sent from a page of this interaction. */

@@ -174,7 +174,7 @@ export function replacePrompts(
 export function policyCheck(
   policy: interactionPolicy.DefaultPolicy,
   prompt: 'login' | 'consent',
-  name: 'id_token_hint' | 'native_client_prompt',
+  name: 'id_token_hint' | 'max_age' | 'native_client_prompt',
 ): interactionPolicy.Check {
   const check = policy.get(prompt)?.checks.get(name)
   if (!check) throw new TypeError(`oidc-provider has no check ${name} of the prompt ${prompt}`)

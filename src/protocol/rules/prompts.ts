@@ -4,8 +4,9 @@ import { decodeJwt } from 'jose'
 import { errors, interactionPolicy, type Provider } from 'oidc-provider'
 import { type OidcContext, policyCheck, replacePrompts } from '../internals/library.ts'
 
-/** What was answered at the pages of one request so far: who signed in, and which grant was allowed. */
+/** What was answered at the pages of one request so far: who was chosen, who signed in, and which grant was allowed. */
 export interface Answered {
+  select_account?: { accountId: string }
   login?: { accountId: string }
   consent?: { grantId: string }
 }
@@ -13,11 +14,15 @@ export interface Answered {
 /** The provider's policy, where an answer holds for all pages of a request, and a hint for all of its steps. */
 export function promptPolicy(): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base()
+  policy.add(new interactionPolicy.Prompt({ name: 'select_account', requestable: true }), 0)
   const hint = policyCheck(policy, 'login', 'id_token_hint')
   hint.check = ({ oidc }) => {
     const sub = hintedSub(oidc)
     return sub !== undefined && sub !== oidc.session?.accountId
   }
+  const age = policyCheck(policy, 'login', 'max_age')
+  const isTooOld = age.check
+  age.check = (ctx) => !isAnswered(ctx.oidc, 'login') && isTooOld(ctx)
   const native = policyCheck(policy, 'consent', 'native_client_prompt')
   const isDue = native.check
   native.check = (ctx) => !isAnswered(ctx.oidc, 'consent') && isDue(ctx)
@@ -35,9 +40,10 @@ export function rememberPrompts(provider: Provider): void {
 
 /** What was answered so far, as it is kept with the next page of the request; undefined for nothing. */
 export function answeredSoFar({ entities, result }: OidcContext): Answered | undefined {
-  const { login, consent } = result ?? {}
+  const { login, consent, select_account } = (result ?? {}) as Answered
   const answered: Answered = {
     ...(entities.Interaction?.lastSubmission as Answered | undefined),
+    ...(select_account ? { select_account } : {}),
     ...(login ? { login: { accountId: login.accountId } } : {}),
     ...(consent?.grantId ? { consent: { grantId: consent.grantId } } : {}),
   }
@@ -67,7 +73,7 @@ export function deviceRequest(params: Record<string, unknown>, prompt: unknown):
   const prompts = new Set([...words(prompt), ...words(byMaxAge)])
   if (prompts.has('none'))
     throw new errors.InvalidRequest('prompt none is not possible here, a person decides about each device')
-  if ([...prompts].some((each) => each !== 'login' && each !== 'consent'))
+  if ([...prompts].some((each) => !PROMPTS.includes(each)))
     throw new errors.InvalidRequest('unsupported prompt value requested')
   return {
     ...rest,
@@ -76,11 +82,23 @@ export function deviceRequest(params: Record<string, unknown>, prompt: unknown):
   }
 }
 
+const PROMPTS = ['select_account', 'login', 'consent']
+
 // The page of the request at which it is answered goes on with `result`; the ones before are kept with the interaction. A grant that
 // was allowed as one account answers nothing for another.
 function isAnswered(oidc: OidcContext, name: string): boolean {
   const earlier = oidc.entities.Interaction?.lastSubmission as Answered | undefined
-  const { result, session, entities } = oidc
+  const { result, session, entities, prompts } = oidc
+  // Whoever signs in chooses by that; and where nobody is signed in, there is no other choice.
+  if (name === 'select_account')
+    return (
+      !session?.accountId ||
+      prompts.has('login') ||
+      [result as Answered | undefined, earlier].some(
+        (answered) =>
+          answered?.login !== undefined || answered?.select_account?.accountId === session.accountId,
+      )
+    )
   if (name === 'login')
     return (
       result?.login !== undefined ||

@@ -1,12 +1,10 @@
 // Resource indicators (RFC 8707) over our APIs: which API a token is for, and which of its scopes a client may have.
 import type { Context } from 'koa'
 import { type Client, errors, type ResourceServer } from 'oidc-provider'
-import { isOpenidScope } from '../../base/openid-scopes.ts'
-import { isForKind } from '../../core/clients/scopes.ts'
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
-import { type ResourceScope, tokenSeconds } from '../../core/resources/store.ts'
+import { tokenSeconds } from '../../core/resources/store.ts'
 import { throughStorage } from '../storage/errors.ts'
-import type { OwnMetadata } from './clients.ts'
+import { mayAskFor, settleScopes } from './requested-scopes.ts'
 import { isGranted } from './token-scopes.ts'
 
 /** The provider's settings of feature resourceIndicators. @param standardSeconds how long access tokens live otherwise */
@@ -17,31 +15,20 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
     async defaultResource(ctx: Context, client: Client, oneOf?: readonly string[]) {
       // At the token endpoint a token has one audience: the first API of which something was allowed.
       if (oneOf) return oneOf.find((identifier) => isGranted(ctx.oidc, identifier)) ?? oneOf[0]!
-      const identifiers = new Set<string>()
-      checkOpenidScopes(ctx, client)
-      for (const scope of requestedScopes(ctx)) {
-        const found = await throughStorage(() => resources.findScope(scope))
-        if (!found || !maySee(client, found))
-          throw new errors.InvalidScope('requested scope is not allowed', scope)
-        identifiers.add(found.resource)
-      }
-      return identifiers.size > 1 ? [...identifiers] : ([...identifiers][0] as string)
+      const scopes = await settleScopes(ctx, client, resources)
+      const identifiers = [...new Set(scopes.map(({ resource }) => resource))]
+      return identifiers.length > 1 ? identifiers : identifiers[0]!
     },
     /** @throws InvalidTarget for an API nobody registered, InvalidScope for a scope the client may not ask for. */
     async getResourceServerInfo(ctx: Context, identifier: string, client: Client): Promise<ResourceServer> {
       const resource = await throughStorage(() => resources.find(identifier))
       if (!resource) throw new errors.InvalidTarget()
-      checkOpenidScopes(ctx, client)
-      for (const scope of requestedScopes(ctx)) {
-        const found = await throughStorage(() => resources.findScope(scope))
-        if (!found || !maySee(client, found))
-          throw new errors.InvalidScope('requested scope is not allowed', scope)
-      }
-      const allowed = resource.scopes.filter((scope) => maySee(client, scope)).map(({ name }) => name)
+      const allowed = resource.scopes.filter((scope) => mayAskFor(client, scope)).map(({ name }) => name)
       // No person is asked: whoever may ask for nothing of an API gets no token that names it (RFC 8707 §2).
       if (allowed.length === 0 && ctx.oidc.params?.grant_type === 'client_credentials') {
         throw new errors.InvalidTarget()
       }
+      await settleScopes(ctx, client, resources)
       return {
         scope: allowed.join(' '),
         audience: identifier,
@@ -56,24 +43,4 @@ export function resourceIndicators(resources: ResourceDirectory, standardSeconds
     useGrantedResource: (ctx: Context, model: { resource?: string | string[] }) =>
       [model.resource ?? []].flat().some((identifier) => isGranted(ctx.oidc, identifier)),
   }
-}
-
-// The provider checks them itself, but takes a client that has none of them for one that may ask for all.
-function checkOpenidScopes(ctx: Context, client: Client): void {
-  const forbidden = client.scope ? undefined : allRequested(ctx).find(isOpenidScope)
-  if (forbidden) throw new errors.InvalidScope('requested scope is not allowed', forbidden)
-}
-
-function requestedScopes(ctx: Context): string[] {
-  return allRequested(ctx).filter((scope) => !isOpenidScope(scope))
-}
-
-function allRequested(ctx: Context): string[] {
-  return [...new Set((ctx.oidc.params?.scope as string | undefined)?.split(' ').filter(Boolean))]
-}
-
-// A kind that a scope is no longer for loses it here, whatever its registration still says.
-function maySee(client: Client, scope: ResourceScope): boolean {
-  const { type, resource_scopes } = client as Client & OwnMetadata
-  return type !== undefined && isForKind(scope, type) && (resource_scopes?.includes(scope.name) ?? false)
 }

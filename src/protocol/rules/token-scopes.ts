@@ -10,6 +10,7 @@ import {
   useAround,
 } from '../internals/library.ts'
 import { currentContext } from '../storage/unit-of-work.ts'
+import { scopeNames } from './requested-scopes.ts'
 
 /** The scopes of a token that belong to its API; undefined for none. @param scope as the token has it */
 export function apiScope(scope: string | undefined): string | undefined {
@@ -66,8 +67,4 @@ function requestedScopes({ params, entities }: OidcContext): string[] {
   const { RefreshToken, AuthorizationCode, DeviceCode } = entities
   const source = AuthorizationCode ?? DeviceCode ?? RefreshToken
   return scopeNames((params?.scope as string | undefined) ?? source?.scope)
-}
-
-function scopeNames(scope: string | undefined): string[] {
-  return scope?.split(' ').filter(Boolean) ?? []
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { countDays } from '../../../src/core/audit/days.ts'
 import { listKeys, rotateKeysIfDue } from '../../../src/core/keys/store.ts'
+import { listResources } from '../../../src/core/resources/store.ts'
 import { one, run, sql } from '../../../src/db/pool.ts'
 import type { Page, Person, ServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
@@ -204,8 +205,25 @@ describe('a scope', () => {
       changes: [
         { field: 'detail', from: '', to: 'For good' },
         { field: 'dangerous', from: false, to: true },
+        // A dangerous scope is always asked for by name.
+        { field: 'by_default', from: true, to: false },
       ],
     })
+  })
+
+  test('is had by default, unless the box is not ticked', async () => {
+    const form = await ada.open(`${path}/scopes/new`)
+    const page = await ada.press(form, 'Add', {
+      scope: 'photos.print',
+      sentence: 'Print photos',
+      by_default: [],
+    })
+
+    expect(page.text).toContain('photos.print Only by name')
+    const apis = await listResources(server.db)
+    const scopes = apis.find(({ identifier }) => identifier === 'https://photos.example')!.scopes
+    expect(scopes.find(({ name }) => name === 'photos.print')).toMatchObject({ by_default: false })
+    expect(scopes.find(({ name }) => name === 'photos.read')).toMatchObject({ by_default: true })
   })
 
   test('that another API has is refused', async () => {
@@ -236,7 +254,7 @@ describe('a scope', () => {
       sql`select scopes from clients where id = ${app.id}`,
     )
     expect(row.scopes).toEqual(['openid', 'photos.read'])
-    const asked = await fixture.jamie.open((await app.begin({ scope: 'openid photos.tag' })).url)
+    const asked = await fixture.jamie.open((await app.begin({ scope: 'photos.tag', nonce: undefined })).url)
     expect(asked.away!.searchParams.get('error')).toBe('invalid_scope')
     const refreshed = await app.refresh(tokens.refresh_token)
     expect(refreshed.status).toBe(200)

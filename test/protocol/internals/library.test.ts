@@ -124,6 +124,7 @@ describe('a method that is replaced', () => {
 
   test.each([
     ['login', 'id_token_hint'],
+    ['login', 'max_age'],
     ['consent', 'native_client_prompt'],
   ] as const)('the policy of %s has the check %s', (prompt, name) => {
     expect(policyCheck(interactionPolicy.base(), prompt, name).check).toBeInstanceOf(Function)
