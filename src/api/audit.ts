@@ -1,14 +1,16 @@
 // What happened, over the Admin API: page by page, or as a file of any size.
+
 import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { EVENT_TYPES } from '../base/audit-events.ts'
+import { EVENT_ID } from '../base/ids.ts'
 import { EXPORT_FORMATS, type ExportChunk, type ExportFormat, exportAudit } from '../core/audit/export.ts'
 import { type AuditRow, listEvents } from '../core/audit/store.ts'
 import { type Operation, operation } from './framework/operation.ts'
 import { clientId, given, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
 
 const ACTORS = ['user', 'client', 'cli', 'system'] as const
-const eventId = z.string().regex(/^\d{1,18}$/)
+const eventId = z.string().regex(EVENT_ID)
 const event = named(
   'AuditEvent',
   z.strictObject({

@@ -1,7 +1,9 @@
 // audit: what happened, by whom; proving that the record is whole, and writing it out.
+
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { currentType, EVENT_TYPES } from '../base/audit-events.ts'
+import { EVENT_ID } from '../base/ids.ts'
 import { EXPORT_FORMATS, type ExportFormat, exportAudit } from '../core/audit/export.ts'
 import { type AuditRow, type EventFilter, listEvents } from '../core/audit/store.ts'
 import { type AuditReport, type Finding, verifyAudit } from '../core/audit/verify.ts'
@@ -70,7 +72,7 @@ async function filterOf(db: Db, { type, actor, user, client, since, until }: Fil
 
 async function list({ limit, after, ...filter }: Page & Filter) {
   // Newest first: what comes after an event in the list came before it in time.
-  if (after !== undefined && !/^\d{1,18}$/.test(after))
+  if (after !== undefined && !EVENT_ID.test(after))
     throw new Usage('--after takes the number of an event, e.g. 1042')
   return withStores(async ({ db }) => {
     const found = await listEvents(db, { ...(await filterOf(db, filter)), limit: limit + 1, before: after })
@@ -189,7 +191,7 @@ function hash(text: string): string {
 }
 
 function eventId(text: string): string {
-  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('It is the number of an event, e.g. 1042.')
+  if (!EVENT_ID.test(text)) throw new InvalidArgumentError('It is the number of an event, e.g. 1042.')
   return text
 }
 

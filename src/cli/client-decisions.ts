@@ -1,6 +1,8 @@
 // clients approve, reject and verify: what an administrator decides about an app, having looked at it.
+
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Change } from '../base/audit-events.ts'
+import { VERSION } from '../base/ids.ts'
 import { approveChange, ChangeOutdated, findChange, rejectChange } from '../core/clients/pending-changes.ts'
 import { approveClient, rejectClient, unverifyClient, verifyClient } from '../core/clients/review.ts'
 import { type Client, lockClient } from '../core/clients/store.ts'
@@ -141,6 +143,6 @@ function verify(id: string, { undo, ...options }: { undo?: boolean } & Seen) {
 
 /** Reads a version of a client. @throws InvalidArgumentError */
 export function version(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text)
+  if (VERSION.test(text)) return Number(text)
   throw new InvalidArgumentError('It is the version that clients show prints.')
 }

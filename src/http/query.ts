@@ -1,6 +1,6 @@
 // Reading what a list is asked for from its address, and writing the addresses of its other pages. It knows no noun.
 import type { Context } from 'koa'
-import { isUuid } from '../base/ids.ts'
+import { EVENT_ID, isUuid } from '../base/ids.ts'
 import { BadRequest } from './errors.ts'
 
 /** A parameter of the query, trimmed; empty when it is absent. */
@@ -30,7 +30,7 @@ export function queryPlace(ctx: Context, name: string): string | undefined {
 /** A parameter that says before which audit event a page begins: its number; else undefined. */
 export function queryEventId(ctx: Context, name: string): string | undefined {
   const text = queryText(ctx, name)
-  return /^\d{1,18}$/.test(text) ? text : undefined
+  return EVENT_ID.test(text) ? text : undefined
 }
 
 /** An address with those parameters that say something. */

@@ -25,8 +25,11 @@ const day = new Intl.DateTimeFormat('en-GB', {
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'UTC' })
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
 
-/** Says when `date` is, seen from `now`; past and future alike. */
-export function when(date: Date, now = new Date(Date.now())): Time {
+/** Says when `date` is, seen from `now`; past and future alike. @returns undefined without a date */
+export function when(date: Date, now?: Date): Time
+export function when(date: Date | null | undefined, now?: Date): Time | undefined
+export function when(date: Date | null | undefined, now = new Date(Date.now())): Time | undefined {
+  if (!date) return undefined
   return {
     iso: date.toISOString(),
     text: words(date, now),

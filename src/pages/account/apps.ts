@@ -173,7 +173,7 @@ async function viewOf(app: AppWithAccess, resources: ResourceDirectory, currentD
     sentences: await sentencesOf(app.scopes, resources),
     allowed: when(app.allowed_at),
     last_used: when(lastUsed),
-    ends: app.ends_at ? when(app.ends_at) : undefined,
+    ends: when(app.ends_at),
     unused: unusedFor(lastUsed),
     remove_href: `${path}/remove`,
     devices: app.devices.map((device) => ({

@@ -57,8 +57,8 @@ function accessView(access: Access) {
     },
     scopes: access.scopes,
     since: when(access.created_at),
-    ends: access.expires_at ? when(access.expires_at) : undefined,
-    last_used: access.last_used_at ? when(access.last_used_at) : undefined,
+    ends: when(access.expires_at),
+    last_used: when(access.last_used_at),
     devices: access.devices,
     end_href: `/admin/consents/${access.id}/end`,
   }

@@ -55,7 +55,7 @@ async function jobView(db: Pool, job: Job) {
     problem: job.problem ?? undefined,
     again_href: job.state === 'failed' ? AGAIN[job.kind]?.(job.params) : undefined,
     started: when(job.created_at),
-    finished: job.finished_at ? when(job.finished_at) : undefined,
+    finished: when(job.finished_at),
     is_open: job.state === 'waiting' || job.state === 'running',
   }
 }

@@ -85,8 +85,8 @@ function keyView(key: SigningKey, rotationDays: number) {
     state: key.state,
     state_text: KEY_STATE_WORDS[key.state],
     created: when(key.created_at),
-    activated: key.activated_at ? when(key.activated_at) : undefined,
-    retired: key.retired_at ? when(key.retired_at) : undefined,
+    activated: when(key.activated_at),
+    retired: when(key.retired_at),
     published_until: key.retired_at ? after(key.retired_at, RETIRED_DAYS) : undefined,
     rotates: key.state === 'current' && rotationDays > 0 ? after(since, rotationDays) : undefined,
   }

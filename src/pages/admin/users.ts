@@ -72,7 +72,7 @@ function userPages({ db, render }: { db: Pool; render: Render }) {
           href: appPath(app.client_id),
           scopes: app.scopes,
           allowed: when(app.allowed_at),
-          last_used: app.last_used_at ? when(app.last_used_at) : undefined,
+          last_used: when(app.last_used_at),
           devices: app.devices.map(({ name, last_used_at }) => ({ name, last_used: when(last_used_at) })),
         })),
         more_apps: Math.max(0, apps.length - MOST_APPS),
@@ -97,8 +97,8 @@ function userView(user: User) {
     email: user.email,
     email_verified: user.email_verified,
     is_admin: user.role === 'admin',
-    disabled: user.disabled_at ? when(user.disabled_at) : undefined,
+    disabled: when(user.disabled_at),
     created: when(user.created_at),
-    last_sign_in: user.last_sign_in_at ? when(user.last_sign_in_at) : undefined,
+    last_sign_in: when(user.last_sign_in_at),
   }
 }

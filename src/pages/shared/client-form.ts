@@ -1,7 +1,9 @@
 // The form of an app's metadata: how it is read, shown again, and which message stands at which field. It follows from the table of
 // fields (core/clients/fields.ts). The pages that use it decide who may send it.
+
 import type { Context } from 'koa'
 import { z } from 'zod'
+import { VERSION } from '../../base/ids.ts'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
 import {
   type ByAudience,
@@ -103,10 +105,7 @@ export function newAppForm(audience: Audience) {
 
 /** Schema of the form for an existing app. It also holds the version that the person saw. */
 export function editAppForm(audience: Audience) {
-  const version = z
-    .string()
-    .regex(/^\d{1,9}$/)
-    .transform(Number)
+  const version = z.string().regex(VERSION).transform(Number)
   return z.object({ ...readers(audience), version })
 }
 

@@ -1,4 +1,5 @@
 // The refused requests of an app with the reasons, and how much it is used: for its owners, and for administrators.
+
 import { countUsers } from '../../core/clients/search.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { usageOfDays } from '../../core/clients/usage.ts'
@@ -6,6 +7,7 @@ import { listRejectedRequests, MOST_KEPT } from '../../core/diagnostics/store.ts
 import type { Pool } from '../../db/pool.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
+import { countText } from './labels.ts'
 import { rejectedRequestView } from './rejected-request-view.ts'
 import { chartOf, dayInWords, HEIGHT, WIDTH } from './usage-chart.ts'
 
@@ -30,7 +32,7 @@ export function insight({ db, render }: { db: Pool; render: Render }) {
     const only = (name: 'tokens' | 'refused') => days.map((day) => ({ day: day.day, count: day[name] }))
     render(ctx, view, {
       ...place,
-      users: users < MOST_USERS ? users.toLocaleString('en') : `${MOST_USERS.toLocaleString('en')} or more`,
+      users: countText(users, MOST_USERS),
       charts: [
         chartOf('tokens', 'Times it was given tokens', only('tokens')),
         chartOf('errors', 'Refused requests', only('refused')),

@@ -1,6 +1,8 @@
 // Words and short texts that several pages of developers and administrators show. It knows no storage and no page.
+
 import type { Change } from '../../base/audit-events.ts'
 import { labelOf } from '../../core/clients/fields.ts'
+import { standingOf } from '../../core/clients/kinds.ts'
 import type { SecretRow } from '../../core/clients/secrets.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { when } from '../../http/time.ts'
@@ -51,8 +53,13 @@ export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
   name: keyof typeof CLIENT_STATE_WORDS
   text: string
 } {
-  const name = client.suspended_at ? 'suspended' : client.state
+  const name = standingOf(client)
   return { name, text: CLIENT_STATE_WORDS[name] }
+}
+
+/** A number that was counted up to `most`. */
+export function countText(count: number, most: number): string {
+  return count < most ? count.toLocaleString('en') : `${most.toLocaleString('en')} or more`
 }
 
 /** A secret as a list shows it. @param path of the page of the app or API */
@@ -61,8 +68,8 @@ export function secretView(secret: SecretRow, path: string) {
     name: secret.name || 'No name',
     prefix: secret.prefix,
     created: when(secret.created_at),
-    expires: secret.expires_at ? when(secret.expires_at) : undefined,
-    last_used: secret.last_used_at ? when(secret.last_used_at) : undefined,
+    expires: when(secret.expires_at),
+    last_used: when(secret.last_used_at),
     revoke_href: `${path}/secrets/${secret.id}/revoke`,
   }
 }

@@ -11,6 +11,7 @@ import type { Render } from '../../../http/render.ts'
 import { when } from '../../../http/time.ts'
 import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
 import type { FormErrors } from '../../shared/confirm-page.ts'
+import { countText } from '../../shared/labels.ts'
 import { appPath } from './path.ts'
 
 const SHOWN = 10
@@ -31,7 +32,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
         days: asked,
         is_usable: days !== undefined,
         count,
-        count_text: counted(count),
+        count_text: countText(count, MOST_UNUSED),
         apps: first.map((app) => ({
           href: appPath(app.id),
           name: app.name,
@@ -56,7 +57,7 @@ export function cleanUpAdmin({ db, render }: { db: Pool; render: Render }) {
       const count = (await findUnused(db, days)).length
       if (count === 0) return show(ctx, asked)
       if (sentText(ctx, 'confirm').replace(/\D/g, '') !== String(count)) {
-        return show(ctx, asked, { confirm: `How many: type ${counted(count)}.` }, 422)
+        return show(ctx, asked, { confirm: `How many: type ${countText(count, MOST_UNUSED)}.` }, 422)
       }
       const job = await cleanUpApps(db, days, actingUser(ctx))
       seeOther(ctx, `/admin/jobs/${job.id}`, { heading: 'It has begun.' })
@@ -74,8 +75,4 @@ function daysOf(text: string, errors: FormErrors): number | undefined {
     errors.days = `Days: ${error.problem}.`
     return undefined
   }
-}
-
-function counted(count: number): string {
-  return `${count.toLocaleString('en')}${count === MOST_UNUSED ? ' or more' : ''}`
 }

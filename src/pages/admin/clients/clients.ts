@@ -1,6 +1,7 @@
 // Apps as administrators search for them, and the page of one app.
 
 import { isDocumentId } from '../../../core/clients/document-url.ts'
+import { REGISTRARS } from '../../../core/clients/fields.ts'
 import { APP_TYPES, isConfidential } from '../../../core/clients/kinds.ts'
 import { findOwners } from '../../../core/clients/owners.ts'
 import { findChange } from '../../../core/clients/pending-changes.ts'
@@ -22,14 +23,20 @@ import type { Render } from '../../../http/render.ts'
 import { when } from '../../../http/time.ts'
 import type { SignedIn } from '../../../protocol/guards.ts'
 import { fieldFacts } from '../../shared/client-facts.ts'
-import { CLIENT_STATE_WORDS, differenceView, KIND_WORDS, secretView, stateOf } from '../../shared/labels.ts'
+import {
+  CLIENT_STATE_WORDS,
+  countText,
+  differenceView,
+  KIND_WORDS,
+  secretView,
+  stateOf,
+} from '../../shared/labels.ts'
 import { appPath, getApp } from './path.ts'
 
 // A client id that is a URL is long, and the cursor holds it.
 const LONGEST_CURSOR = 520
 const PAGE = 25
 const STATES = ['pending', 'changed', 'active', 'suspended', 'rejected'] as const
-const REGISTRARS = ['admin', 'developer', 'itself'] as const
 const UNUSED_DAYS = ['30', '90', '180', '365'] as const
 const MOST_USERS = 50_000
 
@@ -121,10 +128,10 @@ function clientPage({ db, resources, render }: ClientParts): Page {
       state: stateOf(client),
       document_read: document && when(document.fetched_at),
       created: when(client.created_at),
-      last_used: client.last_used_at ? when(client.last_used_at) : undefined,
-      verified: client.verified_at ? when(client.verified_at) : undefined,
-      verification_fell: client.verification_fell_at ? when(client.verification_fell_at) : undefined,
-      users: counted(users, MOST_USERS),
+      last_used: when(client.last_used_at),
+      verified: when(client.verified_at),
+      verification_fell: when(client.verification_fell_at),
+      users: countText(users, MOST_USERS),
       owners,
       change:
         change && !change.rejected_at
@@ -160,13 +167,9 @@ function summaryView(client: ClientSummary) {
     state: stateOf(client),
     verified: client.verified_at !== null,
     first_party: client.first_party,
-    users: counted(client.users, MOST_COUNTED),
-    last_used: client.last_used_at ? when(client.last_used_at) : undefined,
+    users: countText(client.users, MOST_COUNTED),
+    last_used: when(client.last_used_at),
   }
-}
-
-function counted(count: number, most: number): string {
-  return count < most ? count.toLocaleString('en') : `${most.toLocaleString('en')} or more`
 }
 
 function options<T extends string>(values: readonly T[], words: Record<T, string>) {

@@ -1,7 +1,6 @@
 // The address of an app in the console, and the app that such an address names.
-import { type Client, findClient } from '../../../core/clients/store.ts'
+import { type Client, getClient } from '../../../core/clients/store.ts'
 import type { Db } from '../../../db/pool.ts'
-import { NotFound } from '../../../http/errors.ts'
 import type { SignedIn } from '../../../protocol/guards.ts'
 
 /** The page of an app. */
@@ -10,8 +9,6 @@ export function appPath(id: string): string {
 }
 
 /** The app that the parameter `client_id` of the address names. @throws NotFound, also for the credentials of an API */
-export async function getApp(db: Db, ctx: SignedIn): Promise<Client> {
-  const client = await findClient(db, String(ctx.params.client_id))
-  if (!client || client.type === 'resource_server') throw new NotFound('There is no such app.')
-  return client
+export function getApp(db: Db, ctx: SignedIn): Promise<Client> {
+  return getClient(db, String(ctx.params.client_id))
 }

@@ -1,6 +1,8 @@
 // Steps that an administrator takes with an app. A page says what will happen, and its button does it.
+
 import type { Actor } from '../../../base/audit-events.ts'
 import { digest } from '../../../base/credentials.ts'
+import { VERSION } from '../../../base/ids.ts'
 import { fieldsSetBy, labelOf } from '../../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'
 import { findOwners } from '../../../core/clients/owners.ts'
@@ -105,7 +107,7 @@ async function pageOf(db: Pool, step: Step, app: Client, typed?: string): Promis
 // 0, which no app has, where the form names no version.
 function shownVersion(ctx: SignedIn): number {
   const text = sentText(ctx, 'version', 10)
-  return /^\d{1,9}$/.test(text) ? Number(text) : 0
+  return VERSION.test(text) ? Number(text) : 0
 }
 
 async function factsOf(db: Pool, app: Client): Promise<Fact[]> {
