@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Embedded, startEmbedded } from '../src/db/embedded.ts'
 import { openPool, type Pool } from '../src/db/pool.ts'
-import { type Gate, openProxy, placeOf, throughProxy } from '../test/support/proxy.ts'
+import { openProxy, placeOf, type TcpProxy, throughProxy } from '../test/support/proxy.ts'
 import { freePort, startServer, type TestServer } from '../test/support/server.ts'
 
 /** What differs between nodes, or between two runs of one. */
@@ -36,7 +36,7 @@ export class Node {
   readonly port: number
   readonly origin: string
   /** Its way to the database. */
-  readonly gate: Gate
+  readonly proxy: TcpProxy
   /** How often its process ended when nobody had told it to. */
   deaths = 0
   /** What its processes said of errors, each once. */
@@ -46,12 +46,12 @@ export class Node {
   #server: TestServer | undefined
   #expected = false
 
-  constructor(name: string, port: number, gate: Gate, databaseUrl: string, env: Record<string, string>) {
+  constructor(name: string, port: number, proxy: TcpProxy, databaseUrl: string, env: Record<string, string>) {
     this.name = name
     this.port = port
     this.origin = `http://localhost:${port}`
-    this.gate = gate
-    this.#databaseUrl = throughProxy(databaseUrl, gate)
+    this.proxy = proxy
+    this.#databaseUrl = throughProxy(databaseUrl, proxy)
     this.#env = { ...env, PORT: `${port}` }
   }
 
@@ -152,9 +152,9 @@ export async function openCluster(dir: string): Promise<Cluster> {
     DRAIN_SECONDS: '2',
   }
   const open = async (name: string, port: number): Promise<Node> => {
-    const gate = await openProxy(placeOf(embedded.url), 'postgres')
-    opened.defer(() => gate.close())
-    const node = new Node(name, port, gate, embedded.url, env)
+    const proxy = await openProxy(placeOf(embedded.url), 'postgres')
+    opened.defer(() => proxy.close())
+    const node = new Node(name, port, proxy, embedded.url, env)
     opened.defer(() => node.kill())
     return node
   }

@@ -10,13 +10,13 @@ export const silence: Scenario = {
   about:
     'nothing arrives for 10 s, and all of it late: one node both ways, both nodes, only answers, only the connections that listen',
   async run({ cluster, quick, fault }) {
-    const [one, two] = cluster.nodes.map(({ gate }) => gate)
+    const [one, two] = cluster.nodes.map(({ proxy }) => proxy)
     const ms = quick ? 6_000 : 10_000
-    const silent = (gates: Drill['cluster']['nodes'][number]['gate'][], what?: Silence) =>
+    const silent = (proxies: Drill['cluster']['nodes'][number]['proxy'][], what?: Silence) =>
       fault(async () => {
-        for (const gate of gates) gate.silence(what)
+        for (const proxy of proxies) proxy.silence(what)
         await sleep(ms)
-        for (const gate of gates) gate.pass()
+        for (const proxy of proxies) proxy.pass()
       })
     await silent([one!])
     await silent([one!, two!])

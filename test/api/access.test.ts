@@ -9,7 +9,7 @@ import { deleteClient, suspendClient } from '../../src/core/clients/lifecycle.ts
 import { setRole } from '../../src/core/users/roles.ts'
 import { disableUser } from '../../src/core/users/store.ts'
 import { run, sql } from '../../src/db/pool.ts'
-import { administrator, everything } from '../pages/admin/admin-fixture.ts'
+import { administrator, adminRows } from '../pages/admin/admin-fixture.ts'
 import type { App } from '../support/flow.ts'
 import { ALL, type ApiFixture, operationsAt, startApiFixture, tokenFor, tokenOf } from './api-fixture.ts'
 
@@ -102,7 +102,7 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
       )
 
     test('wants a token, and says which; a cookie is none', async () => {
-      const before = await everything(fixture.server)
+      const before = await adminRows(fixture.server)
       await fixture.ada.account('/admin')
       const cookie = `_session=${fixture.ada.cookie('_session')}`
 
@@ -116,11 +116,11 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
         expect(told.get('access-control-allow-origin')).toBeNull()
       }
       expect((await ask(undefined, { Authorization: 'Basic YTpi' })).status).toBe(401)
-      expect(await everything(fixture.server)).toBe(before)
+      expect(await adminRows(fixture.server)).toBe(before)
     })
 
     test('refuses whoever may not', async () => {
-      const before = await everything(fixture.server)
+      const before = await adminRows(fixture.server)
 
       for (const who of UNAUTHORIZED) {
         const { status, body, headers } = await ask(tokens[who])
@@ -135,7 +135,7 @@ describe.each(operations.map(({ method, path, scope }) => ({ method, path, scope
       expect([status, body.code]).toEqual([403, 'insufficient_scope'])
       expect(headers.get('www-authenticate')).toContain(`error="insufficient_scope"`)
       expect(headers.get('www-authenticate')).toContain(`scope="${scope}"`)
-      expect(await everything(fixture.server)).toBe(before)
+      expect(await adminRows(fixture.server)).toBe(before)
     })
   },
 )
@@ -180,7 +180,7 @@ describe('a token hands out no power that it does not hold', () => {
 
   test('not to an app that is there, nor by taking a stronger one over', async () => {
     const weak = await fixture.server.app({ type: 'service', name: 'Weak', scopes: [] })
-    const before = await everything(fixture.server)
+    const before = await adminRows(fixture.server)
     const path = `/clients/${office.id}`
     const tried = [
       await fixture.call('PATCH', `/clients/${weak.id}`, {
@@ -198,7 +198,7 @@ describe('a token hands out no power that it does not hold', () => {
     ]
 
     expect(tried.map(({ status }) => status)).toEqual([403, 403, 403, 403])
-    expect(await everything(fixture.server)).toBe(before)
+    expect(await adminRows(fixture.server)).toBe(before)
   })
 
   test('not by making an administrator', async () => {

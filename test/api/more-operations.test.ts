@@ -8,7 +8,7 @@ import { changeOwnApp, type OwnChange } from '../../src/core/ownership/developer
 import { keepDocument } from '../../src/core/registration/metadata-documents.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { startSmtpFixture } from '../core/mail/smtp-fixture.ts'
-import { administrator, everything } from '../pages/admin/admin-fixture.ts'
+import { administrator, adminRows } from '../pages/admin/admin-fixture.ts'
 import { ownApp } from '../pages/developer/developer-fixture.ts'
 
 import { PRINTER } from '../support/documents.ts'
@@ -261,13 +261,13 @@ describe('a clean-up', () => {
   test.each(['', '?days=0', '?days=-1', '?days=3651', '?days=1.5', '?days=all', '?day=30'])(
     'needs days that mean something: %s',
     async (query) => {
-      const before = await everything(fixture.server)
+      const before = await adminRows(fixture.server)
 
       for (const method of ['GET', 'DELETE']) {
         const { status, body } = await call(method, `/unused-clients${query}`)
         expect([status, Object.keys(body.errors)]).toEqual([400, expect.arrayContaining(['days'])])
       }
-      expect(await everything(fixture.server)).toBe(before)
+      expect(await adminRows(fixture.server)).toBe(before)
     },
   )
 })
@@ -299,7 +299,7 @@ describe('a logo', () => {
     const app = await fixture.server.app()
     const path = `/clients/${app.id}`
     const token = await lesser('clients:read', 'clients:write')
-    const before = await everything(fixture.server)
+    const before = await adminRows(fixture.server)
 
     const svg = await put(path, '<svg xmlns="http://www.w3.org/2000/svg"/>', 'image/png')
     expect([svg.status, svg.body.errors.logo]).toEqual([422, expect.stringContaining('SVG is not taken')])
@@ -315,7 +315,7 @@ describe('a logo', () => {
     })
     expect(stronger.status).toBe(403)
 
-    expect(await everything(fixture.server)).toBe(before)
+    expect(await adminRows(fixture.server)).toBe(before)
   })
 })
 

@@ -7,12 +7,12 @@ import { type Db, many, named, one, openPool, type Pool, run, sql, tx } from '..
 
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { inOneOfFive, until } from '../support/patience.ts'
-import { type Gate, openProxy, placeOf, throughProxy } from '../support/proxy.ts'
+import { openProxy, placeOf, type TcpProxy, throughProxy } from '../support/proxy.ts'
 
 let database: TestDatabase
 let db: Pool
 let other: pg.Client
-let gate: Gate
+let proxy: TcpProxy
 let far: Pool
 beforeAll(async () => {
   database = await createTestDatabase({ empty: true })
@@ -20,18 +20,18 @@ beforeAll(async () => {
   await db.pg.query('create table notes (id int primary key, text text not null default 1)')
   other = new pg.Client(database.url)
   await other.connect()
-  gate = await openProxy(placeOf(database.url), 'postgres')
-  far = openPool(throughProxy(database.url, gate), 4, 2)
+  proxy = await openProxy(placeOf(database.url), 'postgres')
+  far = openPool(throughProxy(database.url, proxy), 4, 2)
 })
 afterAll(async () => {
   await far?.close()
-  await gate?.close()
+  await proxy?.close()
   await other?.end()
   await db?.close()
   await database?.drop()
 })
 afterEach(async () => {
-  gate.pass()
+  proxy.pass()
   await other.query('rollback')
   await db.pg.query('truncate notes')
 })
@@ -77,8 +77,8 @@ describe('a transaction', () => {
     await inOneOfFive(async () => {
       await db.pg.query('truncate notes')
       await many(far, sql`select 1`)
-      const cut = gate.cutAt({ trip: 3, when: 'done', only })
-      if (!only) setTimeout(() => gate.pass(), 200)
+      const cut = proxy.cutAt({ trip: 3, when: 'done', only })
+      if (!only) setTimeout(() => proxy.pass(), 200)
 
       await tx(far, (t) => note(t, 1))
 
@@ -89,7 +89,7 @@ describe('a transaction', () => {
 
   test.each([1, 2, 3])('that breaks before its %d. message arrives has not happened', async (trip) => {
     await many(far, sql`select 1`)
-    const cut = gate.cutAt({ trip, when: 'asked', only: true })
+    const cut = proxy.cutAt({ trip, when: 'asked', only: true })
 
     await expect(tx(far, (t) => note(t, 1))).rejects.toThrow(DatabaseUnavailable)
 
@@ -100,11 +100,11 @@ describe('a transaction', () => {
   test('whose commit lies in a silent network does not happen later', async () => {
     const silent = tx(far, async (t) => {
       await note(t, 1)
-      gate.silence({ way: 'up' })
+      proxy.silence({ way: 'up' })
     })
 
     await expect(silent).rejects.toThrow(DatabaseUnavailable)
-    gate.pass()
+    proxy.pass()
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(await notes()).toEqual([])
   })
@@ -143,11 +143,11 @@ describe('a prepared statement whose result a migration changed', () => {
 })
 
 test('nobody waits longer for a connection than for its time, also where it is silent once it is open', async () => {
-  const slow = openPool(throughProxy(database.url, gate), 1, 2)
+  const slow = openPool(throughProxy(database.url, proxy), 1, 2)
   const { options } = slow.pg
   const { onConnect } = options
   options.onConnect = (client) => {
-    gate.silence()
+    proxy.silence()
     return onConnect!(client)
   }
   const order: string[] = []
@@ -158,7 +158,7 @@ test('nobody waits longer for a connection than for its time, also where it is s
 
   // A statement may take 2 s, a connection 1 s with whatever sets it up.
   expect(order).toEqual(['DatabaseUnavailable', '1.5 s'])
-  gate.pass()
+  proxy.pass()
   await waiting
   await slow.close()
 })

@@ -15,14 +15,14 @@ import { startJobRunner } from '../../src/jobs/runner.ts'
 import { startSchedule } from '../../src/jobs/schedules.ts'
 
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { type DatabaseLink, openDatabaseLink } from '../support/database-link.ts'
 import { until } from '../support/patience.ts'
-import { openRoad, type Road } from '../support/road.ts'
 
 const PATIENCE = { firstPauseSeconds: 60, longestPauseSeconds: 3_600, triedHours: 24 }
 const log = createLogger('silent')
 
 let database: TestDatabase
-let road: Road
+let link: DatabaseLink
 /** A node's way to the database, which can be cut. */
 let node: Pool
 const opened: Lane[] = []
@@ -30,14 +30,14 @@ beforeEach(async () => {
   database = await createTestDatabase()
   await run(database.db, sql`create table things (id int primary key, n int not null default 0)`)
   await run(database.db, sql`insert into things values (1), (2)`)
-  road = await openRoad(database.url)
-  node = openPool(road.url, 4, 1)
+  link = await openDatabaseLink(database.url)
+  node = openPool(link.url, 4, 1)
 })
 afterEach(async () => {
-  road.open()
+  link.open()
   for (const each of opened.splice(0)) await each.close()
   await node.close()
-  road.close()
+  link.close()
   await database.drop()
 })
 
@@ -78,7 +78,7 @@ test('a database that goes away in the middle of a batch: nothing of it stays, a
     async counting(t) {
       tries++
       await run(t, sql`update things set n = n + 1`)
-      if (tries === 1) road.cut()
+      if (tries === 1) link.cut()
       return { done: 2, total: 2, finished: true }
     },
   })
@@ -86,7 +86,7 @@ test('a database that goes away in the middle of a batch: nothing of it stays, a
   await until(async () => (await waiting("state like 'idle in transaction%'")) === 0)
   expect(await sum()).toBe(0)
 
-  road.open()
+  link.open()
   opened[0]!.wake()
   await until(async () => (await findJob(db, id))!.state === 'done')
 
@@ -100,7 +100,7 @@ test('a database that goes away while something is delivered: it is noted when i
   deliver(node, {
     async attempt({ recipient }) {
       made.push(recipient)
-      if (made.length === 1) road.cut()
+      if (made.length === 1) link.cut()
       return { is: 'sent' }
     },
   })
@@ -110,7 +110,7 @@ test('a database that goes away while something is delivered: it is noted when i
   // It is nobody else's meanwhile.
   expect(await takeDelivery(db, 'mail', ['greeting'], PATIENCE)).toBeUndefined()
 
-  road.open()
+  link.open()
   await until(async () => (await states()) === 'sent')
   await queue('b@example.com')
   opened[0]!.wake()

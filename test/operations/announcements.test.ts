@@ -23,8 +23,8 @@ import {
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { type DatabaseLink, openDatabaseLink } from '../support/database-link.ts'
 import { inOneOfFive, until } from '../support/patience.ts'
-import { openRoad, type Road } from '../support/road.ts'
 import { runMain, SECRET_KEYS, startServer, type TestServer } from '../support/server.ts'
 
 const BY = { type: 'cli' } as const
@@ -35,22 +35,22 @@ const LATE_MS = 5_000
 const HUNG_UP_MS = 3_000
 
 let database: TestDatabase
-let road: Road
+let link: DatabaseLink
 let server: TestServer
 let world: World
 beforeAll(async () => {
   database = await createTestDatabase()
   world = await populate(database.db)
-  road = await openRoad(database.url)
-  server = await startServer({ databaseUrl: road.url, env: { LOG_LEVEL: 'info' } })
+  link = await openDatabaseLink(database.url)
+  server = await startServer({ databaseUrl: link.url, env: { LOG_LEVEL: 'info' } })
 })
 afterAll(async () => {
   await server?.stop()
-  road?.close()
+  link?.close()
   await database?.drop()
 })
 afterEach(async () => {
-  road.open()
+  link.open()
   await until(async () => (await ready()).announcements === 'ok')
 })
 
@@ -80,12 +80,12 @@ async function millisecondsUntil(condition: () => Promise<boolean>): Promise<num
 }
 
 describe.each([
-  ['whose connection is swallowed', () => road.swallowListeners()],
-  ['to whom nobody passes announcements on', () => road.mute()],
+  ['whose connection is swallowed', () => link.silenceListeners()],
+  ['to whom nobody passes announcements on', () => link.dropAnnouncements()],
 ])('a node %s', (_name, fall) => {
   test('believes no secret and signs with no key for longer than five seconds', async () => {
     await inOneOfFive(async () => {
-      road.open()
+      link.open()
       await until(async () => (await ready()).announcements === 'ok')
       expect(await status(world.service.secret)).toBe(200)
       fall()
@@ -108,10 +108,10 @@ describe('at a node that has not heard of a change, what was acknowledged elsewh
   /** The node still believes what it remembers, and hears of no change. */
   async function unheard(work: () => Promise<void>): Promise<void> {
     await until(async () => (await ready()).announcements === 'ok')
-    road.mute()
+    link.dropAnnouncements()
     await work()
     wasUnheard = (await ready()).announcements === 'ok'
-    road.open()
+    link.open()
   }
   /** A test that begins anew where it took so long that the node believes nothing any more: then it shows less. */
   const whileItBelieves = (work: () => Promise<void>) => () =>
@@ -230,7 +230,7 @@ describe('at a node that has not heard of a change, what was acknowledged elsewh
 test('a node that hears nothing says so once, works on, and sees each change at once', async () => {
   const [lost, back] = ['no announcements of changes arrive', 'announcements of changes arrive again']
   const before = [said(lost), said(back)]
-  road.mute()
+  link.dropAnnouncements()
   await until(async () => (await ready()).announcements === 'silent')
   await until(() => said(lost) > before[0]!)
 
@@ -240,7 +240,7 @@ test('a node that hears nothing says so once, works on, and sees each change at 
     const { old, fresh } = await replaceSecret()
     expect([await status(old), await status(fresh)]).toEqual([401, 200])
   }
-  road.open()
+  link.open()
   await until(async () => (await ready()).announcements === 'ok')
 
   // What a process writes takes a moment to get here.
@@ -252,15 +252,15 @@ test('a node that hears nothing says so once, works on, and sees each change at 
 
 test('a listener that is closed while it connects leaves no connection behind', () =>
   inOneOfFive(async () => {
-    const own = await openRoad(database.url)
-    const pool = openPool(own.url)
+    const ownLink = await openDatabaseLink(database.url)
+    const pool = openPool(ownLink.url)
     const clock = followDatabase()
     const ears = { heard() {}, missedSome() {}, deaf() {} }
     const listener = await listen({ pool, clock, log: createLogger('silent'), node: 1 }, ears)
-    own.cut()
-    own.silence()
-    const before = own.knocks()
-    await until(async () => own.knocks() > before)
+    ownLink.cut()
+    ownLink.silence()
+    const before = ownLink.attempts()
+    await until(async () => ownLink.attempts() > before)
 
     const started = performance.now()
     await listener.close()
@@ -268,34 +268,34 @@ test('a listener that is closed while it connects leaves no connection behind', 
     await pool.close()
 
     expect(performance.now() - started).toBeLessThan(HUNG_UP_MS)
-    await until(async () => own.standing() === 0)
-    own.close()
+    await until(async () => ownLink.openConnections() === 0)
+    ownLink.close()
   }))
 
 test('a listener over a network that fell silent is closed all the same', async () => {
-  const own = await openRoad(database.url)
-  const pool = openPool(own.url)
+  const ownLink = await openDatabaseLink(database.url)
+  const pool = openPool(ownLink.url)
   const clock = followDatabase()
   const ears = { heard() {}, missedSome() {}, deaf() {} }
   const listener = await listen({ pool, clock, log: createLogger('silent'), node: 1 }, ears)
-  own.silence()
+  ownLink.silence()
 
   await listener.close()
   clock.close()
   await pool.close()
 
-  await until(async () => own.standing() === 0)
-  own.close()
+  await until(async () => ownLink.openConnections() === 0)
+  ownLink.close()
 })
 
 describe('behind a pooler that loses announcements', () => {
   const SENTENCE = /^(valetkey: )?DATABASE_URL leads through a pooler .* pool_mode = session\.$/m
 
   test('the server does not start, and says why', async () => {
-    road.mute()
+    link.dropAnnouncements()
 
     const { output, exited } = runMain({
-      DATABASE_URL: road.url,
+      DATABASE_URL: link.url,
       SECRET_KEYS,
       ISSUER_URL: 'http://localhost:1',
     })
@@ -306,9 +306,9 @@ describe('behind a pooler that loses announcements', () => {
   })
 
   test('the command line does not migrate, and nobody is left waiting for a lock', async () => {
-    road.mute()
+    link.dropAnnouncements()
 
-    const ran = await valetkey(['migrate', 'up'], { env: { DATABASE_URL: road.url, SECRET_KEYS } })
+    const ran = await valetkey(['migrate', 'up'], { env: { DATABASE_URL: link.url, SECRET_KEYS } })
 
     expect([ran.code, ran.stdout]).toEqual([78, ''])
     expect(ran.stderr).toMatch(SENTENCE)

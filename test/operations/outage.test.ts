@@ -19,8 +19,8 @@ import {
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { type DatabaseLink, openDatabaseLink } from '../support/database-link.ts'
 import { until } from '../support/patience.ts'
-import { openRoad, type Road } from '../support/road.ts'
 import { startApp, type TestApp } from '../support/server.ts'
 
 // Below what a client waits: what never comes is told apart from what comes late.
@@ -29,7 +29,7 @@ const FEW_SECONDS = 60_000
 const ANSWER_SECONDS = 3
 
 let database: TestDatabase
-let road: Road
+let link: DatabaseLink
 let db: Pool
 let app: TestApp
 let world: World
@@ -43,8 +43,8 @@ let code: string
 beforeAll(async () => {
   database = await createTestDatabase()
   world = await populate(database.db)
-  road = await openRoad(database.url)
-  db = openPool(road.url, 10, ANSWER_SECONDS)
+  link = await openDatabaseLink(database.url)
+  db = openPool(link.url, 10, ANSWER_SECONDS)
   app = await startApp({ db })
   alice = new Browser(app.origin)
   const first = await redeem(app.origin, world.web, await alice.code(authUrl(world.web), world.alice))
@@ -59,20 +59,20 @@ beforeAll(async () => {
     .pathname
 })
 afterAll(async () => {
-  road?.open()
+  link?.open()
   await app?.stop()
   await db?.close()
-  road?.close()
+  link?.close()
   await database?.drop()
 })
 afterEach(async () => {
-  road.open()
+  link.open()
   await until(async () => (await send('GET', app.origin, '/readyz')).status === 200)
 })
 
 describe.each([
-  ['that is cut off', () => road.cut()],
-  ['that says nothing', () => road.silence()],
+  ['that is cut off', () => link.cut()],
+  ['that says nothing', () => link.silence()],
 ])('with a database %s', (_name, goAway) => {
   test('every endpoint answers 503 with Retry-After as OAuth JSON, soon', async () => {
     await goAway()
@@ -117,7 +117,7 @@ describe.each([
     await goAway()
     await until(async () => (await send('GET', app.origin, '/readyz')).status === 503)
     await send('GET', app.origin, authUrl(world.web))
-    road.open()
+    link.open()
     await until(async () => (await send('GET', app.origin, '/readyz')).status === 200)
 
     expect(await isActive(app.origin, world.web, token)).toBe(true)
@@ -129,7 +129,7 @@ describe.each([
     expect((await deciding.get(consentPath)).text).toContain('Allow')
 
     // The client is in memory again; only an announcement takes it out.
-    await until(() => road.listening())
+    await until(() => link.listening())
     const machine = { grant_type: 'client_credentials', scope: 'photos.read' }
     expect((await call(app.origin, '/token', world.service, machine)).status).toBe(200)
     await suspendClient(database.db, world.service.id, { type: 'cli' })
@@ -140,7 +140,7 @@ describe.each([
 
 test('every page says so, soon: as a page to people, as problem+json to programs', async () => {
   const csrf = { csrf: 'whatever' }
-  road.cut()
+  link.cut()
 
   const replies = await soon([
     new Browser(app.origin).get(authUrl(world.web)),
@@ -180,13 +180,13 @@ test('every page says so, soon: as a page to people, as problem+json to programs
 })
 
 test('while it is away it is knocked at now and then, not again and again', async () => {
-  road.cut()
-  const [before, started] = [road.knocks(), performance.now()]
+  link.cut()
+  const [before, started] = [link.attempts(), performance.now()]
   await new Promise((resolve) => setTimeout(resolve, 3_000))
 
   // Again and again would be thousands of times a second.
   const seconds = (performance.now() - started) / 1000
-  expect(road.knocks() - before).toBeLessThan(10 * seconds)
+  expect(link.attempts() - before).toBeLessThan(10 * seconds)
 })
 
 /** The answers, all of which come within a few seconds. */

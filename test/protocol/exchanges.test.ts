@@ -10,14 +10,14 @@ import { type TokenStore, tokenStore } from '../../src/protocol/storage/tokens.t
 import { authUrl, Browser, populate, redeem, type World } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { inOneOfFive, until } from '../support/patience.ts'
-import { type Gate, openProxy, placeOf, throughProxy } from '../support/proxy.ts'
+import { openProxy, placeOf, type TcpProxy, throughProxy } from '../support/proxy.ts'
 import { startApp, type TestApp } from '../support/server.ts'
 
 let database: TestDatabase
 let app: TestApp
 let world: World
 let alice: Browser
-let gate: Gate
+let proxy: TcpProxy
 let far: Pool
 let tokens: TokenStore
 beforeAll(async () => {
@@ -26,30 +26,30 @@ beforeAll(async () => {
   app = await startApp({ db: database.db })
   alice = new Browser(app.origin)
   await alice.code(authUrl(world.web), world.alice)
-  gate = await openProxy(placeOf(database.url), 'postgres')
-  far = openPool(throughProxy(database.url, gate), 4, 3)
+  proxy = await openProxy(placeOf(database.url), 'postgres')
+  far = openPool(throughProxy(database.url, proxy), 4, 3)
   tokens = tokenStore(far, answersOfNodes(far))
 })
 afterAll(async () => {
   await tokens?.close()
   await far?.close()
-  await gate?.close()
+  await proxy?.close()
   await app?.stop()
   await database?.drop()
 })
-afterEach(() => gate.pass())
+afterEach(() => proxy.pass())
 
 // What became of an exchange is asked for one second long, which a machine that stands still may take by itself.
 const oneOf = (round: () => Promise<void>) =>
   inOneOfFive(() => {
-    gate.pass()
+    proxy.pass()
     return round()
   })
 
 test('carried out, and the connection breaks before the answer: it is found out, and has happened', () =>
   oneOf(async () => {
     const { hash, successor } = await exchangeable()
-    const cut = gate.cutAt({ trip: 1, when: 'done', only: true })
+    const cut = proxy.cutAt({ trip: 1, when: 'done', only: true })
 
     expect(await tokens.exchange(hash, [successor])).toBe(true)
 
@@ -60,14 +60,14 @@ test('carried out, and the connection breaks before the answer: it is found out,
 test('carried out, and nothing is reached for a while: it fails, and is undone before the token is read again', () =>
   oneOf(async () => {
     const { hash, successor } = await exchangeable()
-    const cut = gate.cutAt({ trip: 1, when: 'done', only: false })
+    const cut = proxy.cutAt({ trip: 1, when: 'done', only: false })
 
     await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
 
     expect(cut.happened()).toBe(true)
     expect(await stateOf(hash, successor)).toEqual({ used: true, issued: true })
     await expect(tokens.find(hash)).rejects.toThrow(DatabaseUnavailable)
-    gate.pass()
+    proxy.pass()
     expect(await tokens.find(hash)).toMatchObject({ consumed: false })
     expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
     expect(await tokens.exchange(hash, [successor])).toBe(true)
@@ -76,10 +76,10 @@ test('carried out, and nothing is reached for a while: it fails, and is undone b
 test('nobody asks again: it is undone all the same', () =>
   oneOf(async () => {
     const { hash, successor } = await exchangeable()
-    gate.cutAt({ trip: 1, when: 'done', only: false })
+    proxy.cutAt({ trip: 1, when: 'done', only: false })
     await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
 
-    gate.pass()
+    proxy.pass()
 
     await until(async () => !(await stateOf(hash, successor)).used)
     expect(await stateOf(hash, successor)).toEqual({ used: false, issued: false })
@@ -89,12 +89,12 @@ test('held up in the network, and found not to have happened: it does not happen
   oneOf(async () => {
     const { hash, successor } = await exchangeable()
     await many(far, sql`select 1`)
-    gate.silence({ way: 'up' })
+    proxy.silence({ way: 'up' })
     const failed = expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
     await failed
 
     // What was held back arrives now, in whatever order.
-    gate.pass()
+    proxy.pass()
     await tokens.find(hash)
     await new Promise((resolve) => setTimeout(resolve, 800))
 
@@ -105,13 +105,13 @@ test('held up in the network, and found not to have happened: it does not happen
 test('carried out while somebody else looks: what they have used up is not undone', () =>
   oneOf(async () => {
     const { hash, successor } = await exchangeable()
-    gate.cutAt({ trip: 1, when: 'asked', only: false })
+    proxy.cutAt({ trip: 1, when: 'asked', only: false })
     await expect(tokens.exchange(hash, [successor])).rejects.toThrow(DatabaseUnavailable)
     const near = tokenStore(database.db, answersOfNodes(database.db))
     const other = { ...successor, hash: randomBytes(32) }
 
     expect(await near.exchange(hash, [other])).toBe(true)
-    gate.pass()
+    proxy.pass()
     await tokens.find(hash)
 
     expect(await stateOf(hash, other)).toEqual({ used: true, issued: true })

@@ -33,7 +33,7 @@ import {
   type World,
 } from '../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { type Gate, openProxy, type Place, placeOf, throughProxy } from '../support/proxy.ts'
+import { openProxy, type Place, placeOf, type TcpProxy, throughProxy } from '../support/proxy.ts'
 import { startApp, type TestApp } from '../support/server.ts'
 
 const BY = { type: 'cli' } as const
@@ -49,7 +49,7 @@ const WAYS = ['asked', 'done', 'told'] as const
 const STEP = ALL ? 1 : 3
 
 let database: TestDatabase
-let proxy: Gate
+let proxy: TcpProxy
 let db: Pool
 let app: TestApp
 let second: TestApp

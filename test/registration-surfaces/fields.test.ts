@@ -15,7 +15,7 @@ import { WEB } from '../support/registration.ts'
 import {
   CHANGING_SURFACES,
   type ChangingSurface,
-  forgive,
+  resetLimits,
   SURFACES,
   type Surface,
   type SurfacesFixture,
@@ -26,7 +26,7 @@ let fixture: SurfacesFixture
 beforeAll(async () => {
   fixture = await startSurfacesFixture()
 })
-beforeEach(() => forgive(fixture))
+beforeEach(() => resetLimits(fixture))
 afterAll(() => fixture?.stop())
 
 const POSTGRES = {

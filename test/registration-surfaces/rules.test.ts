@@ -14,7 +14,7 @@ import {
 import {
   CHANGING_SURFACES,
   type ChangingSurface,
-  forgive,
+  resetLimits,
   SURFACES,
   type Surface,
   type SurfacesFixture,
@@ -25,7 +25,7 @@ let fixture: SurfacesFixture
 beforeAll(async () => {
   fixture = await startSurfacesFixture()
 })
-beforeEach(() => forgive(fixture))
+beforeEach(() => resetLimits(fixture))
 afterAll(() => fixture?.stop())
 
 const ADMINISTERS = ['openid', 'clients:read']

@@ -108,7 +108,7 @@ export async function startSurfacesFixture(): Promise<SurfacesFixture> {
 }
 
 /** Resets the limits: a table asks more often than anybody may. */
-export async function forgive({ admin, dev }: SurfacesFixture): Promise<void> {
+export async function resetLimits({ admin, dev }: SurfacesFixture): Promise<void> {
   const { db } = admin.server
   await run(
     db,

@@ -11,7 +11,7 @@ import { sendReset } from '../../src/core/users/reset-links.ts'
 import { many, one, run, sql } from '../../src/db/pool.ts'
 import { ADDRESSES } from '../../src/protocol/mount.ts'
 import { ALL, tokenOf } from '../api/api-fixture.ts'
-import { administrator, age } from '../pages/admin/admin-fixture.ts'
+import { administrator, ageSignIns } from '../pages/admin/admin-fixture.ts'
 import { ownApp } from '../pages/developer/developer-fixture.ts'
 import { Browser, send } from '../support/attack.ts'
 import { type Api, PASSWORD, type Person, type ServerFixture, startServerFixture } from '../support/flow.ts'
@@ -46,7 +46,7 @@ beforeAll(async () => {
   for (const [role, person] of Object.entries(people)) shown[role as Role] = await session(person)
   await makeThings(people)
   for (const role of ['owner, old sign-in', 'administrator, old sign-in'] as const) {
-    await age(server, people[role], 16)
+    await ageSignIns(server, people[role], 16)
   }
   // Past the server, so that the session itself stays.
   const { id } = people['disabled administrator and owner']

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net'
 
 /** A proxy to one server. */
-export interface Gate {
+export interface TcpProxy {
   port: number
   /** Passes everything. What it held back while silent arrives late, as after an outage of the network. */
   pass(): void
@@ -37,7 +37,7 @@ export interface Place {
    * except its end.
    */
   when: 'asked' | 'done' | 'told'
-  /** Whether only this connection breaks, or all of them do and new ones are refused until {@link Gate.pass}. */
+  /** Whether only this connection breaks, or all of them do and new ones are refused until {@link TcpProxy.pass}. */
   only: boolean
 }
 
@@ -48,7 +48,7 @@ export interface Cut {
 }
 
 /** The URL of a database by way of a proxy. */
-export function throughProxy(databaseUrl: string, { port }: Gate): string {
+export function throughProxy(databaseUrl: string, { port }: TcpProxy): string {
   const url = new URL(databaseUrl)
   url.search = ''
   url.hostname = '127.0.0.1'
@@ -68,7 +68,7 @@ export function placeOf(databaseUrl: string): NetConnectOpts {
 export async function openProxy(
   target: NetConnectOpts,
   speaks: 'postgres' | 'anything' = 'anything',
-): Promise<Gate> {
+): Promise<TcpProxy> {
   let state: 'open' | 'cut' | 'silent' = 'open'
   let silent: Silence = {}
   let knocks = 0

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import sharp from 'sharp'
 import { sweepLogos } from '../../../src/core/logos/store.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
-import { type AdminFixture, age, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
+import { type AdminFixture, ageSignIns, startAdminFixture } from '../../pages/admin/admin-fixture.ts'
 import type { App, Page, Person } from '../../support/flow.ts'
 
 let fixture: AdminFixture
@@ -340,7 +340,7 @@ describe('an administrator', () => {
     const path = `/admin/clients/${app.id}/logo`
     const before = await row(app)
     const token = await tokenOf(fixture.ada, path)
-    await age(fixture.server, fixture.ada, 20)
+    await ageSignIns(fixture.server, fixture.ada, 20)
 
     const page = await send(fixture.ada, path, { logo: await drawn(71, 71).png().toBuffer() }, token)
 

@@ -6,7 +6,7 @@ import { messages } from '../../../src/core/mail/messages.ts'
 import { type Mail, queueMail } from '../../../src/core/mail/outbox.ts'
 import { one, run, sql, tx } from '../../../src/db/pool.ts'
 import { createLogger } from '../../../src/http/log.ts'
-import { wait } from '../../pages/admin/admin-fixture.ts'
+import { makePending } from '../../pages/admin/admin-fixture.ts'
 import { createTestDatabase } from '../../support/database.ts'
 import { type App, type Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
@@ -29,7 +29,7 @@ beforeAll(async () => {
   jamie = await server.person('Jamie')
   robin = await server.person('Robin')
   app = await server.app()
-  await wait(server, app, jamie, robin)
+  await makePending(server, app, jamie, robin)
 })
 afterAll(async () => {
   await server?.stop()

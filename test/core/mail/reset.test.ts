@@ -7,7 +7,7 @@ import { setPassword } from '../../../src/core/users/sign-in.ts'
 import { disableUser, enableUser } from '../../../src/core/users/store.ts'
 import { many, one, run, sql, tx } from '../../../src/db/pool.ts'
 import { against } from '../../cli/run.ts'
-import { administrator, age } from '../../pages/admin/admin-fixture.ts'
+import { administrator, ageSignIns } from '../../pages/admin/admin-fixture.ts'
 import { type App, PASSWORD, Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { startApp, startServer, type TestApp } from '../../support/server.ts'
@@ -257,7 +257,7 @@ test('only a recent administrator may send one', async () => {
   await jamie.account()
   expect((await jamie.open(address)).status).toBe(404)
 
-  await age(server, ada, 16)
+  await ageSignIns(server, ada, 16)
   const asked = await ada.press(page, 'Send the link')
 
   expect(asked.title).toBe('Sign in · Valetkey')

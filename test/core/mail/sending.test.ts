@@ -10,7 +10,7 @@ import { startMailer } from '../../../src/core/mail/mailer.ts'
 import { type LostMail, queueMail } from '../../../src/core/mail/outbox.ts'
 import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { Lane } from '../../../src/jobs/lane.ts'
-import { administrator, wait } from '../../pages/admin/admin-fixture.ts'
+import { administrator, makePending } from '../../pages/admin/admin-fixture.ts'
 import { type App, Person, type ServerFixture, startServerFixture } from '../../support/flow.ts'
 import { until } from '../../support/patience.ts'
 import { freePort, startApp, startServer } from '../../support/server.ts'
@@ -46,7 +46,7 @@ test('a server that is down holds nobody up; when it is back, the mail comes onc
   await run(server.db, sql`delete from mails`)
   const ada = new Person((await node()).origin, id, email)
   await ada.account('/admin')
-  await wait(server, app, jamie)
+  await makePending(server, app, jamie)
   let turnedAway = 0
   const closed = await open(
     {

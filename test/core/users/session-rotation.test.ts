@@ -15,7 +15,7 @@ import { many, openPool, type Pool, sql } from '../../../src/db/pool.ts'
 import { type Person, populate, type World } from '../../support/attack.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
 import { PATIENCE_MS } from '../../support/patience.ts'
-import { type Gate, openProxy, placeOf, throughProxy } from '../../support/proxy.ts'
+import { openProxy, placeOf, type TcpProxy, throughProxy } from '../../support/proxy.ts'
 
 const BY = { type: 'cli' } as const
 // Begin, the new id, commit.
@@ -23,28 +23,28 @@ const COMMIT = 3
 
 let database: TestDatabase
 let world: World
-let gate: Gate
+let proxy: TcpProxy
 let far: Pool
 let rotations: Rotations
 beforeAll(async () => {
   database = await createTestDatabase()
   world = await populate(database.db)
-  gate = await openProxy(placeOf(database.url), 'postgres')
-  far = openPool(throughProxy(database.url, gate), 4, PATIENCE_MS / 1000)
+  proxy = await openProxy(placeOf(database.url), 'postgres')
+  far = openPool(throughProxy(database.url, proxy), 4, PATIENCE_MS / 1000)
   rotations = sessionRotations(far)
 })
 afterAll(async () => {
   await rotations?.close()
   await far?.close()
-  await gate?.close()
+  await proxy?.close()
   await database?.drop()
 })
-afterEach(() => gate.pass())
+afterEach(() => proxy.pass())
 
 test('it is the session of whom it was before', async () => {
   const { from, to } = await rotatedUnheard(world.alice, world.bob)
 
-  gate.pass()
+  proxy.pass()
   await rotations.settle(from)
 
   expect((await findSession(database.db, { id: from }))?.user?.id).toBe(world.alice.id)
@@ -65,7 +65,7 @@ test.each([
   const { from, to } = await rotatedUnheard(world.alice, world.bob)
 
   await end(world.alice.id)
-  gate.pass()
+  proxy.pass()
   await rotations.settle(from)
 
   expect(await findSession(database.db, { id: from })).toBeUndefined()
@@ -78,7 +78,7 @@ async function rotatedUnheard(before: Person, after: Person): Promise<{ from: st
   await createSession(database.db, from, stateOf(before))
   // A new connection makes a round trip of its own.
   await many(far, sql`select 1`)
-  const cut = gate.cutAt({ trip: COMMIT, when: 'done', only: false })
+  const cut = proxy.cutAt({ trip: COMMIT, when: 'done', only: false })
   await expect(rotations.rotate(from, to, stateOf(after))).rejects.toThrow(DatabaseUnavailable)
   expect(cut.happened()).toBe(true)
   expect((await findSession(database.db, { id: to }))?.user?.id).toBe(after.id)

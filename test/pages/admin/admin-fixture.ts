@@ -41,7 +41,7 @@ export async function administrator(server: ServerFixture, name: string): Promis
 }
 
 /** Makes all sign-ins of a person so many minutes old. */
-export async function age(server: ServerFixture, person: Person, minutes: number): Promise<void> {
+export async function ageSignIns(server: ServerFixture, person: Person, minutes: number): Promise<void> {
   await run(
     server.db,
     sql`update sessions
@@ -59,7 +59,7 @@ export function csrfOf(page: Page): string {
 }
 
 /** Makes an app one that waits for approval, with these owners. */
-export async function wait(server: ServerFixture, app: App, ...owners: Person[]): Promise<void> {
+export async function makePending(server: ServerFixture, app: App, ...owners: Person[]): Promise<void> {
   await run(
     server.db,
     sql`update clients set state = 'pending', registered_by = 'developer' where id = ${app.id}`,
@@ -76,7 +76,7 @@ export function clientRow(server: ServerFixture, id: string): Promise<Record<str
 }
 
 /** The rows that administrators can change, as text: tests compare it to see that nothing changed. */
-export async function everything(server: ServerFixture): Promise<string> {
+export async function adminRows(server: ServerFixture): Promise<string> {
   const rows = await many(
     server.db,
     sql`select (select json_agg(to_jsonb(c) - 'last_used_at' order by id) from clients c) as clients,

@@ -6,7 +6,13 @@ import { many, one, run, sql } from '../../../src/db/pool.ts'
 import type { App, Page, Person, ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { untilPasses } from '../../support/patience.ts'
-import { type AdminFixture, administrator, clientRow, startAdminFixture, wait } from './admin-fixture.ts'
+import {
+  type AdminFixture,
+  administrator,
+  clientRow,
+  makePending,
+  startAdminFixture,
+} from './admin-fixture.ts'
 
 const MARKUP = '<script>alert(1)</script>"\'&'
 
@@ -70,7 +76,7 @@ describe('looking for an app', () => {
 
   test('by state, kind, registrar and for how long it was not used', async () => {
     const pending = await server.app({ name: 'Pending one' })
-    await wait(server, pending)
+    await makePending(server, pending)
     const service = await server.app({ name: 'Robot one', type: 'service', scopes: [] })
     await run(
       server.db,
@@ -318,7 +324,7 @@ describe('changing', () => {
 describe('deciding', () => {
   test('an app that waits serves its owners, tells others, and serves all once it is approved', async () => {
     const robin = await server.person('Robin')
-    await wait(server, app, robin)
+    await makePending(server, app, robin)
 
     await app.connect(robin)
     const told = await jamie.open((await app.begin()).url)
@@ -334,7 +340,7 @@ describe('deciding', () => {
 
   test('the page about an app that waits leads back to it, or to another account', async () => {
     const robin = await server.person('Robin')
-    await wait(server, app, robin)
+    await makePending(server, app, robin)
     const told = await jamie.open((await app.begin()).url)
 
     const back = await jamie.press(told, 'Go back to Photo Printer')
@@ -346,7 +352,7 @@ describe('deciding', () => {
 
   test('nobody gets past it: not with a form of their own, not without asking, not as a program', async () => {
     await app.connect(jamie)
-    await wait(server, app)
+    await makePending(server, app)
 
     const { url } = await app.begin()
     const told = await jamie.open(url)
@@ -363,7 +369,7 @@ describe('deciding', () => {
 
   test('a rejected app serves nobody, and what its owners tried out is dead', async () => {
     const robin = await server.person('Robin')
-    await wait(server, app, robin)
+    await makePending(server, app, robin)
     const tokens = await app.connect(robin)
     const confirm = await ada.open(`/admin/clients/${app.id}/reject`)
 

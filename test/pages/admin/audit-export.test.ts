@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { run, sql } from '../../../src/db/pool.ts'
 import { settled } from '../../support/audit.ts'
 import type { Person, ServerFixture } from '../../support/flow.ts'
-import { type AdminFixture, age, startAdminFixture } from './admin-fixture.ts'
+import { type AdminFixture, ageSignIns, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
 let server: ServerFixture
@@ -99,7 +99,7 @@ test('a hundred thousand events come whole', async () => {
 
 test('an old sign-in gets nothing', async () => {
   const form = await ada.open('/admin/audit/export')
-  await age(server, ada, 16)
+  await ageSignIns(server, ada, 16)
 
   const page = await ada.press(form, 'Download', { format: 'csv' })
 

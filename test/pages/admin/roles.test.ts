@@ -7,7 +7,7 @@ import { createRegistrationToken } from '../../../src/core/registration/initial-
 import { one, run, sql } from '../../../src/db/pool.ts'
 import type { Page } from '../../support/flow.ts'
 import { ROWS } from '../../support/rows.ts'
-import { type AdminFixture, age, csrfOf, everything, startAdminFixture } from './admin-fixture.ts'
+import { type AdminFixture, adminRows, ageSignIns, csrfOf, startAdminFixture } from './admin-fixture.ts'
 
 let fixture: AdminFixture
 let places: Record<string, string>
@@ -102,18 +102,18 @@ describe.each(ours)('$method $path', ({ method, path }) => {
       ],
       ['from another site', async () => ({ csrf: await ownCsrf() }), { 'Sec-Fetch-Site': 'cross-site' }],
     ] as const)('changes nothing %s', async (_, fields, headers) => {
-      const before = await everything(fixture.server)
+      const before = await adminRows(fixture.server)
 
       const page = await fixture.ada.submit(address(), (await fields()) as Record<string, string>, headers)
 
       expect(page.status).toBe(403)
-      expect(await everything(fixture.server)).toBe(before)
+      expect(await adminRows(fixture.server)).toBe(before)
     })
 
     test('changes nothing when the sign-in is old, asks to sign in again, and comes back', async () => {
       const csrf = await ownCsrf()
-      await age(fixture.server, fixture.ada, 16)
-      const before = await everything(fixture.server)
+      await ageSignIns(fixture.server, fixture.ada, 16)
+      const before = await adminRows(fixture.server)
 
       const asked = await fixture.ada.submit(address(), { csrf })
       expect(asked.title).toBe('Sign in · Valetkey')
@@ -122,7 +122,7 @@ describe.each(ours)('$method $path', ({ method, path }) => {
 
       expect(page.status).toBe(200)
       expect(page.text).toContain('Nothing has been changed yet.')
-      expect(await everything(fixture.server)).toBe(before)
+      expect(await adminRows(fixture.server)).toBe(before)
     })
   }
 
@@ -141,7 +141,7 @@ test('the account of an administrator leads to the console, and nobody else’s 
 })
 
 test('an old sign-in still reads; the page of a form asks for a new one and then is there', async () => {
-  await age(fixture.server, fixture.ada, 16)
+  await ageSignIns(fixture.server, fixture.ada, 16)
 
   expect((await fixture.ada.open('/admin/clients?state=active')).title).toBe('Apps · Valetkey')
   const asked = await fixture.ada.open(`/admin/clients/${fixture.app.id}/suspend`)
@@ -154,7 +154,7 @@ test('an old sign-in still reads; the page of a form asks for a new one and then
 
 test('a sign-in of 14 minutes will do', async () => {
   const keys = await listKeys(fixture.server.db)
-  await age(fixture.server, fixture.ada, 14)
+  await ageSignIns(fixture.server, fixture.ada, 14)
 
   const page = await fixture.ada.press(await fixture.ada.open('/admin/keys/rotate'), 'Rotate now')
 

@@ -5,13 +5,13 @@ import { one, run, sql } from '../../../src/db/pool.ts'
 import { App, type Page, type Person, type ServerFixture } from '../../support/flow.ts'
 import { heard } from '../../support/heard.ts'
 import { REDIRECT_CASES } from '../../support/registration.ts'
-import { age, clientRow, csrfOf } from '../admin/admin-fixture.ts'
+import { ageSignIns, clientRow, csrfOf } from '../admin/admin-fixture.ts'
 import {
   type DeveloperFixture,
-  forgetChanges,
   lastApp,
   ownApp,
   portalRows,
+  resetChangeLimits,
   startDeveloperFixture,
   WEB,
 } from './developer-fixture.ts'
@@ -26,7 +26,7 @@ beforeAll(async () => {
   fixture = await startDeveloperFixture()
   ;({ server, dev, other } = fixture)
 })
-beforeEach(() => forgetChanges(fixture))
+beforeEach(() => resetChangeLimits(fixture))
 afterAll(() => fixture.server.stop())
 
 const register = async (person: Person, fields: Record<string, string | string[]>): Promise<Page> =>
@@ -425,7 +425,7 @@ test('what wants a recent sign-in asks for it, and comes back', async () => {
   const app = await ownApp(fixture, dev)
   const path = `/developer/apps/${app.id}`
   const csrf = csrfOf(await dev.open(`${path}/edit`))
-  await age(server, dev, 16)
+  await ageSignIns(server, dev, 16)
   const before = await portalRows(fixture)
 
   for (const step of ['delete', 'secrets/new', 'secrets/rotate', 'owners/invite']) {

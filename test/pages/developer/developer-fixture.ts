@@ -46,7 +46,7 @@ export async function startDeveloperFixture(env?: Record<string, string>): Promi
 }
 
 /** Resets the limits on changes: tests do in seconds what takes people days. */
-export async function forgetChanges({ server }: { server: ServerFixture }): Promise<void> {
+export async function resetChangeLimits({ server }: { server: ServerFixture }): Promise<void> {
   await run(server.db, sql`delete from rate_limits where key like 'changes%'`)
 }
 

@@ -12,10 +12,10 @@ import { startServer } from '../../support/server.ts'
 import { csrfOf } from '../admin/admin-fixture.ts'
 import {
   type DeveloperFixture,
-  forgetChanges,
   linkOn,
   ownApp,
   portalRows,
+  resetChangeLimits,
   startDeveloperFixture,
 } from './developer-fixture.ts'
 
@@ -28,7 +28,7 @@ beforeAll(async () => {
   fixture = await startDeveloperFixture()
   ;({ server, dev, other, sam } = fixture)
 })
-beforeEach(() => forgetChanges(fixture))
+beforeEach(() => resetChangeLimits(fixture))
 afterAll(() => fixture.server.stop())
 
 const name = async (app: App, email: string) =>

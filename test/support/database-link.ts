@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
 /** A link to Postgres that breaks on demand. */
-export interface Road {
+export interface DatabaseLink {
   url: string
   open(): void
   /** Breaks all connections, and refuses new ones. */
@@ -11,31 +11,31 @@ export interface Road {
   /** Keeps connections and accepts new ones, but passes nothing. */
   silence(): void
   /** Passes everything except announcements, as some poolers do. */
-  mute(): void
+  dropAnnouncements(): void
   /** Passes nothing more on the present listening connections. All others work, new ones too. */
-  swallowListeners(): void
+  silenceListeners(): void
   /** How many connections were attempted. */
-  knocks(): number
+  attempts(): number
   /** How many of them are open. */
-  standing(): number
+  openConnections(): number
   /** Whether announcements arrive over a connection. */
   listening(): boolean
   close(): void
 }
 
 /** Opens a link to a database over TCP. */
-export async function openRoad(databaseUrl: string): Promise<Road> {
+export async function openDatabaseLink(databaseUrl: string): Promise<DatabaseLink> {
   const to = new URL(databaseUrl)
   const socketDir = to.searchParams.get('host')
   const target = socketDir
     ? { path: `${socketDir}/.s.PGSQL.${to.searchParams.get('port') ?? 5432}` }
     : { host: to.hostname, port: Number(to.port || 5432) }
-  let state: 'open' | 'cut' | 'silent' | 'mute' = 'open'
-  let knocks = 0
+  let state: 'open' | 'cut' | 'silent' | 'no announcements' = 'open'
+  let attempts = 0
   const pairs = new Set<Pair>()
   const all = new Set<Socket>()
   const server: Server = createServer((near) => {
-    knocks++
+    attempts++
     all.add(near)
     near.on('error', () => {}).on('close', () => all.delete(near))
     if (state === 'cut') return near.resetAndDestroy()
@@ -56,7 +56,7 @@ export async function openRoad(databaseUrl: string): Promise<Road> {
     const messages = messagesOf()
     far.on('data', (chunk) => {
       for (const message of messages(chunk)) {
-        if (passes() && !(state === 'mute' && isAnnouncement(message))) near.write(message)
+        if (passes() && !(state === 'no announcements' && isAnnouncement(message))) near.write(message)
       }
     })
     for (const socket of [near, far]) socket.on('error', end).on('close', end)
@@ -86,14 +86,14 @@ export async function openRoad(databaseUrl: string): Promise<Road> {
     silence() {
       state = 'silent'
     },
-    mute() {
-      state = 'mute'
+    dropAnnouncements() {
+      state = 'no announcements'
     },
-    swallowListeners() {
+    silenceListeners() {
       for (const pair of pairs) pair.isSwallowed ||= pair.listens
     },
-    knocks: () => knocks,
-    standing: () => all.size,
+    attempts: () => attempts,
+    openConnections: () => all.size,
     listening: () => [...pairs].some(({ listens, near }) => listens && !near.destroyed),
     close() {
       drop()
