@@ -1,5 +1,5 @@
-// The chain of seals over the record: what a seal says, which rows it covers, and how both become digests.
-// Sealing and verifying stand on this; why it is so, see docs/decisions/0020-audit-seals.md.
+// The chain of seals over the audit log: the content of a seal, the rows it covers, and the digests of both. Sealing and verifying
+// use it. docs/decisions/0020-audit-seals.md has the reasons.
 import { createHash } from 'node:crypto'
 import { type Db, fragment, many, maybe, one, sql } from '../../db/pool.ts'
 import type { Position, Stretch } from './store.ts'
@@ -22,34 +22,34 @@ export interface Seal {
   mac: Buffer
 }
 
-/** A row of the record, as a seal sees it. */
+/** A row of the log, as a seal covers it. */
 export interface Digested {
   id: string
   tx: string
   hash: Buffer
 }
 
-/** Where the database stands with its transactions. */
+/** The state of the transactions of the database. */
 export interface Horizon {
-  /** The cluster; null where the role may not know. */
+  /** The id of the cluster; null where the role may not read it. */
   system_id: string | null
-  /** Every transaction below is over, and what it committed can be seen. */
+  /** Every transaction below this one is over, and its rows are visible. */
   xmin: string
-  /** No transaction from here on has begun. */
+  /** No transaction from this one on has begun. */
   xmax: string
 }
 
-/** What stands in front of the first seal. */
+/** The hash before the first seal. */
 export const ORIGIN = Buffer.alloc(32)
 
-/** Up to where a seal and those before it cover the record, since its floor. */
+/** The position up to which a seal and those before it cover the log, from its floor on. */
 export function positionOf({ last_tx, last_id }: Seal): Position | undefined {
   return last_tx === null || last_id === null ? undefined : { tx: last_tx, id: last_id }
 }
 
-/** The digest that the next seal carries on, and that the key attests. */
+/** The digest of a seal, which the next seal includes and the key authenticates. */
 export function hashOf(seal: Omit<Seal, 'hash' | 'mac'>): Buffer {
-  // JSON ends where it ends, so what follows cannot be taken for a part of it.
+  // The end of JSON is unambiguous, so that what follows cannot be taken for a part of it.
   const header = JSON.stringify([
     'valetkey audit seal 1',
     seal.id,
@@ -66,7 +66,7 @@ export function hashOf(seal: Omit<Seal, 'hash' | 'mac'>): Buffer {
   return createHash('sha256').update(header).update(seal.row_hashes).digest()
 }
 
-/** Rows of a stretch in their order, digested. Few of them are in memory at a time: what is recorded may be long. */
+/** The digests of the rows of a stretch in their order. It reads a few rows at a time, because rows may be long. */
 export async function rowsIn(db: Db, stretch: Stretch, limit: number): Promise<Digested[]> {
   const digested: Digested[] = []
   for (let after = stretch.after; ; after = digested.at(-1)) {
@@ -98,12 +98,12 @@ async function someRowsIn(db: Db, stretch: Stretch, limit: number): Promise<Dige
   return rows.map((row) => ({ id: row.id, tx: row.tx, hash: digestOf(row) }))
 }
 
-/** The next seals behind `afterId`, oldest first. */
+/** The next seals after `afterId`, oldest first. */
 export function sealsAfter(db: Db, afterId: string, limit: number): Promise<Seal[]> {
   return many<Seal>(db, sql`select ${SEAL} from audit_seals where id > ${afterId} order by id limit ${limit}`)
 }
 
-/** The first seal behind `afterId` whose order of rows begins elsewhere. */
+/** The first seal after `afterId` that begins another order of rows. */
 export function otherFloorAfter(db: Db, afterId: string, floorId: string | null): Promise<Seal | undefined> {
   return maybe<Seal>(
     db,
@@ -112,12 +112,12 @@ export function otherFloorAfter(db: Db, afterId: string, floorId: string | null)
   )
 }
 
-/** The end of the chain. */
+/** The last seal. */
 export function lastSeal(db: Db): Promise<Seal | undefined> {
   return maybe<Seal>(db, sql`select ${SEAL} from audit_seals order by id desc limit 1`)
 }
 
-/** What Postgres says about its transactions at this moment. */
+/** The state of the transactions at this moment. */
 export async function horizonOf(db: Db): Promise<Horizon> {
   const { may_know, ...snapshot } = await one<{ may_know: boolean; xmin: string; xmax: string }>(
     db,
@@ -132,8 +132,8 @@ export async function horizonOf(db: Db): Promise<Horizon> {
 }
 
 /**
- * Where the record came from another cluster (a restored dump), the id below which all rows came along: their
- * transaction numbers mean nothing here, and all of them are committed. Undefined in the cluster of the last seal.
+ * If the log was restored from a dump of another cluster: the id below which all rows came from there. Their transaction numbers mean
+ * nothing here, and all of them are committed. Undefined in the cluster of the last seal.
  */
 export async function importedBelow(db: Db, last: Seal, horizon: Horizon): Promise<string | undefined> {
   const isOther =
@@ -145,9 +145,9 @@ export async function importedBelow(db: Db, last: Seal, horizon: Horizon): Promi
   return `${(ahead > sealed ? ahead : sealed) + 1n}`
 }
 
-/** The highest id of the rows that can be seen although their transaction has not begun here, as in a restored dump; else 0. */
+/** The highest id of visible rows whose transaction has not begun here, as in a restored dump; otherwise 0. */
 export async function highestAhead(db: Db): Promise<string> {
-  // In the statement of its own snapshot.
+  // Compare with the snapshot of the same statement.
   const { id } = await one<{ id: string }>(
     db,
     sql`select coalesce(max(id), 0) as id from audit_events where tx >= pg_snapshot_xmax(pg_current_snapshot())`,
@@ -170,7 +170,7 @@ interface CanonicalRow {
   data: string
 }
 
-// Texts that do not depend on the settings of a session: no time zone, no style of dates.
+// Texts that do not depend on settings of the session, such as the time zone and the style of dates.
 const CANONICAL = fragment`id::text, tx::text, trunc(extract(epoch from at) * 1000000)::text as at_us, type, actor_type,
   actor_id, user_id::text, client_id, ip::text, user_agent, request_id, data::text`
 

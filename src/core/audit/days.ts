@@ -1,13 +1,13 @@
-// How often what happened, a day a row: counting a month of events anew each time somebody looks would take too long.
+// How often each event happened on each day: counting a month of events for each view of the overview would take too long.
 import { currentType } from '../../base/audit-events.ts'
 import { type Db, many, run, sql } from '../../db/pool.ts'
 
-// How far back the counts go.
+// How many days are counted.
 const COUNTED_DAYS = 30
 
 /**
- * Counts the days (UTC) that are over and were not counted yet. Any number of nodes may do it at once. A day is counted an
- * hour after its end: an event stands at the begin of its transaction, and none takes that long.
+ * Counts the days (UTC) that are over and not counted yet. Any number of nodes may do it at once. A day is counted an hour after its
+ * end, because an event carries the time at which its transaction began.
  */
 export async function countDays(db: Db): Promise<void> {
   await run(

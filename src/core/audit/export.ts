@@ -1,9 +1,9 @@
-// The record as a file of any size, a page of rows at a time: whoever reads slowly makes it wait, and nothing piles up.
+// Exports the audit log as a file of any size, a page of rows at a time. A slow reader slows it down, so that nothing piles up in memory.
 import type { Db } from '../../db/pool.ts'
 import { settledStretches } from './order.ts'
 import { type AuditRow, type EventFilter, listStretch, type PlacedRow, type Stretch } from './store.ts'
 
-/** What an export can be written as. */
+/** The formats of an export. */
 export const EXPORT_FORMATS = ['csv', 'jsonl'] as const
 
 /** See {@link EXPORT_FORMATS}. */
@@ -16,17 +16,17 @@ export interface ExportChunk {
   events: number
 }
 
-/** What a file is to hold. */
+/** Which events to export. */
 export interface ExportOptions {
   filter: EventFilter
   format: ExportFormat
-  /** Only what stands behind this event. The last event of one file is where the next one goes on, and none is missed. */
+  /** Only events after this one. The next file goes on after the last event of this file, and misses none. */
   after?: string
 }
 
 /**
- * Events in the order of their transactions, up to the newest one that is settled when it starts: none can appear before it
- * any more. Rows are read only when a chunk is asked for, and no transaction is held in between.
+ * Exports events in the order of their transactions, up to the newest settled one, before which no further event can appear. It reads
+ * rows when a chunk is asked for, and holds no transaction in between.
  * `csv` is RFC 4180 with a header line, safe to open in a spreadsheet; `jsonl` is a JSON object a line.
  * @throws BadRequest when there is no event `after`
  */
@@ -71,7 +71,7 @@ const COLUMNS = [
   'data',
 ] as const
 
-// Where it stands is named by its id.
+// The id of the event names the position.
 function jsonRow({ tx: _, ...row }: PlacedRow): string {
   return `${JSON.stringify(row)}\n`
 }
@@ -89,8 +89,8 @@ function csvLine(cells: readonly string[]): string {
   return `${cells.map(csvCell).join(',')}\r\n`
 }
 
-// A spreadsheet takes these for the beginning of a formula, the last four in East Asian versions; a user agent is
-// anybody's to choose.
+// Spreadsheets take these characters for the beginning of a formula, the last four in East Asian versions, and anybody can choose a
+// user agent.
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/
 
 function csvCell(text: string): string {

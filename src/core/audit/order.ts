@@ -1,5 +1,5 @@
-// The record in the order in which a reader can follow it: by transaction, up to where every transaction is over. Ids alone
-// are no such order: they are handed out before the commit (docs/decisions/0020-audit-seals.md).
+// The order in which a reader can follow the audit log: by transaction, up to where every transaction is over. The order of ids is not
+// enough, because ids are assigned before the commit (docs/decisions/0020-audit-seals.md).
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Db, many, maybe, one, sql } from '../../db/pool.ts'
 import { BadRequest } from '../../http/errors.ts'
@@ -7,10 +7,9 @@ import { type Horizon, highestAhead, horizonOf, importedBelow, lastSeal } from '
 import type { Position, Stretch } from './store.ts'
 
 /**
- * The settled part of the record, as stretches to be read one after the other: no event can appear in it any more, now or
- * later, wherever a reader has got to. Whoever reads from the begin does not come back for the rest, so transactions under way are
- * given a moment to end.
- * @param afterId only what stands behind this event; `0`, or absent: all of it
+ * The settled part of the log, as stretches to read one after the other: no further event can appear in it. It gives transactions
+ * under way a moment to end, because a reader who starts at the beginning does not come back for the rest.
+ * @param afterId only events after this one; `0`, or absent: all
  * @throws BadRequest when there is no such event
  */
 export async function settledStretches(db: Db, afterId = '0'): Promise<Stretch[]> {
@@ -21,7 +20,7 @@ export async function settledStretches(db: Db, afterId = '0'): Promise<Stretch[]
     const ceiling = floors[i + 1]
     if (after && ceiling && BigInt(after.id) >= BigInt(ceiling)) return []
     const begun = after !== undefined && (floor === null || BigInt(after.id) >= BigInt(floor))
-    // What came along from another cluster is settled as a whole.
+    // All rows from another cluster are settled.
     const beforeTx = ceiling === undefined ? horizon.xmin : undefined
     return [{ floor, ceiling, beforeTx, after: begun ? after : undefined }]
   })
@@ -30,7 +29,7 @@ export async function settledStretches(db: Db, afterId = '0'): Promise<Stretch[]
 const SETTLING_MS = 5_000
 const POLL_MS = 50
 
-// Rows are never deleted, so an id names a place in the order for ever.
+// Rows are never deleted, so an id always names a position.
 async function positionOfEvent(db: Db, id: string): Promise<Position> {
   const found = await maybe<Position>(db, sql`select tx::text as tx, id from audit_events where id = ${id}`)
   if (!found) throw new BadRequest(`There is no event ${id} to go on after.`)
@@ -52,7 +51,7 @@ async function patientHorizon(db: Db): Promise<Horizon> {
   return horizon
 }
 
-/** Whether anything is committed that would be held back. */
+/** Whether there are committed rows that are not settled yet. */
 async function isRecorded(db: Db, from: Horizon, to: Horizon): Promise<boolean> {
   const { recorded } = await one<{ recorded: boolean }>(
     db,
@@ -63,7 +62,7 @@ async function isRecorded(db: Db, from: Horizon, to: Horizon): Promise<boolean> 
   return recorded
 }
 
-/** From which ids on transactions are numbered anew, as after a dump was restored elsewhere; nearly always none. */
+/** The ids from which on transactions are numbered anew, because a dump was restored in another cluster; nearly always none. */
 async function floorsOf(db: Db, horizon: Horizon): Promise<string[]> {
   const last = await lastSeal(db)
   if (!last) {

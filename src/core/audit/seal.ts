@@ -1,4 +1,4 @@
-// Seals what was recorded, in the background: no writer ever waits for it. One node at a time does; the others skip.
+// Seals audit events in the background, on one node at a time. No writer waits for it.
 import type { Secrets } from '../../base/secrets.ts'
 import { DatabaseUnavailable } from '../../db/errors.ts'
 import type { Db, Pool } from '../../db/pool.ts'
@@ -19,30 +19,29 @@ import {
 
 /** What {@link sealAudit} sealed. */
 export interface Sealed {
-  /** How many rows. */
+  /** How many rows were sealed. */
   rows: number
-  /** The number of the last seal now; absent when there is none. */
+  /** The number of the last seal; absent when there is none. */
   seal?: string
-  /** Its hash, hex: everything up to there hangs on it. */
+  /** Its hash in hex, which covers everything before it. */
   head?: string
 }
 
-/** The end of the chain is not as it was written, so nothing is sealed on top of it. */
+/** The last seal was changed, so nothing is sealed on top of it. */
 class ChainBroken extends Error {
   override name = 'ChainBroken'
 }
 
-/** Rows a seal covers at most. */
+/** The most rows that one seal covers. */
 const SEAL_ROWS = 1_000
 
-/** How often the background task looks. */
+/** How often the background task runs. */
 export const SEAL_SECONDS = 5
 
 /**
- * Seals everything that is settled: whose transaction, and every one before it, is over. While another node seals, it
- * does nothing.
- * @param options.carryOverSeconds after that, a last seal of an old key gets an empty one of the current key behind it,
- *   so that the old key can be dropped
+ * Seals all settled rows, whose transaction and all earlier ones are over. It does nothing while another node seals.
+ * @param options.carryOverSeconds the age at which a last seal with an old key gets an empty seal with the current key on top, so
+ *   that the old key can be dropped
  * @throws ChainBroken
  */
 export async function sealAudit(
@@ -69,7 +68,7 @@ export function startSealer(
 ): Repeated {
   const { db, secrets, log } = parts
   let closed = false
-  // Whoever takes seals away from the end can have the rest sealed anew. This process has seen them, and its log has.
+  // Somebody who deletes the last seals could have their rows sealed anew. This process remembers the last seal, and logs it.
   let seen: { seal: string; head: string } | undefined
 
   const round = async (): Promise<void> => {
@@ -97,17 +96,17 @@ export function startSealer(
 interface Step {
   rows: number
   last?: Seal
-  /** There may be more to do right now. */
+  /** There may be more rows to seal now. */
   more: boolean
 }
 
-/** What the next seal covers: which rows, and where the order has got to. */
+/** The rows that the next seal covers, and the position they reach. */
 type Coverage = Pick<Seal, 'system_id' | 'floor_id' | 'last_tx' | 'last_id' | 'max_id'> & {
   rows: { id: string; tx: string; hash: Buffer }[]
 }
 
 async function sealBatch(t: Db, secrets: Secrets, carryOverSeconds: number): Promise<Step> {
-  // Ends with the transaction, also when the process does.
+  // The lock ends with the transaction, also when the process dies.
   const { locked } = await one<{ locked: boolean }>(
     t,
     sql`select pg_try_advisory_xact_lock(hashtext('valetkey audit seals')) as locked`,
@@ -131,7 +130,7 @@ async function sealBatch(t: Db, secrets: Secrets, carryOverSeconds: number): Pro
   return { rows: covers.rows.length, last: seal, more: opensOrder || covers.rows.length === SEAL_ROWS }
 }
 
-/** The last seal must be ours: who seals on top of it vouches for all that is before. */
+/** Checks that the last seal is ours, because a seal on top of it vouches for everything before. */
 function check(last: Seal, secrets: Secrets): void {
   if (!hashOf(last).equals(last.hash)) throw new ChainBroken(`audit seal ${last.id} was changed`)
   const authentic = secrets.isAuthentic(last.hash, last)
@@ -153,7 +152,7 @@ async function nextCoverage(t: Db, last: Seal | undefined, horizon: Horizon): Pr
   if (ceiling === undefined) {
     return covering(here, await rowsIn(t, { ...stretch, beforeTx: horizon.xmin }, SEAL_ROWS))
   }
-  // What came along unsealed from the other cluster ends the old order; then a new one begins.
+  // Unsealed rows from the other cluster end the old order; then a new order begins.
   const left = await rowsIn(t, { ...stretch, ceiling }, SEAL_ROWS)
   if (left.length > 0) return covering({ ...here, system_id: last!.system_id }, left)
   return { ...here, floor_id: ceiling, last_tx: null, last_id: null, rows: [] }

@@ -1,4 +1,4 @@
-// The append-only table of what happened. It writes and reads; what there is to record stands in events.ts.
+// The append-only table of audit events: writing and reading. base/audit-events.ts lists the events.
 import { type Actor, type AuditEvent, currentType, formerType } from '../../base/audit-events.ts'
 import { type Db, type Fragment, fragment, many, run, sql } from '../../db/pool.ts'
 
@@ -17,7 +17,7 @@ export interface AuditRow {
   data: Record<string, unknown>
 }
 
-/** Writes one event; call it inside the transaction of the change it tells of. */
+/** Writes one event. Call it in the transaction of the change that it records. */
 export function record(db: Db, event: AuditEvent, by: Actor): Promise<void> {
   return recordAll(db, [event], by)
 }
@@ -38,42 +38,41 @@ export async function recordAll(db: Db, events: AuditEvent[], by: Actor): Promis
   )
 }
 
-/** Which events are wanted; what is absent does not matter. */
+/** Which events to find; an absent member matches all. */
 export interface EventFilter {
   type?: string
   actor_type?: string
   actor_id?: string
   user_id?: string
   client_id?: string
-  /** Recorded then or later … */
+  /** Recorded at this moment or later. */
   since?: Date
-  /** … and before then. */
+  /** Recorded before this moment. */
   until?: Date
 }
 
-/** A stretch of the record in the order (tx, id). A bound that is absent does not bind. */
+/** A stretch of the log in the order (tx, id). An absent bound does not limit it. */
 export interface Stretch {
-  /** Everything behind this position … */
+  /** After this position. */
   after?: Position
-  /** … up to this one, inclusive. */
+  /** Up to this position, inclusive. */
   upTo?: Position
-  /** Only rows with this id or a higher one … */
+  /** Only rows with this id or a higher one. */
   floor?: string | null
-  /** … and below this one. */
+  /** Only rows with a lower id. */
   ceiling?: string | null
-  /** Only rows of transactions before this one. */
+  /** Only rows of earlier transactions. */
   beforeTx?: string
 }
 
-/** A place in the order of the record. */
+/** A position in the order of the log. */
 export interface Position {
   tx: string
   id: string
 }
 
 /**
- * Events, newest first, for people: what commits while they turn the pages may be missing from those they have seen. Whoever
- * must not miss anything reads stretches ({@link listStretch}).
+ * Events, newest first, for people. Events that commit while they turn the pages may be missing; {@link listStretch} misses none.
  * @param page.before the id of the last row already seen
  */
 export function listEvents(
@@ -83,10 +82,10 @@ export function listEvents(
   return select(db, COLUMNS, filter, { ceiling: before }, fragment`id desc`, limit)
 }
 
-/** A recorded event, and where it stands. */
+/** An event, and its position. */
 export type PlacedRow = AuditRow & Position
 
-/** Events of a stretch of the record, in its order. */
+/** Events of a stretch, in its order. */
 export function listStretch(
   db: Db,
   filter: EventFilter,
@@ -132,7 +131,7 @@ async function select<Row extends AuditRow>(
   return rows.map((row) => ({ ...row, type: currentType(row.type) }))
 }
 
-// A header may hold anything; Postgres text may not hold NUL, and nobody reads more than this.
+// A header may hold anything: Postgres takes no NUL, and more than this helps nobody.
 function storable(text: string | undefined): string | null {
   return text ? text.replaceAll('\0', '').slice(0, 400) : null
 }

@@ -1,4 +1,4 @@
-// Proves that nothing sealed was changed, removed or added, or names the first thing that was. It only reads.
+// Proves that no sealed row was changed, removed or added, or names the first one that was. It only reads.
 import type { Secrets } from '../../base/secrets.ts'
 import { type Db, maybe, one, type Pool, readTx, sql } from '../../db/pool.ts'
 import {
@@ -16,7 +16,7 @@ import {
   sealsAfter,
 } from './chain.ts'
 
-/** The first thing that is wrong. The id is a row's, a seal's, or for `head_missing` the hash that was looked for. */
+/** The first finding. The id is that of a row or a seal, or for `head_missing` the hash that was not found. */
 export interface Finding {
   problem:
     | 'row_changed'
@@ -29,13 +29,13 @@ export interface Finding {
   id: string
 }
 
-/** What {@link verifyAudit} found. Counts end where the first finding is. */
+/** The result of {@link verifyAudit}. Counts end at the first finding. */
 export interface AuditReport {
   ok: boolean
   finding: Finding | null
-  /** Rows that are proved. */
+  /** Rows proved to be unchanged. */
   sealed: number
-  /** Rows that are too new to be sealed; about them nothing is proved. */
+  /** Rows that are not sealed yet, so that nothing is proved about them. */
   unsealed: number
   /** When the oldest of those was recorded. */
   unsealed_since: Date | null
@@ -45,8 +45,8 @@ export interface AuditReport {
 }
 
 /**
- * Holds every row against its seal and every seal against the one before, a batch at a time, in one snapshot.
- * @param options.head a hash that was the head once; it must be in the chain
+ * Compares every row with its seal and every seal with the one before, batch by batch, in one snapshot.
+ * @param options.head the hash of an earlier last seal, which must be in the chain
  */
 export function verifyAudit(
   db: Pool,
@@ -87,7 +87,7 @@ interface Walk {
   seals: number
   headFound: boolean
   last?: Seal
-  /** The first seal of a key that we have not, behind which none of a key of ours has come yet. */
+  /** The first seal with a key that we do not have, while no seal with a key of ours has followed it. */
   unproved?: string
   ceiling?: string
 }
@@ -116,23 +116,23 @@ async function findInSeals(
 
 const MIN_BIGINT = '-9223372036854775808'
 
-/** The seal itself, and that it carries on the one before. */
+/** Checks a seal itself, and that it follows the one before. */
 function findInSeal(walk: Walk, seal: Seal): Finding | undefined {
   const expectedId = BigInt(walk.last?.id ?? 0) + 1n
   if (BigInt(seal.id) > expectedId) return { problem: 'seal_removed', id: `${expectedId}` }
   const changed = { problem: 'seal_changed' as const, id: seal.id }
   if (BigInt(seal.id) < expectedId || !isIntact(seal, walk.secrets)) return changed
-  // Anybody can make a seal of a key that we cannot check, so a seal that we can is to be believed.
+  // Anybody can forge a seal with a key that we do not have, so trust only seals that we can check.
   if (!seal.previous_hash.equals(walk.last?.hash ?? ORIGIN)) {
     return walk.unproved && walk.last ? { problem: 'seal_changed', id: walk.last.id } : changed
   }
-  // Whoever sealed on top has checked what was below, and its hash holds all of it.
+  // The node that sealed on top has checked this seal, and its hash covers it.
   const isOurs = walk.secrets.isAuthentic(seal.hash, seal)
   walk.unproved = isOurs ? undefined : (walk.unproved ?? seal.id)
   return undefined
 }
 
-/** Where a new order of rows begins: nothing may stand behind the end of the old one. */
+/** Checks where a new order of rows begins: no row may follow the end of the old order. */
 async function findInOrder(
   walk: Walk,
   seal: Seal,
@@ -149,7 +149,7 @@ async function findInOrder(
   return undefined
 }
 
-/** Where the next order begins. Read ahead of the walk, so a seal that was changed has no say; its turn comes. */
+/** Where the next order begins. This reads ahead, so ignore a seal that was changed; it is checked later. */
 async function nextFloor({ t, secrets }: Walk, { id, floor_id }: Seal): Promise<string | undefined> {
   for (let next: Seal | undefined, after = id; ; after = next.id) {
     next = await otherFloorAfter(t, after, floor_id)
@@ -162,12 +162,12 @@ function isIntact(seal: Seal, secrets: Secrets): boolean {
   return hashOf(seal).equals(seal.hash) && secrets.isAuthentic(seal.hash, seal) !== false
 }
 
-/** The rows between this seal and the one before: exactly those it lists, as they were. */
+/** Checks that the rows between the seal before and this one are exactly those it lists, unchanged. */
 async function findInRows({ t, last, ceiling }: Walk, seal: Seal): Promise<Finding | undefined> {
   const upTo = positionOf(seal)
   if (!upTo) return undefined
   const after = last && last.floor_id === seal.floor_id ? positionOf(last) : undefined
-  // One more than there should be is enough to find the first that should not.
+  // Read one row more than there should be, to find the first one that should not be there.
   const rows = await rowsIn(t, { after, upTo, floor: seal.floor_id, ceiling }, seal.row_ids.length + 1)
   for (const [i, id] of seal.row_ids.entries()) {
     const row = rows[i]
@@ -178,14 +178,14 @@ async function findInRows({ t, last, ceiling }: Walk, seal: Seal): Promise<Findi
   return surplus && unexpected(t, surplus)
 }
 
-/** At the place of row `id` stands another one, or none. */
+/** In the place of row `id` is another row, or none. */
 async function misplaced(t: Db, seal: Seal, id: string, row: Digested | undefined): Promise<Finding> {
   if (row && !seal.row_ids.includes(row.id)) return unexpected(t, row)
   const found = await maybe(t, sql`select from audit_events where id = ${id}`)
   return { problem: found ? 'row_changed' : 'row_removed', id }
 }
 
-/** A row where there should be none: it is new, or it was moved here from where another seal has it. */
+/** A row that should not be there: it was added, or moved here from another seal. */
 async function unexpected(t: Db, { id }: Digested): Promise<Finding> {
   const elsewhere = await maybe(t, sql`select from audit_seals where row_ids @> array[${id}::bigint] limit 1`)
   return { problem: elsewhere ? 'row_changed' : 'row_inserted', id }
@@ -197,7 +197,7 @@ interface Tail {
   finding?: Finding
 }
 
-/** What is behind the last seal. */
+/** Checks the rows after the last seal. */
 async function tailOf(
   t: Db,
   end: Seal | undefined,
@@ -217,7 +217,7 @@ async function tailOf(
                and (${end?.floor_id ?? null}::bigint is null or id >= ${end?.floor_id ?? null}::bigint))
            or id >= ${imported ?? null}::bigint`,
   )
-  // No transaction of this cluster can have written it, and it would never be sealed.
+  // No transaction of this cluster can have written such a row, and it would never be sealed.
   const forged = end && imported === undefined && from_future !== null
   return { count, since, finding: forged ? { problem: 'row_inserted', id: from_future } : undefined }
 }

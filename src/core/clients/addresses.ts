@@ -1,8 +1,8 @@
-// Which addresses a registration may hold: redirect URIs by RFC 8252 and RFC 9700, and pages of the web. What is wrong is said
-// so that a developer can fix it.
+// Which addresses a registration may hold: redirect URIs by RFC 8252 and RFC 9700, and web pages. It says what is wrong so that
+// a developer can fix it.
 import type { AppType } from './kinds.ts'
 
-/** A right redirect URI for each kind that has one. */
+/** An example of a redirect URI for each kind that has them. */
 export const REDIRECT_EXAMPLE = {
   web: 'https://app.example/callback',
   spa: 'https://app.example/callback',
@@ -11,13 +11,13 @@ export const REDIRECT_EXAMPLE = {
   service: '',
 } as const
 
-/** What is wrong with an address to which people are sent back. */
+/** What is wrong with a redirect URI; undefined: nothing. */
 export function redirectUriProblem(uri: string, type: AppType): string | undefined {
   const problem = problemOf(uri, type)
   return problem && `${JSON.stringify(uri.slice(0, 200))} ${problem}, e.g. ${REDIRECT_EXAMPLE[type]}`
 }
 
-/** What is wrong with the address of a page. */
+/** What is wrong with the address of a page; undefined: nothing. */
 export function webAddressProblem(uri: string): string | undefined {
   const url = URL.parse(uri)
   const web = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
@@ -26,8 +26,8 @@ export function webAddressProblem(uri: string): string | undefined {
   return `${JSON.stringify(uri.slice(0, 200))} is not an https address, e.g. https://app.example/`
 }
 
-// Matching and showing must never see what a parser drops or forgives: tabs, line feeds, backslashes, half a surrogate; nor what
-// turns an address round for whoever decides about it.
+// Refuse characters that a URL parser drops or repairs (tabs, line feeds, backslashes, lone surrogates), so that matching and showing
+// see the same address, and characters that change how an address reads, such as bidirectional controls.
 const NO_ADDRESS = /[\s\p{Cc}\p{Cf}\p{Cs}\\]/u
 
 function problemOf(uri: string, type: AppType): string | undefined {
@@ -35,7 +35,7 @@ function problemOf(uri: string, type: AppType): string | undefined {
   if (!url) return 'is not an absolute URI'
   if (uri.length > 1000) return 'has more than 1000 characters'
   if (NO_ADDRESS.test(uri)) return 'holds white space, control characters or a backslash'
-  // RFC 3986 §2: libraries send no others, and letters of other alphabets look like those of somebody else's host.
+  // RFC 3986 §2: libraries send no other characters, and letters of other alphabets can imitate another host.
   if (/[^\x21-\x7e]/.test(uri))
     return 'has letters beyond ASCII; write its host as xn--… and the rest percent-encoded'
   if (uri.includes('#')) return 'has a fragment'
@@ -52,8 +52,8 @@ function problemOf(uri: string, type: AppType): string | undefined {
   return reversedDomain ? undefined : 'is not a private-use scheme in reverse-domain form'
 }
 
-// A parser takes `https:host` and `https:///host` for an address with a host; on a page of ours a browser takes the first for a
-// path of ours, and a person who reads the second may take the path for the host.
+// A URL parser accepts `https:host` and `https:///host`. On a page of ours a browser takes the first for a path of ours, and a person
+// may take the path of the second for its host.
 function isForgiven({ protocol }: URL, uri: string): boolean {
   return (protocol === 'https:' || protocol === 'http:') && !/^https?:\/\/[^/?]/i.test(uri)
 }

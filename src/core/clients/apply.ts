@@ -1,5 +1,4 @@
-// Bringing registrations to what somebody has written down: the plan, and carrying it out as a whole. The rules are those of
-// every door; it knows no file.
+// Applies a list of wanted registrations: makes a plan, and carries it out as a whole, by the same rules as everywhere. It knows no file.
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { type Db, tx } from '../../db/pool.ts'
 import { createClients } from './create.ts'
@@ -12,16 +11,16 @@ import { type ApiScopes, apiScopes, mustBeAllowed } from './scopes.ts'
 import { type Client, clientNames, findClients, listClients } from './store.ts'
 import { planChange, updateClients } from './update.ts'
 
-/** An app as it is wanted. What is not said stays, and is the standard for a new one. */
+/** A wanted app. An absent field stays as it is; a new app gets the default. */
 export type Wanted = Partial<ClientInput> & { id: string; absent?: boolean }
 
-/** What is to be done about one app. */
+/** A step of the plan, about one app. */
 export type Step =
   | { id: string; action: 'create'; wanted: ClientInput & { id: string }; changes: Change[] }
   | { id: string; action: 'change'; wanted: Wanted; version: number; changes: Change[] }
   | { id: string; action: 'delete'; name: string; changes: [] }
 
-/** What is wrong with one of those that are wanted. */
+/** A mistake in a wanted app. */
 export interface Mistake {
   /** Its place in the list. */
   index: number
@@ -30,8 +29,8 @@ export interface Mistake {
 }
 
 /**
- * What it takes to bring the registrations to what is wanted; nothing of it is done yet. What stands is read in batches, so
- * that an app which is as it is wanted costs nothing of its own.
+ * Makes the plan, and changes nothing yet. It reads the present apps in batches, so that an app which is already as wanted costs no
+ * statement of its own.
  */
 export async function planApply(db: Db, wanted: Wanted[]): Promise<{ steps: Step[]; mistakes: Mistake[] }> {
   const steps: Step[] = []
@@ -66,9 +65,9 @@ export async function planApply(db: Db, wanted: Wanted[]): Promise<{ steps: Step
 }
 
 /**
- * Carries a plan out, all of it or nothing, a batch of apps a statement.
- * @param keep is handed the new secrets before anything is final: what it throws undoes everything
- * @throws InvalidMetadata, VersionConflict when somebody was faster
+ * Carries out a plan in one transaction, a batch of apps a statement.
+ * @param keep gets the new secrets before the commit; when it throws, everything is rolled back
+ * @throws InvalidMetadata; VersionConflict when somebody else changed an app meanwhile
  */
 export function applyPlan(
   db: Db,
@@ -109,7 +108,7 @@ function* batches<T>(all: T[]): Generator<[start: number, batch: T[]]> {
   for (let start = 0; start < all.length; start += PAGE) yield [start, all.slice(start, start + PAGE)]
 }
 
-/** Every app as it stands, in the form in which it can be wanted. The credentials of APIs are not among them. */
+/** Every app in the form of a wanted app, without the credentials of APIs. */
 export async function* standingApps(db: Db): AsyncGenerator<Wanted> {
   for (let after: string | undefined; ; ) {
     const page = await listClients(db, { after, limit: PAGE })
@@ -164,7 +163,7 @@ function planOne(
   return { id, action: 'create', wanted: { ...typed, id }, changes }
 }
 
-// The rules stop at the first mistake. With that field replaced by something harmless, they tell the next one.
+// The check stops at the first mistake. Replace that field by a harmless value to find the next mistake.
 function allMistakes<T>(
   input: ClientInput,
   check: (input: ClientInput) => T,
@@ -185,7 +184,7 @@ function allMistakes<T>(
   }
 }
 
-// What a mistake is replaced by, to find the next one: a field that need not be said is left out.
+// The harmless value for a field with a mistake; an optional field is left out.
 function harmless(field: string, type: ClientInput['type']): unknown {
   if (field === 'name') return FIELDS.name.example
   return field === 'redirect_uris' && hasRedirects(type) ? [FIELDS.redirect_uris.example] : undefined

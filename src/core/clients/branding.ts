@@ -1,4 +1,4 @@
-// What people know an app by: the fields of its branding. It knows no storage.
+// Branding: what people know an app by. It knows no storage.
 import { type ClientMetadata, FIELD_NAMES, FIELDS, type Field, type FieldName } from './fields.ts'
 
 type Fields = typeof FIELDS
@@ -8,12 +8,12 @@ export type BrandingField = {
   [Name in FieldName]: Fields[Name] extends { branding: string } ? Name : never
 }[FieldName]
 
-/** What an app looks like. */
+/** The branding of an app. */
 export type Branding = Pick<ClientMetadata, BrandingField>
 
 const BRANDING = FIELD_NAMES.filter((name) => (FIELDS[name] as Field).branding) as BrandingField[]
 
-/** Which of its branding becomes another. Another path, or another port of an app on the device, is the app's own affair. */
+/** Which branding fields a change alters. The path of a redirect URI, and the port of an app on the device, do not count. */
 export function changedBranding(before: Branding, after: Branding): BrandingField[] {
   return BRANDING.filter((name) =>
     FIELDS[name].branding === 'another host'
@@ -27,7 +27,7 @@ function leadsElsewhere(before: Branding[BrandingField], after: Branding[Brandin
   return [after ?? []].flat().some((uri) => !known.has(destination(uri)))
 }
 
-/** Whom an address leads to: a host, or an app on the device by its scheme. A loopback port is the app's own affair. */
+/** Where an address leads: a host, or an app on the device by its scheme. A loopback port does not count. */
 function destination(uri: string): string {
   const { protocol, host, hostname } = new URL(uri)
   if (protocol === 'https:') return host

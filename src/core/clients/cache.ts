@@ -1,4 +1,4 @@
-// Registrations as the protocol needs them, kept in memory until an announcement says that they changed.
+// Registrations for the protocol, kept in memory until an announcement says that they changed.
 import { LRUCache } from 'lru-cache'
 import { isShortId } from '../../base/ids.ts'
 import { batched } from '../../db/batch.ts'
@@ -11,9 +11,9 @@ import type { Client } from './store.ts'
 /** A registration with the digests of its secrets. */
 export interface Registration extends Client {
   secrets: StoredSecret[]
-  /** What an app that registered itself asked for; null: what its kind may use. */
+  /** The grant types that a dynamically registered client asked for; null: those of its kind. */
   grant_types: string[] | null
-  /** When what people see of it became another; whoever allowed it before is asked again. */
+  /** When its branding changed; people who allowed it before are asked again. */
   branding_changed_at: Date | null
 }
 
@@ -22,8 +22,8 @@ export interface ClientDirectory {
   /** The registration, unless the client is suspended, rejected or deleted. */
   find(id: string): Promise<Registration | undefined>
   /**
-   * As {@link find}, as the row is now: a change that was acknowledged before the call is in it, wherever it was made. What is
-   * remembered is held against the row, by one statement for all who ask at the same time.
+   * As {@link find}, but includes every change that any node acknowledged before the call: it compares the version in memory with the
+   * row, by one statement for all calls at the same time.
    */
   current(id: string): Promise<Registration | undefined>
   /** Drops one registration, or all of them. */
@@ -33,9 +33,9 @@ export interface ClientDirectory {
 const MOST_KEPT = 10_000
 
 /**
- * @param mayRemember false while announcements may be missed: every look-up then goes to the database.
+ * @param mayRemember false while announcements may be missed: every call then reads from the database.
  * @param acceptsDocument which addresses may be client ids.
- * @param most how many are kept; the ones that were asked for longest ago go first.
+ * @param most how many are kept; those that were not asked for the longest go first.
  */
 export function clientDirectory(
   db: Db,
@@ -61,12 +61,12 @@ export function clientDirectory(
   return {
     find,
     async current(id) {
-      // Announced or not: the row itself is asked.
+      // Compare with the row, because the announcement of a change may not have arrived yet.
       const known = kept.get(id)
       if (!known) return find(id)
       const [registration, version] = await Promise.all([known, versionOf(id)])
       if (registration?.row_version === version) return registration
-      // Whatever took its place meanwhile was read after this call began.
+      // If another entry has taken its place, that one was read after this call began.
       if (kept.get(id) === known) kept.delete(id)
       return find(id)
     },
@@ -77,10 +77,10 @@ export function clientDirectory(
   }
 }
 
-/** A registration with a text that is another one when anything of it is. */
+/** A registration with the version of its rows: a text that changes when anything of it changes. */
 type Remembered = Registration & { row_version: string }
 
-// The transactions that wrote the rows last, the secrets that are valid now, and the scopes that are so no more.
+// The transactions that wrote the rows last, the secrets that are valid now, and the scopes that were removed.
 const VERSION = fragment`concat_ws(' ', c.xmin, r.xmin, s.ids, gone.scopes)`
 
 const ROWS = fragment`

@@ -1,23 +1,23 @@
-// The columns of registrations, in pieces of statements that follow from the table of fields.
+// Fragments of statements with the columns of registrations, made from the table of fields.
 import { Fragment, fragment } from '../../db/pool.ts'
 import { FIELD_NAMES, FIELDS, type FieldName, fieldsSetBy } from './fields.ts'
 
 const POSTGRES = { text: 'text', address: 'text', list: 'text[]', flag: 'boolean', choice: 'text' } as const
 
-/** The fields of a registration, as a statement lists them. */
+/** The columns of all fields. */
 export const FIELD_COLUMNS = new Fragment([FIELD_NAMES.join(', ')])
 
-/** A registration in JSON, as Postgres reads it. */
+/** The column definitions with which Postgres reads a registration from JSON. */
 export const APP_COLUMNS = new Fragment([
   ['id text', 'type text', ...FIELD_NAMES.map((name) => `${name} ${POSTGRES[FIELDS[name].shape]}`)].join(
     ', ',
   ),
 ])
 
-/** All fields take the values of `app`. */
+/** Sets all fields to the values of `app`. */
 export const TAKE_FIELDS = taking(FIELD_NAMES)
 
-/** The fields that an app may say of itself take the values of `app`. */
+/** Sets the fields that a dynamically registered client may set to the values of `app`. */
 export const TAKE_OWN_FIELDS = taking(fieldsSetBy('itself'))
 
 const OTHERS = [
@@ -33,7 +33,7 @@ const OTHERS = [
   ...['resource', 'created_at', 'suspended_at'],
 ]
 
-// A scope that was removed is none of its scopes, whatever its row still says.
+// Leaves out scopes that were removed but are still in the row of the client.
 const LIVING_SCOPES = `array(select s from unnest(scopes) s
         where s not in (select gone.name from resource_scopes gone where gone.removed_at is not null)) as scopes`
 
@@ -42,7 +42,7 @@ export const CLIENT_COLUMNS = new Fragment([
   ['id', 'type', ...FIELD_NAMES.filter((name) => name !== 'scopes'), LIVING_SCOPES, ...OTHERS].join(', '),
 ])
 
-/** The client `c` lives: neither suspended nor rejected nor deleted. Every read of a token or grant joins it. */
+/** The condition that the client `c` lives: it is neither suspended nor rejected nor deleted. Every read of a token joins it. */
 export const CLIENT_LIVES = fragment`c.suspended_at is null and c.deleted_at is null and c.state <> 'rejected'`
 
 function taking(names: FieldName[]): Fragment {

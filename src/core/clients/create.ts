@@ -13,7 +13,7 @@ import { apiScopes, mustBeAllowed } from './scopes.ts'
 import { addSecret, addSecrets } from './secrets.ts'
 import type { Client } from './store.ts'
 
-/** A client as it was made, with its secret if it can keep one, which is never shown again. */
+/** A new client, and its secret if it can keep one. The secret is never shown again. */
 export interface MadeClient {
   client: Client
   secret: string | undefined
@@ -29,7 +29,7 @@ export async function createClient(
   return made!
 }
 
-/** Registers clients, all or none, in the order given; the number of statements does not grow with theirs. As {@link createClient}. */
+/** As {@link createClient}, for several, all or none, in the given order. The number of statements does not depend on the number of clients. */
 export async function createClients(
   db: Db,
   inputs: (ClientInput & { id?: string })[],
@@ -52,7 +52,7 @@ export async function createClients(
         type: 'client.created',
         client_id: client.id,
         client_type: client.type,
-        // A loosening is explicit, per client, and on record.
+        // Record which checks are switched off for this client.
         loosened: [...(client.pkce_required ? [] : ['pkce']), ...(client.first_party ? ['consent'] : [])],
       })),
       by,
@@ -61,12 +61,11 @@ export async function createClients(
   })
 }
 
-/** How an app came in, and whether it waits. */
+/** Who registers an app, and its first state. */
 type Door = Pick<Client, 'registered_by' | 'state'>
 
 /**
- * Stores an app whose registration was checked, with a secret if it can keep one. It records nothing: the door it came through
- * does.
+ * Stores an app whose registration was checked, with a secret if it can keep one. The caller records the audit event.
  */
 export async function insertApp(db: Db, id: string, m: ClientMetadata, door: Door): Promise<MadeClient> {
   const [made] = await insertApps(db, [{ id, m }], door)

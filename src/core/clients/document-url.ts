@@ -13,7 +13,7 @@ export function documentUrlProblem(id: string): string | undefined {
   if (url.username || url.password) return 'holds user information'
   if (id.includes('#')) return 'has a fragment'
   if (url.port) return 'has a port of its own'
-  // No dot segments, no default port, no upper case in the host: client ids are compared as texts, so each app has just one.
+  // No dot segments, no default port, no upper case in the host: client ids are compared as texts, so each app has only one.
   if (url.href !== id) return `is not written as it is fetched, e.g. ${url.href.slice(0, 500)}`
   return undefined
 }

@@ -1,6 +1,6 @@
-// THE table of the metadata fields of a client. Columns, checks, forms, JSON, YAML, the words of RFC 7591, what changed, and the
-// options of the command line follow from it: a new field is a migration, an entry here, and a test. The kind of a client is no
-// field: it cannot be changed. What fields mean together is metadata.ts's.
+// The one table of the metadata fields of a client. Columns, checks, forms, JSON, YAML, the names of RFC 7591, differences and the
+// options of the command line follow from it: a new field needs a migration, an entry here, and a test. The kind of a client
+// is no field, because it cannot be changed. metadata.ts checks what fields mean together.
 import { z } from 'zod'
 import type { Change } from '../../base/audit-events.ts'
 import { isPlainName } from '../../base/printable.ts'
@@ -10,58 +10,58 @@ import { APP_TYPES, type AppType } from './kinds.ts'
 /** Who can register a client: an administrator, a developer, or the client itself, dynamically. */
 export const REGISTRARS = ['admin', 'developer', 'itself'] as const
 
-/** Who registers and changes apps: administrators, developers for themselves, and programs by RFC 7591. */
+/** One of {@link REGISTRARS}. */
 export type Registrar = (typeof REGISTRARS)[number]
 
 /** A field of a registration. Its key is the column, the member of JSON and YAML, and the name in forms. */
 export interface Field {
-  /** How a value is kept: text; an address or null; several texts; yes or no; one of a few texts. */
+  /** How a value is stored: a text; an address or null; a list of texts; a boolean; one of a few texts. */
   shape: 'text' | 'address' | 'list' | 'flag' | 'choice'
-  /** What may be handed in. Its default is what a registration has that does not say it. */
+  /** Which input is valid. Its default is the value of a registration without this field. */
   schema: z.ZodType
-  /** What is wrong with one of its texts, beyond the schema; with a right example. */
+  /** What is wrong with one of its texts, beyond the schema, with a valid example. */
   problem?: (text: string, type: AppType) => string | undefined
-  /** Its name in RFC 7591 or OpenID Connect Registration; absent: programs cannot say it. */
+  /** Its name in RFC 7591 or OpenID Connect Registration; absent: programs cannot set it. */
   rfc7591?: string
-  /** A right value, for those who write one. */
+  /** A valid value, as an example. */
   example: string
   label: string
-  /** Whoever else hands it in is not listened to, or refused. */
+  /** Who may set it. From others it is ignored or refused. */
   setBy: readonly Registrar[]
   /**
-   * Whether people know an app by it: an approved app waits with a new one for an administrator, and whoever allowed an app that
-   * registered itself is asked again. A new path at the same host is the app's own affair.
+   * Whether people know an app by it. A new value in an approved app waits for an administrator, and people who allowed a
+   * dynamically registered app are asked again. A new path at the same host does not count.
    */
   branding?: 'any change' | 'another host'
-  /** It names people: the audit log, which is kept for ever, has that it was changed and not what it says. */
+  /** It names people: the audit log, which is kept for ever, records that it was changed, but no values. */
   personal?: true
   form: FormField
-  /** On the command line; `no` is what the same with --no- in front says of a flag. */
+  /** Its option on the command line; `no` describes the option with --no- in front, of a flag. */
   option: { flags: string; help: string; no?: string }
   /** The texts of a choice. */
   choices?: readonly string[]
-  /** A flag, in words: when it is set, and when it is not. */
+  /** Words for a flag: when it is set, and when it is not. */
   words?: readonly [yes: string, no: string]
 }
 
-/** How forms ask for a field. Where it has a form for each, developers read what they do not know, and administrators less. */
+/** How forms ask for a field. Where there are words for both, those for developers explain more than those for administrators. */
 export interface FormField {
   as: 'line' | 'address' | 'area' | 'lines' | 'scopes' | 'choice' | 'check'
-  /** Where a form calls it otherwise. */
+  /** Its label where a form calls it otherwise. */
   label?: string | ByAudience
   hint?: string | ByAudience
   required?: boolean
-  /** Characters. */
+  /** The most characters. */
   most?: number
   /** Lines of an area. */
   rows?: number
-  /** The kinds of app that are asked; absent: all. */
+  /** The kinds of app whose form has it; absent: all. */
   kinds?: readonly AppType[]
-  /** The only ones who are asked, where others set it on a page of its own. */
+  /** Whose form has it, where others set it on a page of its own. */
   only?: 'admin'
 }
 
-/** Words for each of those who have forms. */
+/** Words for developers and for administrators. */
 export type ByAudience = Partial<Record<'admin' | 'developer', string>>
 
 /** What ID tokens may be signed with. */
@@ -246,7 +246,7 @@ export const FIELDS = {
   },
   scopes: {
     shape: 'list',
-    // Without it a registration has what its kind has (metadata.ts).
+    // A registration without it gets what its kind needs (metadata.ts).
     schema: z.array(z.string()).max(100, 'has more than 100 entries, e.g. openid alone will do').optional(),
     rfc7591: 'scope',
     example: 'openid profile',
@@ -313,17 +313,17 @@ export const schemas = { ...mapFields(({ schema }) => schema), type: typeSchema 
   type: typeof typeSchema
 } & { [Name in FieldName]: Fields[Name]['schema'] }
 
-/** What a caller hands in; everything but name and type may be left out. */
+/** The input of a registration; everything but name and type may be absent. */
 export type ClientInput = z.input<z.ZodObject<typeof schemas>>
 
-/** What a registration says, once it is checked. */
+/** A checked registration. */
 export type ClientMetadata = { type: AppType } & {
   [Name in FieldName]: Fields[Name]['shape'] extends 'address'
     ? string | null
     : Exclude<z.output<Fields[Name]['schema']>, undefined>
 }
 
-/** Something of each field, by its name. */
+/** Maps each field, by its name. */
 export function mapFields<T>(of: (field: Field, name: FieldName) => T): Record<FieldName, T> {
   const entries = FIELD_NAMES.map((name) => [name, of(FIELDS[name], name)])
   return Object.fromEntries(entries) as Record<FieldName, T>
@@ -339,7 +339,7 @@ export function fieldsSetBy<Who extends Registrar>(who: Who): FieldSetBy<Who>[] 
   return FIELD_NAMES.filter((name) => (FIELDS[name] as Field).setBy.includes(who)) as FieldSetBy<Who>[]
 }
 
-/** Those of the values that are said, and that are among these fields; whatever else was handed in is not looked at. */
+/** The values that are set and belong to these fields; other input is ignored. */
 export function pickFields<Name extends FieldName, Values extends { [_ in Name]?: unknown }>(
   values: Values,
   names: readonly Name[],
@@ -348,18 +348,18 @@ export function pickFields<Name extends FieldName, Values extends { [_ in Name]?
   return Object.fromEntries(said.map((name) => [name, values[name]])) as Pick<Values, Name>
 }
 
-/** What a registration has that does not say a field; undefined where it has to, and where its kind decides. */
+/** The value of a field in a registration without it; undefined where the field is required, and where the kind decides. */
 export function standardOf(name: FieldName): unknown {
   const { data } = FIELDS[name].schema.safeParse(undefined)
   return FIELDS[name].shape === 'address' ? null : data
 }
 
-/** Changes as they are kept for ever: without what names people. */
+/** Changes for the audit log, which is kept for ever: without values that name people. */
 export function impersonal(changes: Change[]): Change[] {
   return changes.filter(({ field }) => !(FIELDS[field as FieldName] as Field | undefined)?.personal)
 }
 
-/** What a field is called on pages. */
+/** The label of a field on pages. */
 export function labelOf(name: string): string {
   return name === 'type' ? 'Kind' : (FIELDS[name as FieldName]?.label ?? name)
 }

@@ -5,7 +5,7 @@ import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record, recordAll } from '../audit/store.ts'
 import { checkClientEscalation, checkClientsEscalation } from '../escalation/clients.ts'
 
-/** Suspends a client: every token of it is dead from this moment. @returns whether anything changed. */
+/** Suspends a client: all of its tokens stop working at once. @returns whether anything changed. */
 export function suspendClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return mark(
     db,
@@ -17,7 +17,7 @@ export function suspendClient(db: Db, id: string, by: Actor): Promise<boolean> {
   )
 }
 
-/** Lets a suspended client work again; tokens that have not expired meanwhile live again. @returns whether anything changed. */
+/** Resumes a suspended client: tokens that have not expired work again. @returns whether anything changed. */
 export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return mark(
     db,
@@ -29,12 +29,12 @@ export function resumeClient(db: Db, id: string, by: Actor): Promise<boolean> {
   )
 }
 
-/** Deletes a client: its tokens are dead from this moment; the sweeper takes the rows away later. */
+/** Deletes a client: its tokens stop working at once; the sweeper deletes the rows later. */
 export async function deleteClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return (await deleteClients(db, [id], by)).length > 0
 }
 
-/** Deletes clients. As {@link deleteClient}. @returns the ids of those that there were */
+/** As {@link deleteClient}, for several. @returns the ids of those that existed */
 export function deleteClients(db: Db, ids: string[], by: Actor): Promise<string[]> {
   return tx(db, async (t) => {
     await checkClientsEscalation(t, ids, by)
@@ -42,7 +42,7 @@ export function deleteClients(db: Db, ids: string[], by: Actor): Promise<string[
       t,
       sql`update clients set deleted_at = now(), version = version + 1
           where id = any(array(
-            -- Locked in one order, so that two who delete at once cannot wait for each other.
+            -- Always locked in the same order, so that two deletions at once cannot deadlock.
             select id from clients where id = any(${ids}) and deleted_at is null order by id for update))
           returning id`,
     )
@@ -53,7 +53,7 @@ export function deleteClients(db: Db, ids: string[], by: Actor): Promise<string[
       deleted.map((client_id) => ({ type: 'client.deleted', client_id })),
       by,
     )
-    // What stands in a document would be back with the next sign-in: whom somebody has sent away stays away.
+    // The metadata document would bring the client back with the next sign-in, so block it, unless the sweeper deletes it.
     if (by.type !== 'system') {
       await run(t, sql`update client_documents set refused_at = now() where client_id = any(${deleted})`)
     }
@@ -62,8 +62,8 @@ export function deleteClients(db: Db, ids: string[], by: Actor): Promise<string[
 }
 
 /**
- * Clients deleted long ago, once no token and no grant hangs on them any more. What else hangs on them goes first, a batch a
- * table: one that many people used must not take a million rows along.
+ * Deletes the rows of clients that were deleted long ago and have no tokens and grants left. Other rows that refer to them go first,
+ * a batch of each table, because deleting a client must not cascade to a million rows.
  */
 export const sweepClients: Sweep = (db) =>
   tx(db, async (t) => {
@@ -71,7 +71,7 @@ export const sweepClients: Sweep = (db) =>
       t,
       sql`select id from clients c
           where deleted_at < now() - make_interval(days => ${KEPT_DAYS})
-            -- offset 0: looked up one by one, instead of held against all rows that there are.
+            -- offset 0 makes Postgres look rows up for each client, instead of joining whole tables.
             and not exists (select from client_documents where client_id = c.id and refused_at is not null offset 0)
             and not exists (select from grants where client_id = c.id offset 0)
             and not exists (select from tokens where client_id = c.id offset 0)
@@ -92,7 +92,7 @@ export const sweepClients: Sweep = (db) =>
     return taken + (await run(t, sql`delete from clients where id = any(${ids})`))
   })
 
-// The tables that may hold any number of rows of one client. Of the others there are a few a client, which go along with it.
+// The tables that may have any number of rows of one client. Other tables have a few, which the deletion cascades to.
 const MANY_OF_A_CLIENT = [
   fragment`consents`,
   fragment`client_refusals`,

@@ -1,13 +1,12 @@
-// What may be registered as a client: what the fields mean together, by RFC 7591, RFC 8252 and RFC 9700, said so that a developer
-// can fix the mistake. It knows no storage; every door (command line, pages, API) comes through here. The fields one by one
-// are fields.ts's.
+// Checks a registration as a whole by RFC 7591, RFC 8252 and RFC 9700, and says what is wrong so that a developer can fix the mistake.
+// Command line, pages, API and dynamic registration all use it. fields.ts checks single fields. It knows no storage.
 import { z } from 'zod'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
 import { REDIRECT_EXAMPLE } from './addresses.ts'
 import { type ClientInput, type ClientMetadata, FIELDS, type Field, mapFields, schemas } from './fields.ts'
 import { hasRedirects } from './kinds.ts'
 
-/** A registration that is refused; the message names the field, what is wrong, and a right example. */
+/** A registration is refused; the message names the field, what is wrong, and a valid example. */
 export class InvalidMetadata extends Error {
   override name = 'InvalidMetadata'
   readonly field: string
@@ -22,7 +21,7 @@ export class InvalidMetadata extends Error {
 
 const schema = z.object(schemas)
 
-/** Checks a registration. @throws InvalidMetadata for the first thing that is wrong. */
+/** Checks a registration. @throws InvalidMetadata for the first mistake */
 export function validMetadata(input: ClientInput): ClientMetadata {
   const parsed = schema.safeParse(input)
   if (!parsed.success) {

@@ -1,4 +1,4 @@
-// Who looks after an app, and who may use it while it waits for a decision.
+// The owners of an app, and who may use it while it waits for a decision.
 import type { ActingUser } from '../../base/audit-events.ts'
 import { type Db, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
@@ -9,17 +9,17 @@ import { CLIENT_COLUMNS } from './columns.ts'
 import { InvalidMetadata } from './metadata.ts'
 import type { Client } from './store.ts'
 
-/** Somebody who looks after an app. */
+/** An owner of an app. */
 export interface Owner {
   id: string
   name: string
   email: string
 }
 
-/** How many apps that are not deleted one person may look after. */
+/** How many apps one person may own, not counting deleted ones. */
 export const MOST_APPS = 25
 
-/** Somebody looks after as many apps as one person may. */
+/** This person owns as many apps as one person may. */
 export class TooManyApps extends Error {
   override name = 'TooManyApps'
 
@@ -41,8 +41,8 @@ export function findOwners(db: Db, client_id: string): Promise<Owner[]> {
 }
 
 /**
- * Whether a person may use an app: a pending one is for its owners and for those that they named, if their address is known to
- * be theirs; a rejected one for nobody.
+ * Whether a person may use an app. A pending one is for its owners and its test users, if their e-mail address is verified; a rejected
+ * one is for nobody.
  */
 export async function mayUse(
   db: Db,
@@ -60,7 +60,7 @@ export async function mayUse(
   return found !== undefined
 }
 
-/** The apps that somebody looks after, newest first. */
+/** The apps that somebody owns, newest first. */
 export function listOwnApps(db: Db, user_id: string): Promise<(Client & { change_waits: boolean })[]> {
   return many<Client & { change_waits: boolean }>(
     db,
@@ -73,7 +73,7 @@ export function listOwnApps(db: Db, user_id: string): Promise<(Client & { change
   )
 }
 
-/** An app that this person looks after; to them there is no other. */
+/** An app by id, if this person owns it. */
 export function findOwnApp(db: Db, id: string, user_id: string): Promise<Client | undefined> {
   return maybe<Client>(
     db,
@@ -83,16 +83,16 @@ export function findOwnApp(db: Db, id: string, user_id: string): Promise<Client 
   )
 }
 
-/** As {@link findOwnApp}, holding it until the end of the transaction. */
+/** As {@link findOwnApp}, and locks it until the end of the transaction. */
 export async function lockOwnApp(t: Db, id: string, user_id: string): Promise<Client | undefined> {
   await run(t, sql`select from clients where id = ${id} for no key update`)
-  // A statement of its own: it must see what was committed while the lock was being waited for.
+  // A second statement, so that it sees what was committed while the first one waited for the lock.
   return findOwnApp(t, id, user_id)
 }
 
-/** Makes somebody an owner. Call it in the transaction of the reason. @throws TooManyApps @returns whether they were none */
+/** Makes somebody an owner, in the caller's transaction. @throws TooManyApps @returns whether they were not an owner before */
 export async function addOwner(t: Db, client_id: string, user_id: string): Promise<boolean> {
-  // Of two that come at once, the second counts the first.
+  // Lock the account, so that of two calls at once the second one counts the first.
   await run(t, sql`select pg_advisory_xact_lock(hashtextextended(${`apps of ${user_id}`}, 0))`)
   const { apps } = await one<{ apps: number }>(
     t,
@@ -108,8 +108,8 @@ export async function addOwner(t: Db, client_id: string, user_id: string): Promi
 }
 
 /**
- * Takes an app from one of its owners, who may be the one who asks. @returns undefined when it is not theirs or the other is
- * no owner. @throws InvalidMetadata when nobody who can sign in would be left
+ * Removes an owner, who may be the one who asks. @returns undefined when the one who asks or the other is no owner
+ * @throws InvalidMetadata when no owner who can sign in would be left
  */
 export function removeOwner(
   db: Db,
@@ -138,7 +138,7 @@ export function removeOwner(
   })
 }
 
-/** Ends what somebody tried out with an app that waits, or will again, unless they still may use it. */
+/** Ends the access that somebody has for trying out a waiting app, unless they may still use it. */
 export async function endTrial(t: Db, client: Client, user_id: string, by: ActingUser): Promise<void> {
   if (await mayUse(t, client, user_id)) return
   const consent = await findConsent(t, user_id, client.id)

@@ -1,4 +1,4 @@
-// Changes of approved apps that wait for a decision: the app serves on as it is until an administrator approves them.
+// Changes of approved apps that wait for a decision: the app goes on as it is until an administrator approves the change.
 import type { ActingUser, Actor, Change } from '../../base/audit-events.ts'
 import { cursorOf, isBehindCursor } from '../../db/cursor.ts'
 import { type Db, fragment, many, maybe, run, sql, tx } from '../../db/pool.ts'
@@ -13,10 +13,10 @@ import { type ClientChange, updateClient } from './update.ts'
 const CURSOR_AT = fragment`ch.created_at`
 const CURSOR_ID = fragment`ch.client_id`
 
-/** A change that waits, or that was rejected and not yet put away. */
+/** A change that waits, or that was rejected and that its owners have not dismissed yet. */
 export interface WaitingChange {
   client_id: string
-  /** Another one with every request. */
+  /** A new id with every request. */
   id: string
   changes: Change[]
   base_version: number
@@ -27,7 +27,7 @@ export interface WaitingChange {
   reason: string
 }
 
-/** What was asked for no longer fits the app as it stands: these fields became others meanwhile. */
+/** The change was made for an earlier version of the app: these fields have changed since. */
 export class ChangeOutdated extends Error {
   override name = 'ChangeOutdated'
   readonly fields: string[]
@@ -74,7 +74,7 @@ export function listWaitingChanges(
   )
 }
 
-/** Puts a change in the place of the one an app has; none takes it away. Call it with the app's row locked. */
+/** Replaces the waiting change of an app; an empty list removes it. Call it with the row of the app locked. */
 export async function putChange(t: Db, client: Client, changes: Change[], by: ActingUser): Promise<void> {
   const earlier = await findChange(t, client.id)
   const waiting = earlier?.rejected_at ? undefined : earlier
@@ -93,7 +93,7 @@ export async function putChange(t: Db, client: Client, changes: Change[], by: Ac
   await record(t, { type: 'client.change_requested', client_id: client.id, changes }, by)
 }
 
-/** Takes a change back, or puts away a rejected one. @returns whether there was one, of an app of theirs. */
+/** Withdraws a change, or dismisses a rejected one. @returns whether there was one, of an app that they own */
 export function withdrawChange(db: Db, client_id: string, by: ActingUser): Promise<boolean> {
   return tx(db, async (t) => {
     const client = await lockOwnApp(t, client_id, by.id)
@@ -105,8 +105,8 @@ export function withdrawChange(db: Db, client_id: string, by: ActingUser): Promi
 }
 
 /**
- * Makes a change hold, by the rules as they are now. @param id of the change that was looked at; absent: the one there is.
- * @returns undefined when there is no such change any more. @throws ChangeOutdated, InvalidMetadata
+ * Applies a change, by the present rules. @param id the change that the administrator has seen; absent: the one that waits
+ * @returns undefined when that change is gone. @throws ChangeOutdated, InvalidMetadata
  */
 export function approveChange(
   db: Db,
@@ -131,8 +131,8 @@ export function approveChange(
 }
 
 /**
- * Refuses a change; its owners read why. @param id of the change that was looked at; absent: the one there is.
- * @returns whether there was one. @throws InvalidMetadata
+ * Rejects a change; its owners read why. @param id the change that the administrator has seen; absent: the one that waits
+ * @returns whether it waited. @throws InvalidMetadata
  */
 export function rejectChange(
   db: Db,
@@ -157,7 +157,7 @@ export function rejectChange(
   })
 }
 
-/** What fields would become, by a change. */
+/** The new values of the fields of a change. */
 export function valuesOf(changes: Change[]): ClientChange {
   return Object.fromEntries(changes.map(({ field, to }) => [field, to])) as ClientChange
 }
@@ -183,7 +183,7 @@ async function takeAway(t: Db, { client_id, changes, rejected_at }: WaitingChang
   await record(t, { type: 'client.change_withdrawn', client_id, changes }, by)
 }
 
-// Whoever edits the app must have seen what waits, too.
+// Count the version up: an edit of the app must be based on the waiting change, too.
 async function countUp(t: Db, client_id: string): Promise<number> {
   const row = await maybe<{ version: number }>(
     t,

@@ -33,11 +33,11 @@ export interface AppFacts {
 const TINTS = 12
 
 /**
- * Makes the view of an app. Unless an administrator vouches for it, it is not believed a web page that could be somebody else's:
- * it goes by the host that people are sent to. The logo of one that registered itself is shown once it is verified. One whose id is the address of a document goes by the host
- * of that: it is the only thing that is certain about it.
- * @param redirectUri where people are sent back to now; its host is what they must see.
- * @param seenHost the host they were sent back to when they allowed it.
+ * Makes the view of an app. Unless an administrator vouches for it, its home page could be somebody else's, so it shows the host that
+ * people are sent to. It shows the logo of a dynamically registered app only once that is verified. For an app whose id is the
+ * address of a metadata document it shows the host of that, the only thing that is certain about it.
+ * @param redirectUri where people are sent back to now; they must see its host
+ * @param seenHost the host they were sent back to when they allowed it
  */
 export function appView(app: AppFacts, redirectUri?: string, seenHost?: string): AppView {
   const [chip, chip_text] = chipOf(app)
@@ -60,12 +60,12 @@ export function appView(app: AppFacts, redirectUri?: string, seenHost?: string):
   }
 }
 
-/** The host a person would know an address by; for an app on the device itself, words. */
+/** The host of an address, as people know it; words for an app on the device. */
 export function hostOf(uri: string | undefined | null): string {
   const url = uri ? URL.parse(uri) : null
   if (!url) return ''
   const web = url.protocol === 'https:' || url.protocol === 'http:'
-  // RFC 8252 §7.3: an installed app listens on an IP literal; localhost is what a developer's own machine calls itself.
+  // RFC 8252 §7.3: an installed app listens on a loopback IP address; `localhost` is the machine of a developer.
   if (!web || url.hostname === '127.0.0.1' || url.hostname === '[::1]') return 'an app on this device'
   return url.host
 }

@@ -12,8 +12,8 @@ import { type Client, lockClient } from './store.ts'
 import { VersionConflict } from './update.ts'
 
 /**
- * Lets everybody use an app that waits, or that was rejected, and tells its owners by mail.
- * @param version what was looked at; absent: whatever stands now. @returns whether anything changed. @throws VersionConflict
+ * Approves an app that waits or was rejected, so that everybody can use it, and tells its owners by mail.
+ * @param version the version that the administrator has seen; absent: any. @returns whether anything changed. @throws VersionConflict
  */
 export function approveClient(db: Db, id: string, by: Actor, version?: number): Promise<boolean> {
   return decide(
@@ -28,7 +28,7 @@ export function approveClient(db: Db, id: string, by: Actor, version?: number): 
 }
 
 /**
- * Refuses an app that waits, and tells its owners why by mail; what they tried out with it is dead at once.
+ * Rejects an app that waits, and tells its owners why by mail. Tokens that they got for trying it out end at once.
  * @param reason in words for its owners, at most 1,000 characters. @returns whether anything changed. @throws InvalidMetadata
  */
 export async function rejectClient(db: Db, id: string, reason: string, by: Actor): Promise<boolean> {
@@ -45,15 +45,15 @@ export async function rejectClient(db: Db, id: string, reason: string, by: Actor
         kind: 'app_rejected',
         params: { ...params, reason: text },
       }))
-      // Its state kills its tokens at once; this keeps them dead when its owners ask again.
+      // Its state ends its tokens now; this keeps them ended when its owners submit the app again.
       await endAllAccess(t, { client_id: id }, by)
     },
   )
 }
 
 /**
- * Says on the consent page that somebody has checked who is behind an app: those who look after it now.
- * @param version what was looked at; absent: whatever stands now. @returns whether anything changed. @throws VersionConflict
+ * Verifies an app: the consent page says that somebody has checked who is behind it, which are its present owners.
+ * @param version the version that the administrator has seen; absent: any. @returns whether anything changed. @throws VersionConflict
  */
 export function verifyClient(db: Db, id: string, by: Actor, version?: number): Promise<boolean> {
   return decide(
@@ -67,7 +67,7 @@ export function verifyClient(db: Db, id: string, by: Actor, version?: number): P
   )
 }
 
-/** Takes that back. @returns whether anything changed. */
+/** Takes the verification back. @returns whether anything changed. */
 export function unverifyClient(db: Db, id: string, by: Actor): Promise<boolean> {
   return decide(
     db,
@@ -78,7 +78,7 @@ export function unverifyClient(db: Db, id: string, by: Actor): Promise<boolean> 
   )
 }
 
-/** Why something is refused, in words for an app's owners. @throws InvalidMetadata */
+/** Checks the reason that the owners of an app read. @throws InvalidMetadata */
 export function reasonText(reason: string): string {
   const text = reason.trim()
   if (!text) throw new InvalidMetadata('reason', 'is missing, e.g. "The redirect host is not yours"')
@@ -120,7 +120,7 @@ function decide(
   })
 }
 
-// The owners of an undecided app may change all of it: nobody vouches for what they have not seen.
+// The owners may change a waiting app completely, so an administrator must decide about the version they have seen.
 async function mustBeAsSeen(
   t: Db,
   id: string,

@@ -15,11 +15,11 @@ export interface KnownScope {
 /** Scopes of APIs by name. */
 export type ApiScopes = ReadonlyMap<string, KnownScope>
 
-/** Those of the names that are scopes of APIs. */
+/** The scopes of APIs among these names. */
 export async function apiScopes(db: Db, names: readonly string[]): Promise<ApiScopes> {
   const rows = await many<KnownScope>(
     db,
-    // Shared: a scope is removed after the registrations that have looked at it, and the job finds it there.
+    // Lock for share: a removal of the scope waits for this registration, and its job then finds the scope there.
     sql`select name, kinds from resource_scopes
         where name = any(${[...new Set(names)]}) and removed_at is null
         for share`,
@@ -28,8 +28,8 @@ export async function apiScopes(db: Db, names: readonly string[]): Promise<ApiSc
 }
 
 /**
- * Those of the scopes that a client which came through this door may have, in the order given: OpenID's, the APIs', and the
- * Admin API's where an administrator registers it.
+ * The scopes that a client may have, by who registers it, in the given order: those of OpenID and of the APIs, and those of the
+ * Admin API if an administrator registers it.
  */
 export async function knownScopes(db: Db, scopes: readonly string[], door: Registrar): Promise<KnownScope[]> {
   return allowedScopes(await apiScopes(db, scopes), scopes, door)
@@ -49,7 +49,7 @@ export function isForKind({ kinds }: Pick<KnownScope, 'kinds'>, type: ClientType
 
 /**
  * The one rule of which scopes a registration may hold.
- * @param door which door the client came through. @param type its kind; undefined where it is not known yet
+ * @param door who registers the client. @param type its kind; undefined where it is not known yet
  * @throws InvalidMetadata for a scope that belongs to no API, or that this client may not have
  */
 export async function checkScopes(
@@ -61,7 +61,7 @@ export async function checkScopes(
   mustBeAllowed(await apiScopes(db, scopes), scopes, door, type)
 }
 
-/** As {@link checkScopes}, where the scopes of APIs were read before. */
+/** As {@link checkScopes}, with the scopes of APIs that the caller has read. */
 export function mustBeAllowed(
   ofApis: ApiScopes,
   scopes: readonly string[],

@@ -1,21 +1,21 @@
-// Finding apps among a hundred thousand: by any part of their name, id or redirect URIs, or by who owns them.
+// Searching a hundred thousand apps: by any part of their name, id or redirect URIs, or by their owners.
 import { CURSOR, isBefore, type Listed } from '../../db/cursor.ts'
 import { type Db, fragment, many, sql } from '../../db/pool.ts'
 import { CLIENT_STATES } from './kinds.ts'
 import type { Client } from './store.ts'
 
-/** What clients are searched for by how they stand; `changed`: a change of it waits for a decision. */
+/** The states to search for; `changed`: a change of the app waits for a decision. */
 export const SEARCHED_STATES = [...CLIENT_STATES, 'suspended', 'changed'] as const
 
-/** What apps are looked for; what is absent does not matter. */
+/** Which apps to find; an absent member matches all. */
 export interface ClientFilter {
-  /** Part of a name, id or redirect URI, or the begin of an owner's e-mail address; at least {@link SHORTEST} characters. */
+  /** Part of a name, id or redirect URI, or the beginning of an owner's e-mail address; at least {@link SHORTEST} characters. */
   text?: string
   /** `changed`: a change of it waits for a decision. */
   state?: (typeof SEARCHED_STATES)[number]
   type?: Client['type']
   registered_by?: Client['registered_by']
-  /** No token since then, nor registered since then. */
+  /** Apps that were registered, and last got a token, before this moment. */
   unused_since?: Date
   limit?: number
   /** The cursor of the last one already seen, or its id while it is there. */
@@ -45,10 +45,10 @@ export interface ClientSummary
   users: number
 }
 
-/** Fewer letters than these have no index. */
+/** Shorter texts cannot use the index. */
 export const SHORTEST = 3
 
-/** Where counting people in a list ends: a list must not take longer the more an app is used. */
+/** The most people that a list counts, so that it does not take longer for apps with many users. */
 export const MOST_COUNTED = 2_000
 
 const MOST_FOUND = 2_000
@@ -71,7 +71,7 @@ export async function searchClients(db: Db, filter: ClientFilter = {}): Promise<
           select *, ${CURSOR} from clients
           where deleted_at is null and type <> 'resource_server'
             and (${text}::text is null or id = any(${found}::text[])
-                 -- So many that looking at the newest first finds a page of them soon.
+                 -- So many apps match that reading the newest first soon finds a page of them.
                  or (${found === null} and strpos(words, ${text}) > 0))
             and (${changed}::text[] is null or id = any(${changed}))
             and (${state}::text is null
@@ -89,7 +89,7 @@ export async function searchClients(db: Db, filter: ClientFilter = {}): Promise<
   )
 }
 
-/** How many people allow an app now. @returns at most `most`. */
+/** How many people allow an app now, at most `most`. */
 export async function countUsers(db: Db, client_id: string, most: number): Promise<number> {
   const [row] = await many<{ users: number }>(
     db,
@@ -107,8 +107,8 @@ async function withChange(db: Db): Promise<string[]> {
   return rows.map(({ client_id }) => client_id)
 }
 
-// The ids of the apps that a text names, by themselves or by their owners; null when there are too many to name.
-// On its own, so that Postgres takes the index and never computes the pieces of a row that it looks at.
+// The ids of the apps that match a text, by themselves or by their owners; null when there are too many. A statement of its own, so that
+// Postgres uses the index and never computes the trigrams of a row.
 async function matching(db: Db, text: string): Promise<string[] | null> {
   const named = await many<{ id: string }>(
     db,

@@ -18,7 +18,7 @@ export interface StoredSecret {
   expires_at: Date | null
 }
 
-/** A secret as a person tells it from others; its value is known to nobody. */
+/** A secret in a list, without its value, which nobody can show again. */
 export interface SecretRow {
   id: string
   name: string
@@ -26,7 +26,7 @@ export interface SecretRow {
   prefix: string
   created_at: Date
   expires_at: Date | null
-  /** Give or take a minute. */
+  /** To the minute. */
   last_used_at: Date | null
 }
 
@@ -139,7 +139,7 @@ export function rotateSecret(
   })
 }
 
-/** Which of the secrets a presented value is, in a time that does not depend on which or how nearly. */
+/** The secret that a presented value equals, in a time that does not depend on which one it is or how similar it is. */
 export function matchingSecret(stored: readonly StoredSecret[], presented: string): StoredSecret | undefined {
   const hash = digest(presented)
   const now = Date.now()
@@ -150,7 +150,7 @@ export function matchingSecret(stored: readonly StoredSecret[], presented: strin
   return stored[fits.indexOf(true)]
 }
 
-// Whoever authenticates is compared with each of them.
+// A limit, because authentication compares with each secret.
 async function checkRoom(t: Db, client_id: string, field: string): Promise<void> {
   const { live } = await one<{ live: number }>(
     t,

@@ -11,16 +11,16 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   id: string
   type: ClientType
   verified_at: Date | null
-  /** When it ceased to be verified, or first-party, because the last of those left that this was about. */
+  /** When it ceased to be verified, or first-party, because the last owner that an administrator vouched for has left. */
   verification_fell_at: Date | null
-  /** Which door it came through. */
+  /** Who registered it. */
   registered_by: Registrar
   state: ClientState
   /** Why it was rejected, in words for its owners. */
   state_reason: string
   /** Grows with every change. */
   version: number
-  /** When it last got a token, give or take a minute. */
+  /** When it last got a token, to the minute. */
   last_used_at: Date | null
   /** The API whose tokens a resource_server may introspect. */
   resource: string | null
@@ -28,7 +28,7 @@ export interface Client extends Omit<ClientMetadata, 'type'> {
   suspended_at: Date | null
 }
 
-/** A client by id, a suspended one too; a deleted one is gone. */
+/** A client by id, also a suspended one, unless it is deleted. */
 export function findClient(db: Db, id: string): Promise<Client | undefined> {
   return maybe<Client>(db, sql`select ${CLIENT_COLUMNS} from clients where id = ${id} and deleted_at is null`)
 }
@@ -43,7 +43,7 @@ export async function getClient(db: Db, id: string, find = findClient): Promise<
   return client
 }
 
-/** Clients by id, as {@link findClient}; those that there are. */
+/** Those of the clients that exist, by id, as {@link findClient}. */
 export async function findClients(db: Db, ids: string[]): Promise<Map<string, Client>> {
   const rows = await many<Client>(
     db,
@@ -52,7 +52,7 @@ export async function findClients(db: Db, ids: string[]): Promise<Map<string, Cl
   return new Map(rows.map((client) => [client.id, client]))
 }
 
-/** As {@link findClient}, and nobody else changes it until this transaction is over. */
+/** As {@link findClient}, and locks it until the end of the transaction. */
 export function lockClient(t: Db, id: string): Promise<Client | undefined> {
   return maybe<Client>(
     t,

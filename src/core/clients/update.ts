@@ -1,5 +1,5 @@
-// Changing a registration: what is not said stays, the rules of metadata.ts hold for the whole, and nobody overwrites what
-// they have not seen.
+// Changing a registration. Fields that a change does not name stay, metadata.ts checks the result as a whole, and a version keeps callers from
+// overwriting what they have not seen.
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { type Db, many, sql, tx } from '../../db/pool.ts'
 import { recordAll } from '../audit/store.ts'
@@ -11,10 +11,10 @@ import { InvalidMetadata, validMetadata } from './metadata.ts'
 import { apiScopes, mustBeAllowed } from './scopes.ts'
 import type { Client } from './store.ts'
 
-/** Somebody else has changed the registration meanwhile. */
+/** Somebody else has changed the registration since the caller read it. */
 export class VersionConflict extends Error {
   override name = 'VersionConflict'
-  /** The registration as it stands now. */
+  /** The present registration. */
   readonly client: Client
 
   constructor(client: Client) {
@@ -23,12 +23,12 @@ export class VersionConflict extends Error {
   }
 }
 
-/** What may be changed; a client's kind may not: it decides what it can keep secret. */
+/** A change of a registration. The kind cannot change, because it decides what the client can keep secret. */
 export type ClientChange = Partial<Omit<ClientInput, 'type'>>
 
 /**
- * Changes what `change` names and leaves the rest. What was changed is recorded with its old and new value.
- * @param version what the caller has seen; absent: whatever stands now. @returns undefined when there is no such app.
+ * Changes the fields that `change` names, and records the old and new values.
+ * @param version the version that the caller has seen; absent: any. @returns undefined when there is no such app
  * @throws InvalidMetadata, VersionConflict, LesserPower
  */
 export async function updateClient(
@@ -42,7 +42,7 @@ export async function updateClient(
   return changed.get(id)
 }
 
-/** What is to become of one of several apps. As in {@link updateClient}. */
+/** The change of one of several apps, as for {@link updateClient}. */
 export interface Edit {
   id: string
   change: ClientChange
@@ -50,8 +50,8 @@ export interface Edit {
 }
 
 /**
- * As {@link updateClient}, of several apps, all or none; the number of statements does not grow with theirs.
- * @returns the apps by id, also those that are as they were; one that there is not is missing.
+ * As {@link updateClient}, for several apps, all or none. The number of statements does not depend on the number of apps.
+ * @returns the apps by id, including unchanged ones, without those that do not exist
  */
 export function updateClients(db: Db, edits: Edit[], by: Actor): Promise<Map<string, Client>> {
   return tx(db, async (t) => {
@@ -128,7 +128,7 @@ function write(t: Db, plans: Plan[]): Promise<Client[]> {
   )
 }
 
-/** What an app would be after a change, and what would be another. It looks at no scope. @throws InvalidMetadata */
+/** The registration after a change, and the differences. It does not check scopes. @throws InvalidMetadata */
 export function planChange(
   client: Client,
   change: ClientChange,
@@ -145,7 +145,7 @@ export function planChange(
   return { metadata, changes: differences<ClientMetadata>({ ...client, type }, metadata, FIELD_NAMES) }
 }
 
-/** Which of these become others, each with what it was and what it will be. */
+/** The fields that differ, each with its old and new value. */
 export function differences<Values extends object>(
   before: Values,
   after: Values,

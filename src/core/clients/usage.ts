@@ -1,5 +1,5 @@
-// When clients and their secrets were last used, and how much: collected, and written a few times a minute, so that no
-// request waits for it.
+// When clients and their secrets were last used, and how often: collected in memory and written every few seconds, so that no request
+// waits for a write.
 import { type Db, many, one, run, sql } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { writeBehind } from '../../jobs/write-behind.ts'
@@ -35,7 +35,7 @@ export interface UsageDay {
 
 const FLUSH_MS = 5_000
 
-/** @param onError a write that failed; what it told is lost, and only that. */
+/** Starts collecting. @param onError called when a write failed; only what it should have written is lost */
 export function clientUseRecorder(db: Db, onError: (error: unknown) => void): ClientUseRecorder {
   let clients = new Set<string>()
   let days = new Map<string, Counts>()
@@ -78,7 +78,7 @@ export function clientUseRecorder(db: Db, onError: (error: unknown) => void): Cl
   }
 }
 
-/** What clients were given and refused since then; the hour it falls into counts as a whole. */
+/** How often clients were given tokens and were refused since a moment, whose hour counts as a whole. */
 export function usageSince(db: Db, since: Date): Promise<Counts> {
   return one(
     db,
@@ -87,7 +87,7 @@ export function usageSince(db: Db, since: Date): Promise<Counts> {
   )
 }
 
-/** The last days of a client, today last; those on which nothing happened, too. */
+/** The last days of a client, today last, including days without requests. */
 export function usageOfDays(db: Db, client_id: string, days: number): Promise<UsageDay[]> {
   return many<UsageDay>(
     db,
@@ -99,7 +99,7 @@ export function usageOfDays(db: Db, client_id: string, days: number): Promise<Us
   )
 }
 
-/** Days of clients that nobody looks at any more. */
+/** Deletes the counts of days that are too old to be shown. */
 export const sweepUsageDays: Sweep = (db) =>
   run(
     db,
@@ -108,11 +108,11 @@ export const sweepUsageDays: Sweep = (db) =>
           limit ${SWEEP_BATCH} for update skip locked))`,
   )
 
-/** Counts that nobody looks at any more. */
+/** Deletes the counts of hours that are too old to be shown. */
 export const sweepUsage: Sweep = (db) =>
   run(db, sql`delete from usage_hours where hour < now() - make_interval(days => ${KEPT_DAYS})`)
 
-// At most a write a minute, however many nodes have seen it; a row that is being changed right now is left out.
+// A row is written at most once a minute, however many nodes note its use; a locked row is skipped.
 async function noteClients(db: Db, ids: string[]): Promise<void> {
   await run(
     db,
@@ -142,7 +142,7 @@ async function addUsage(db: Db, { tokens, refused }: Counts): Promise<void> {
   )
 }
 
-// In one order at every node: two that write the same rows never wait for each other in a circle.
+// Every node writes in the same order, so that two nodes cannot deadlock.
 async function addDays(db: Db, days: ReadonlyMap<string, Counts>): Promise<void> {
   const rows = [...days].map(([client_id, counts]) => ({ client_id, ...counts }))
   await run(

@@ -1,29 +1,29 @@
-// Where two texts part, character by character, so that a person sees at once what is wrong with an address. Pure.
+// The difference of two texts, character by character, so that a person sees at once what is wrong with an address. Pure.
 
 /** A stretch of a text. */
 export interface Piece {
   text: string
-  /** The other text does not have it there. */
+  /** Whether the other text differs there. */
   differs: boolean
 }
 
-// Between the common begin and end. Beyond that the whole of it counts as different.
+// The most characters to compare between the common beginning and end; longer stretches count as different as a whole.
 const MOST_CELLS = 10_000
 const SHORTEST = 3
 
-/** Of `candidates`, the one that has most in common with `text` at its begin and its end. */
+/** The candidate whose beginning and end have most in common with `text`. */
 export function nearest(candidates: readonly string[], text: string): string | undefined {
   const common = (candidate: string): number => {
     const begin = commonBegin(candidate, text)
     return begin + commonEnd(candidate, text, begin)
   }
-  // Of two that have as much in common, the one of the more similar length.
+  // If two have as much in common, take the one whose length is more similar.
   const score = (candidate: string): number =>
     common(candidate) * 2 - Math.abs(candidate.length - text.length)
   return [...candidates].sort((a, b) => score(b) - score(a))[0]
 }
 
-/** Of `candidates`, the one that `text` may be a slip of the pen for: three quarters of both are the same. */
+/** The candidate that `text` may be a misspelling of: three quarters of both are the same. */
 export function similar(candidates: readonly string[], text: string): string | undefined {
   const candidate = nearest(candidates, text)
   if (candidate === undefined || candidate.length * text.length > MOST_CELLS) return undefined
@@ -31,7 +31,7 @@ export function similar(candidates: readonly string[], text: string): string | u
   return 2 * size >= 0.75 * (candidate.length + text.length) ? candidate : undefined
 }
 
-/** Both texts in pieces that are in the other one, too, and pieces that are not. */
+/** Both texts in pieces: those that the other one has, too, and those that it does not have. */
 export function difference(expected: string, received: string): { expected: Piece[]; received: Piece[] } {
   const [a, b] = [[...expected], [...received]]
   const begin = commonBegin(a, b)
@@ -67,7 +67,7 @@ function commonEnd(a: Text, b: Text, begin: number): number {
   return i
 }
 
-// Which characters of both belong to their longest common subsequence.
+// The characters of both that belong to their longest common subsequence.
 function longestCommon(a: string[], b: string[]): { a: Set<number>; b: Set<number> } {
   const rows = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1))
   for (let i = a.length - 1; i >= 0; i--) {
@@ -97,7 +97,7 @@ function joined(parts: Piece[]): Piece[] {
   return pieces
 }
 
-// Letters that two words happen to share are no likeness.
+// Single letters that two words share by chance do not make them similar.
 function withoutSpecks(parts: Piece[]): Piece[] {
   const pieces = joined(parts)
   return pieces.map((piece, i) => {

@@ -14,15 +14,15 @@ export interface RejectedRequest {
   endpoint: string
   /** The code that was answered. */
   error: string
-  /** What would have been right: of the registration, or our words. */
+  /** What was expected: a value of the registration, or our words. */
   expected?: string
-  /** What was sent; whatever must not be kept of it is taken out here. */
+  /** What was received; the recorder masks what must not be stored. */
   received?: string
-  /** The app proved that it is itself. */
+  /** The app has authenticated itself. */
   authenticated: boolean
   /** Where it came from, as limits count it (placeOf). */
   place: string
-  /** SHA-256 of a secret that did not fit, of a code or token that is none now: what became of them is looked up later. */
+  /** SHA-256 of a wrong secret, or of an invalid code or token, to look up later what became of it. */
   secret_hash?: Buffer
   token_hash?: Buffer
 }
@@ -30,11 +30,11 @@ export interface RejectedRequest {
 /** A rejected request on its way to the table: redacted. */
 export interface Note extends RejectedRequest {
   at: Date
-  /** Digest of client and place. */
+  /** A digest of client and place. */
   source: number
 }
 
-/** Completes notes with what became of their secrets, tokens and apps; leaves out those that turn out to be nobody's. */
+/** Completes notes with what became of their secrets, tokens and apps, and leaves out those that belong to no app. */
 export async function settle(db: Db, notes: Note[]): Promise<Note[]> {
   const withTokens = notes.filter(({ token_hash }) => token_hash)
   const withSecrets = notes.filter(({ secret_hash }) => secret_hash)
@@ -66,7 +66,7 @@ const ENDS = {
   },
 } as const satisfies Record<string, Record<string, RejectionKind>>
 
-// The protocol finds only those that live; whether one expired, was used or ended with its access it cannot tell.
+// The protocol finds only live tokens, so it cannot tell whether one has expired, was used, or ended with its consent.
 async function settleTokens(db: Db, notes: Note[]): Promise<void> {
   const rows = await many<{
     hash: Buffer
@@ -86,7 +86,7 @@ async function settleTokens(db: Db, notes: Note[]): Promise<void> {
     const ends = ENDS[row?.kind as keyof typeof ENDS]
     if (!row || !ends) continue
     if (note.client_id === undefined) {
-      // Whoever holds a token got it from the app, or is the app.
+      // Whoever holds a token is the app or got it from the app.
       note.client_id = row.client_id
       note.authenticated = true
     }
@@ -141,12 +141,12 @@ async function settleSecrets(db: Db, notes: Note[]): Promise<void> {
   }
 }
 
-/** A secret as lists name it. */
+/** A secret, as lists name it. */
 function named({ prefix, name }: SecretFacts): string {
   return name ? `${prefix}… (${redact(name, { known: name, most: 40 })})` : `${prefix}…`
 }
 
-/** @returns those whose app is none, or works by now. */
+/** @returns the notes whose app does not exist, or works by now */
 async function settleApps(db: Db, notes: Note[]): Promise<Set<Note>> {
   const ids = [...new Set(notes.map(({ client_id }) => client_id))]
   const rows = await many<{ id: string; state: string; suspended: boolean }>(

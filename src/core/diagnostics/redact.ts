@@ -1,9 +1,9 @@
-// What may be kept of a value that anybody may have sent: no credential, no person, nothing that a page could run or that turns
-// text around. Pure; it knows no request and no row.
+// Masks values of requests, which anybody may have sent, before they are stored: no credentials, no personal data, nothing that a page
+// could run or that reverses text. Pure; it knows no request and no row.
 
 /** How {@link redact} treats a text. */
 export interface Redaction {
-  /** Text that is public already, e.g. what is registered: whatever stands in it may stay. */
+  /** Text that is public already, for example a registered address: parts of it stay unmasked. */
   known?: string
   /** Characters (code points) that are kept. */
   most?: number
@@ -21,7 +21,7 @@ const MOST_READ = 2_000
  */
 export function redact(value: unknown, { known = '', most = MOST_SHOWN }: Redaction = {}): string {
   let text = [value ?? ''].flat().map(String).join(' ')
-  // What the end cuts in two would not be recognized.
+  // Mask before cutting, because a credential that is cut in two would not be recognized.
   if (text.length > MOST_READ) text = `${text.slice(0, MOST_READ).replace(/[^\s/?&#]*$/, '')}…`
   for (const [pattern, masked] of MASKS) {
     text = text.replace(pattern, (match) => (known.includes(match) ? match : masked(match)))
@@ -36,13 +36,13 @@ export function redact(value: unknown, { known = '', most = MOST_SHOWN }: Redact
     : printed
 }
 
-// How far a client secret is listed: enough to tell one from another.
+// How much of a client secret lists show: enough to tell one from another.
 const LISTED = 12
 
 // Other, control, format, surrogate, private and unassigned characters; separators that are no plain space.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu
 
-// In this order: what a rule leaves, the next ones look at.
+// In this order: each rule works on what the rules before it left.
 const MASKS: [RegExp, (match: string) => string][] = [
   [/vk_[a-z]{2}_[^\s/?&#,;"'<>…]*…?/g, credential],
   [/eyJ[\w-]*\.[\w.-]*/g, () => 'eyJ…'],

@@ -1,5 +1,5 @@
-// The last refused requests of each client, for those who build it: collected, and written every second, so that no request
-// waits for it. Bounded at every place: in memory, in a write, in the table.
+// The last rejected requests of each client, for its developers: collected in memory and written every second, so that no request waits
+// for a write. There are limits in memory, in a write and in the table.
 import { digest } from '../../base/credentials.ts'
 import { type Db, many, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
@@ -8,7 +8,7 @@ import { type Note, type RejectedRequest, settle } from './enrich.ts'
 import type { RejectionKind } from './messages.ts'
 import { redact } from './redact.ts'
 
-/** A refused request, as it is read. */
+/** A rejected request, as it is read. */
 export interface RejectedRequestRow {
   id: string
   at: Date
@@ -21,7 +21,7 @@ export interface RejectedRequestRow {
   received: string
 }
 
-/** Collects refused requests. */
+/** Collects rejected requests. */
 export interface RejectedRequestRecorder {
   note(rejected: RejectedRequest): void
   /** Writes what is still to be written, and stops. */
@@ -31,7 +31,7 @@ export interface RejectedRequestRecorder {
 /** How many rejected requests are kept for each client. */
 export const MOST_KEPT = 200
 
-// Of these, half may be taken up by requests that anybody could have sent, a tenth by those from one place.
+// Of these, at most half are unauthenticated requests, which anybody could have sent, and at most a tenth come from one place.
 const MOST_UNAUTHENTICATED = 100
 const MOST_OF_SOURCE = 20
 
@@ -39,10 +39,10 @@ const FLUSH_MS = 1_000
 const KEPT_DAYS = 30
 const MOST_TEXT = 600
 
-// Between two writes.
+// The most that are collected between two writes.
 const PENDING = { authenticated: 1_000, unauthenticated: 1_000, ofClient: 100, ofPlace: 60, ofSource: 20 }
 
-/** @param onError a write that failed; what it told is lost, and only that. */
+/** Starts collecting. @param onError called when a write failed; only what it should have written is lost */
 export function rejectedRequestRecorder(db: Db, onError: (error: unknown) => void): RejectedRequestRecorder {
   let pending = new Pending()
   const flush = async (): Promise<void> => {
@@ -64,7 +64,7 @@ export function rejectedRequestRecorder(db: Db, onError: (error: unknown) => voi
   }
 }
 
-/** The refused requests of a client, newest first. */
+/** The rejected requests of a client, newest first. */
 export function listRejectedRequests(db: Db, client_id: string): Promise<RejectedRequestRow[]> {
   return many<RejectedRequestRow>(
     db,
@@ -85,7 +85,7 @@ export const sweepRejectedRequests: Sweep = (db) =>
           limit ${SWEEP_BATCH} for update skip locked))`,
   )
 
-// What came from one place makes way for what comes from it next; where there is no room at all, what comes is left out.
+// A new request from one place replaces an earlier one from there. When nothing can be replaced, new requests are dropped.
 class Pending {
   readonly #authenticated: Note[] = []
   readonly #bySource = new Map<number, Note[]>()
@@ -128,7 +128,7 @@ class Pending {
   }
 }
 
-// Of clients that exist; the oldest of theirs go.
+// Stores rejected requests of clients that exist, and deletes the oldest ones of these clients.
 async function addRejectedRequests(db: Db, notes: Note[]): Promise<void> {
   if (notes.length === 0) return
   const rows = notes.map(
@@ -159,9 +159,8 @@ async function addRejectedRequests(db: Db, notes: Note[]): Promise<void> {
   await keepTheLast(db, [...new Set(touched.map(({ client_id }) => client_id))])
 }
 
-// First what is certain to be the app's, up to half, and of what anybody could have sent the last of each place, up to the
-// other half; then what else is certain, then the rest. Looks at the rows of these clients only, 200 each and what has just
-// come.
+// Keeps authenticated requests up to half, and the last unauthenticated ones of each place up to the other half; then more authenticated
+// ones, then the rest. It reads only the rows of these clients, 200 each and the new ones.
 async function keepTheLast(db: Db, ids: string[]): Promise<void> {
   if (ids.length === 0) return
   await run(
@@ -186,7 +185,7 @@ async function keepTheLast(db: Db, ids: string[]): Promise<void> {
           from ranked
         )
         delete from client_refusals where id = any(array(
-          -- What another node takes away right now is left to it.
+          -- Skip rows that another node is just deleting.
           select r.id from client_refusals r join placed p on p.id = r.id
           where p.place > ${MOST_KEPT}
           order by r.id

@@ -1,4 +1,4 @@
-// Who may act on which app: whoever takes over an app has its power, so they need it before.
+// The escalation check of apps: whoever changes an app could use its power, so they must have that power.
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, many, sql } from '../../db/pool.ts'
 import { checkScopeEscalation, isOperator } from './users.ts'
@@ -6,8 +6,8 @@ import { checkScopeEscalation, isOperator } from './users.ts'
 const LATELY_HOURS = 24
 
 /**
- * Holds an app until the end of the transaction, and who acts on it against the scopes that the app has, and had within the
- * last day. @param more scopes that it is to get. @throws LesserPower, NotAdministrator
+ * Locks an app until the end of the transaction, and checks the one who acts on it against the scopes that the app has, or had within
+ * the last day. @param more scopes that the app is to get. @throws LesserPower, NotAdministrator
  */
 export function checkClientEscalation(
   t: Db,

@@ -1,13 +1,13 @@
-// Who may act on whom. Whoever changes something of a person needs the power that this person has, and had within the last day;
-// the same holds for apps (core/escalation/clients.ts). It is decided here, inside of the transaction that changes, for every surface.
+// The escalation check: whoever acts on a person needs the power that this person has, or had within the last day; the same holds for apps
+// (escalation/clients.ts). The check runs in the transaction of the change, for every surface.
 import { API_SCOPES, isApiScope } from '../../base/admin-api-scopes.ts'
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, many, maybe, sql } from '../../db/pool.ts'
 import { HttpError } from '../../http/errors.ts'
 
-/** Somebody, or something, is acted on that can do more than who acts. Nothing was changed. */
+/** The person or app that is acted on can do more than the one who acts. Nothing was changed. */
 export class LesserPower extends HttpError {
-  /** The scopes that a token would have to hold, too. */
+  /** The scopes that the token lacks. */
   readonly missing: readonly string[]
 
   constructor(missing: readonly string[], message: string) {
@@ -16,14 +16,14 @@ export class LesserPower extends HttpError {
   }
 }
 
-/** Whoever acts does not administer this server, or no longer. Nothing was changed. */
+/** The one who acts is no administrator, or no longer. Nothing was changed. */
 class NotAdministrator extends HttpError {
   constructor() {
     super(403, 'not_administrator', 'Whoever this is done for does not administer this server.')
   }
 }
 
-/** An account that nobody else changes until this transaction is over. */
+/** An account that is locked until the end of the transaction. */
 export interface HeldPerson {
   id: string
   name: string
@@ -32,18 +32,18 @@ export interface HeldPerson {
   disabled: boolean
   /** It administers, or did within the last day. */
   powerful: boolean
-  /** When it ceased to administer, the last time. */
+  /** When it ceased to administer last. */
   administered_until: Date | null
 }
 
 const LATELY_HOURS = 24
 
 /**
- * Holds an account until the end of the transaction, and who acts on it against what the account can do: whoever acts on an
- * administrator, or on somebody who was one within the last day, needs every power; whoever acts on others has to be an
- * administrator, or a program whose token says so.
- * @param more.own people may do it to their own account, at our own pages. @param more.gives it makes an administrator of them.
- * @param more.takes it may take an administrator away: those who can sign in are held, too.
+ * Locks an account until the end of the transaction, and checks the one who acts on it. Acting on an administrator, or on somebody who was
+ * one within the last day, needs every power; acting on others needs an administrator, or a token with the scope.
+ * @param more.own people may do this to their own account, at our own pages
+ * @param more.gives it makes the account an administrator
+ * @param more.takes it may remove an administrator: locks those who can sign in, too
  * @returns undefined when there is no such account. @throws LesserPower, NotAdministrator
  */
 export async function holdPerson(
@@ -53,7 +53,7 @@ export async function holdPerson(
   { own = false, gives = false, takes = false }: { own?: boolean; gives?: boolean; takes?: boolean } = {},
 ): Promise<{ person: HeldPerson; administrators: string[] } | undefined> {
   const ids = by.type === 'user' && by.id !== undefined ? [id, by.id] : [id]
-  // In one statement and one order, so that two who act on each other wait for each other and do not stop each other.
+  // One statement locks in one order, so that two who act on each other at once cannot deadlock.
   const rows = await many<HeldPerson>(
     t,
     sql`select id, name, email, role, disabled_at is not null as disabled, administered_until,
@@ -79,7 +79,7 @@ export async function holdPerson(
 }
 
 /**
- * Holds who acts against scopes: whoever takes over what has them, or hands them out, has to have those that administer.
+ * Checks the one who acts against scopes that they hand out, or that something they take over has: they need those of the Admin API.
  * @throws LesserPower, NotAdministrator
  */
 export async function checkScopeEscalation(t: Db, by: Actor, scopes: readonly string[]): Promise<void> {
@@ -95,12 +95,12 @@ export async function checkScopeEscalation(t: Db, by: Actor, scopes: readonly st
   mustHold(by, powers)
 }
 
-/** Whether people act on their own account, at our own pages: a token that acts for them is somebody else. */
+/** Whether people act on their own account, at our own pages. A token that acts for them does not count. */
 export function isOwn(by: Actor, user_id: string): boolean {
   return by.type === 'user' && by.id === user_id && by.scopes === undefined
 }
 
-/** Whether somebody may do everything: whoever is at the command line has the database, and the server acts for nobody. */
+/** Whether the actor may do everything: somebody at the command line has the database anyway, and the server acts by itself. */
 export function isOperator({ type }: Actor): boolean {
   return type === 'cli' || type === 'system'
 }

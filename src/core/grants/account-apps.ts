@@ -66,14 +66,14 @@ interface DeviceRow {
 export interface Receipt {
   client_id: string
   client_name: string
-  /** Distinct devices on which the app had access that still lived. */
+  /** Devices on which the app had access until now. */
   devices: number
   grants: number
 }
 
 /**
- * Ends an app's access to an account: the consent and its grants are marked, with the audit row, in one transaction.
- * Tokens are not touched; every read of one joins the mark. @returns what ended, or undefined when there was nothing.
+ * Ends an app's access to an account: marks the consent and its grants and writes the audit row, in one transaction. It changes no
+ * token, because every read of a token joins the mark. @returns what ended, or undefined when the app had no access
  */
 export async function revokeApp(
   db: Db,
@@ -85,7 +85,7 @@ export async function revokeApp(
   return receipt
 }
 
-/** Ends the access of every app of an account, in one transaction. @returns a receipt an app. */
+/** Ends the access of every app of an account, in one transaction. @returns a receipt for each app */
 export function revokeAllApps(db: Db, user_id: string, by: Actor): Promise<Receipt[]> {
   return endConsents(db, user_id, undefined, by)
 }
@@ -98,7 +98,7 @@ function endConsents(db: Db, user_id: string, client_id: string | undefined, by:
           from clients c
           where c.id = s.client_id and s.revoked_at is null
             and s.id = any(array(
-              -- Locked in one order, so that two removals at once cannot wait for each other.
+              -- Always locked in the same order, so that two removals at once cannot deadlock.
               select id from consents
               where user_id = ${user_id} and revoked_at is null
                 and (${client_id ?? null}::text is null or client_id = ${client_id ?? null})
@@ -107,7 +107,7 @@ function endConsents(db: Db, user_id: string, client_id: string | undefined, by:
           returning s.id, s.client_id, c.name as client_name`,
     )
     if (ended.length === 0) return []
-    // A statement of its own: it must see the grant that a sign-in committed while the consent was being waited for.
+    // A second statement, so that it sees a grant that a sign-in committed while the first one waited for the consent.
     const counts = await many<{ consent_id: string; grants: number; devices: number }>(
       t,
       sql`with marked as (
@@ -136,7 +136,7 @@ function endConsents(db: Db, user_id: string, client_id: string | undefined, by:
   })
 }
 
-/** Ends an app's access on one device; on the others it goes on. @returns what ended, or undefined when there was nothing. */
+/** Ends an app's access on one device only. @returns what ended, or undefined when it had no access there */
 export function revokeDevice(
   db: Db,
   user_id: string,

@@ -1,20 +1,21 @@
-// Consents: what a user decided about an app. One live decision of each user and app; each device that uses it has a grant.
+// Consents: what a user decided about an app. There is one live consent for each user and app, and a grant for each device that
+// uses it.
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record, recordAll } from '../audit/store.ts'
 import { addGrant, type Device, type GrantedScopes } from './store.ts'
 
-/** A user's live decision about an app. */
+/** A live consent. */
 export interface Consent {
   id: string
   scopes: string[]
   rejected_scopes: string[]
-  /** What the app looked like then. */
+  /** The name and host of the app when the person decided. */
   client_name: string
   client_host: string
   created_at: Date
-  /** When the person last decided. */
+  /** When the person decided last. */
   updated_at: Date
   expires_at: Date | null
 }
@@ -25,13 +26,13 @@ export interface Decision {
   client: { id: string; name: string; host: string; logo_uri?: string }
   scopes: string[]
   rejected_scopes: string[]
-  /** When access shall end by itself; null: when the user removes it. */
+  /** When access ends by itself; null: only when the user removes it. */
   expires_at: Date | null
   granted: GrantedScopes
   device: Device
 }
 
-/** The live decision of a user about an app, unless it has run out. */
+/** The live consent of a user to an app. */
 export function findConsent(db: Db, user_id: string, client_id: string): Promise<Consent | undefined> {
   return maybe<Consent>(
     db,
@@ -49,7 +50,7 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
     const gone = await beginDecision(t, decision)
     const scopes = decision.scopes.filter((scope) => !gone.has(scope))
     const rejected_scopes = decision.rejected_scopes.filter((scope) => !gone.has(scope))
-    // What was decided earlier and is not asked now stays decided; what is asked now counts as answered now.
+    // Scopes that are not asked about now keep the earlier decision; for the others the present decision counts.
     const consent = await one<{ id: string; expires_at: Date | null }>(
       t,
       sql`insert into consents as c (user_id, client_id, scopes, rejected_scopes, client_name, client_host,
@@ -63,7 +64,7 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
                                       except select unnest(excluded.scopes)),
               client_name = excluded.client_name, client_host = excluded.client_host,
               client_logo_uri = excluded.client_logo_uri,
-              -- More time only for what the person has seen: what was allowed earlier and is not asked about now keeps its end.
+              -- Extend the end only if the person has seen all scopes now: scopes allowed earlier must not live longer unasked.
               expires_at = case when c.scopes <@ (excluded.scopes || excluded.rejected_scopes) then excluded.expires_at
                                 else least(c.expires_at, excluded.expires_at) end,
               updated_at = now()
@@ -73,11 +74,11 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
       t,
       sql`update grants set ends_at = ${consent.expires_at}
           where id = any(array(
-            -- Here as everywhere grants are locked in the order of their ids: two changes at once then never wait in a ring.
+            -- Everywhere, grants are locked in the order of their ids, so that two changes at once cannot deadlock.
             select id from grants where consent_id = ${consent.id} and revoked_at is null order by id for update
           ))`,
     )
-    // What is not allowed now must not live on where it was allowed earlier.
+    // End earlier grants that hold a scope which the person refuses now.
     const narrowed = await many<{ id: string }>(
       t,
       sql`update grants set revoked_at = now(), revoked_reason = 'narrowed'
@@ -103,8 +104,9 @@ export function giveConsent(db: Db, decision: Decision, by: Actor): Promise<stri
   })
 }
 
-// A decision that has run out is over: whatever is decided now brings back none of its grants and scopes. The scopes are shared:
-// one is removed after the decisions that have looked at it, and the job finds it there; one that was removed is decided about no more.
+// An expired consent is ended first, so that the new decision revives none of its grants and scopes. The rows of the scopes are locked
+// for share: a removal of a scope waits for this decision, and its job then finds the scope here. Scopes that were removed before
+// are returned, and left out of the decision.
 async function beginDecision(
   t: Db,
   { user_id, client, scopes, rejected_scopes }: Decision,
@@ -142,19 +144,19 @@ function withoutScopes(granted: GrantedScopes, gone: ReadonlySet<string>): Grant
   }
 }
 
-/** Notes a "Don't allow". Nothing else changes. */
+/** Records a "Don't allow". Nothing else changes. */
 export function refuseConsent(db: Db, user_id: string, client_id: string, by: Actor): Promise<void> {
   return record(db, { type: 'consent.refused', user_id, client_id }, by)
 }
 
-/** Consents that were taken back long ago, once their grants are gone. */
+/** Deletes consents that ended long ago and whose grants are deleted. */
 export const sweepConsents: Sweep = (db) =>
   run(
     db,
     sql`delete from consents where id = any(array(
           select id from consents s
           where revoked_at < now() - make_interval(days => ${KEPT_DAYS})
-            -- offset 0: looked up one by one, instead of held against all grants that there are.
+            -- offset 0 makes Postgres look grants up for each consent, instead of joining the whole table.
             and not exists (select from grants where consent_id = s.id offset 0)
           limit ${SWEEP_BATCH} for update skip locked))`,
   )

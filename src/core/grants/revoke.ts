@@ -1,4 +1,4 @@
-// Ending access as an administrator: one decision of one person, or every one of an app or a person, batch by batch.
+// Ending access as an administrator: one consent, or all consents of an app or a person in a bulk job.
 import type { Actor } from '../../base/audit-events.ts'
 import { createJob, type Job, type JobStep } from '../../db/jobs.ts'
 import { type Db, many, maybe, one, run, sql, tx } from '../../db/pool.ts'
@@ -10,7 +10,7 @@ import { revokeGrant } from './store.ts'
 /** The kind of job that ends access in bulk. */
 export const END_ACCESS = 'end_access'
 
-/** What a bulk ends; one of the two at least. */
+/** Whose consents the job ends; at least one of the two is set. */
 export interface EndAccess {
   user_id?: string
   client_id?: string
@@ -20,7 +20,7 @@ const BATCH = 500
 const TOKENS_BATCH = 10_000
 
 /**
- * Ends one decision and every device of it. @returns whether it stood until now. @throws LesserPower, NotAdministrator
+ * Ends one consent and its grants. @returns whether it lived until now. @throws LesserPower, NotAdministrator
  */
 export function endAccess(db: Db, consent_id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
@@ -34,7 +34,7 @@ export function endAccess(db: Db, consent_id: string, by: Actor): Promise<boolea
   })
 }
 
-/** Ends one grant: an app on one device. @returns whether it stood until now. @throws LesserPower, NotAdministrator */
+/** Ends one grant: an app on one device. @returns whether it lived until now. @throws LesserPower, NotAdministrator */
 export function endGrant(db: Db, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
     const grant = await maybe<{ user_id: string; client_id: string }>(
@@ -47,14 +47,14 @@ export function endGrant(db: Db, id: string, by: Actor): Promise<boolean> {
   })
 }
 
-/** As {@link endAccess}, whoever it is that asks: what the app's own owners let somebody try out, they may end. */
+/** As {@link endAccess}, without the escalation check: the owners of an app may end what they let somebody try out. */
 export async function endDecision(t: Db, consent_id: string, by: Actor): Promise<boolean> {
   return (await endConsents(t, [consent_id], by)) > 0
 }
 
 /**
- * Has all access of an app, or of a person, or of that app by that person, ended in the background: there may be a million.
- * It begins at once, with what acts without people. @throws LesserPower, NotAdministrator
+ * Ends all access of an app, to an account, or of that app to that account, by a job, because there may be a million consents. Tokens
+ * without a person end first. @throws LesserPower, NotAdministrator
  */
 export function endAllAccess(db: Db, what: EndAccess, by: Actor): Promise<Job> {
   if (what.user_id === undefined && what.client_id === undefined) throw new Error('everything is too much')
@@ -70,7 +70,7 @@ export function endAllAccess(db: Db, what: EndAccess, by: Actor): Promise<Job> {
 export const endAccessStep: JobStep = async (t, job) => {
   const { user_id = null, client_id = null } = job.params as EndAccess
   const total = job.total ?? (await countConsents(t, user_id, client_id))
-  // Tokens without a person hang on no decision. Those that are issued from now on are not what was asked for.
+  // Tokens without a person hang on no consent, so end those that exist now; the job is not about tokens issued later.
   if (user_id === null) {
     const ended = await run(
       t,
@@ -87,7 +87,7 @@ export const endAccessStep: JobStep = async (t, job) => {
         where revoked_at is null
           and (${client_id}::text is null or client_id = ${client_id})
           and (${user_id}::uuid is null or user_id = ${user_id})
-        -- As in the index of those that stand: what has ended already is not read again with every batch.
+        -- The condition of the index of live consents, so that no batch reads again what has ended.
         order by created_at, id
         limit ${BATCH}`,
   )
@@ -101,7 +101,7 @@ export const endAccessStep: JobStep = async (t, job) => {
   return { done, total, finished: ids.length < BATCH }
 }
 
-// An app that administers, or somebody who does, is not cut off by who could not do as much.
+// Whoever ends the access of an app or person that administers needs the same power.
 async function checkAccessEscalation(t: Db, { user_id, client_id }: EndAccess, by: Actor): Promise<void> {
   if (user_id !== undefined) await holdPerson(t, user_id, by)
   if (client_id !== undefined) await checkClientEscalation(t, client_id, by)
@@ -123,12 +123,12 @@ async function endConsents(t: Db, ids: string[], by: Actor, job_id?: string): Pr
     t,
     sql`update consents set revoked_at = now()
         where id = any(array(
-          -- Locked in one order, so that this and a person who removes apps cannot wait for each other.
+          -- Always locked in the same order, so that this cannot deadlock with a person who removes apps.
           select id from consents where id = any(${ids}::uuid[]) and revoked_at is null order by id for update
         ))
         returning id, user_id, client_id`,
   )
-  // A statement of its own: it must see the grant that a sign-in committed while the decision was being waited for.
+  // A second statement, so that it sees a grant that a sign-in committed while the first one waited for the consent.
   const counts = await many<{ consent_id: string; grants: number }>(
     t,
     sql`with marked as (

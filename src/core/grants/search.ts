@@ -1,8 +1,8 @@
-// Who allowed which app what, as administrators look for it: one line a person and app, whatever devices it is used on.
+// Searching consents for administrators: a row for each person and app, whatever devices the app is used on.
 import { CURSOR, isBefore, type Listed } from '../../db/cursor.ts'
 import { type Db, fragment, many, sql } from '../../db/pool.ts'
 
-/** A decision that stands, with what came of it. */
+/** A live consent, with the devices it is used on. */
 export interface Access {
   id: string
   user_id: string
@@ -19,7 +19,7 @@ export interface Access {
   last_used_at: Date | null
 }
 
-/** What is looked for; what is absent does not matter. */
+/** Which consents to find; an absent member matches all. */
 export interface AccessFilter {
   id?: string
   user_id?: string
@@ -29,7 +29,7 @@ export interface AccessFilter {
   after?: string
 }
 
-/** Decisions that stand, newest first. */
+/** Live consents, newest first. */
 export function searchAccess(db: Db, filter: AccessFilter = {}): Promise<Listed<Access>[]> {
   const { id = null, user_id = null, client_id = null } = filter
   return many<Listed<Access>>(

@@ -6,22 +6,22 @@ import { type Db, fragment, many, maybe, run, sql, tx } from '../../db/pool.ts'
 import { KEPT_DAYS, SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { record } from '../audit/store.ts'
 
-/** Which scopes a grant holds, per API; `rejected` ones were asked for and not allowed. The provider's own shape. */
+/** The scopes of a grant for each API, in the shape of oidc-provider; `rejected` ones were asked for and not allowed. */
 export interface GrantedScopes {
   openid?: { scope: string; claims?: string[] }
   resources?: Record<string, string>
   rejected?: Omit<GrantedScopes, 'rejected'>
 }
 
-/** The device a grant is made on, and what to call it. */
+/** The device a grant is made on, and its name for people. */
 export interface Device {
   id: string
   name: string
 }
 
 /**
- * Makes the grant of one more device out of a decision that stands. The consent row is locked, so that a removal under way
- * either sees this grant or prevents it. @returns undefined when the consent has ended meanwhile.
+ * Makes a grant on one more device from a live consent. It locks the row of the consent, so that a concurrent removal either sees this
+ * grant or prevents it. @returns its id, or undefined when the consent has ended meanwhile
  */
 export async function addGrant(
   db: Db,
@@ -35,7 +35,7 @@ export async function addGrant(
     db,
     sql`with consent as (
           select id, user_id, client_id, expires_at from consents
-          -- Read anew once the lock is held: what was narrowed while it was waited for must not come back.
+          -- Postgres reads the row again once it has the lock, so scopes that were removed meanwhile do not come back.
           where id = ${consent_id} and revoked_at is null and scopes @> ${held}::text[]
           for share
         )
@@ -47,10 +47,10 @@ export async function addGrant(
   return inserted ? id : undefined
 }
 
-// A new grant lives until its first tokens say for how long; ten minutes is more than a code needs to be redeemed.
+// A new grant lives for ten minutes, more than a code needs to be redeemed, until its first tokens extend it.
 const UNREDEEMED_MINUTES = 10
 
-/** A grant that lives, with what the provider needs of it. */
+/** A live grant, with what oidc-provider needs. */
 export interface Grant {
   id: string
   user_id: string
@@ -144,26 +144,26 @@ export function listGrants(
   )
 }
 
-/** Notes that grants were used just now: when, for the person who looks at the list. One statement for many. */
+/** Notes that grants were used just now, for the list of apps. One statement for many grants. */
 export function noteUse(db: Db, grant_ids: string[]): Promise<number> {
   return run(
     db,
     sql`update grants set last_used_at = now()
         where id = any(array(
-          -- A row that is being changed right now is left out rather than waited for.
+          -- Skip a locked row instead of waiting for it.
           select id from grants where id = any(${grant_ids}) and revoked_at is null for update skip locked
         ))`,
   )
 }
 
-/** Grants that ended long ago and hold no token any more: a batch of them must not take a million tokens along. */
+/** Deletes grants that ended long ago and have no tokens left: deleting a batch must not cascade to a million tokens. */
 export const sweepGrants: Sweep = (db) =>
   run(
     db,
     sql`delete from grants where id = any(array(
           select id from grants g
           where expires_at < now() - make_interval(days => ${KEPT_DAYS})
-            -- offset 0: looked up one by one, instead of held against all tokens that there are.
+            -- offset 0 makes Postgres look tokens up for each grant, instead of joining the whole table.
             and not exists (select from tokens where grant_id = g.id offset 0)
           limit ${SWEEP_BATCH} for update skip locked))`,
   )

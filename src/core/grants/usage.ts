@@ -1,5 +1,5 @@
-// When a grant was last used, for the person who looks at the list: collected, and written a few times a minute, so that
-// reading a token never waits for a write.
+// When grants were last used, for the list of apps: collected in memory and written every few seconds, so that reading a token never
+// waits for a write.
 import type { Db } from '../../db/pool.ts'
 import { writeBehind } from '../../jobs/write-behind.ts'
 import { noteUse } from './store.ts'
@@ -14,7 +14,7 @@ export interface UseRecorder {
 const FLUSH_MS = 5_000
 const AT_ONCE = 1_000
 
-/** @param onError a write that failed; what it told is lost, and only that. */
+/** Starts collecting. @param onError called when a write failed; only what it should have written is lost */
 export function useRecorder(db: Db, onError: (error: unknown) => void): UseRecorder {
   let used = new Set<string>()
   const flush = async (): Promise<void> => {

@@ -1,5 +1,5 @@
-// Signing keys: one signs, the next one is published beforehand, the retired one stays published for a while, so that no
-// verifier ever meets a key it cannot find. Private parts are stored encrypted.
+// Signing keys. One signs, the next one is published beforehand, and a retired one stays published for a while, so that verifiers
+// always find the key of a signature. Private keys are stored encrypted.
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { type Actor, SYSTEM } from '../../base/audit-events.ts'
 import type { Secrets } from '../../base/secrets.ts'
@@ -22,10 +22,10 @@ export interface SigningKey {
   retired_at: Date | null
 }
 
-/** How long a retired key stays published: longer than any ID token is checked by, and than verifiers cache a key set. */
+/** How long a retired key stays published: longer than ID tokens are checked, and than verifiers cache a key set. */
 export const RETIRED_DAYS = 7
 
-/** All keys that are published or were, newest first. */
+/** All keys, newest first, including retired ones that are no longer published. */
 export function listKeys(db: Db): Promise<SigningKey[]> {
   return many<SigningKey>(
     db,
@@ -111,12 +111,12 @@ async function rotateTo(t: Db, secrets: Secrets, fresh: FreshKey[], by: Actor): 
 }
 
 /**
- * How long the next keys should be published before they sign. Verifiers that meet a key they do not know fetch the set anew,
- * but not again and again: jose's wait 30 seconds.
+ * How long the next keys should be published before they sign. Verifiers that meet an unknown key fetch the key set again, but not too
+ * often: those of jose wait 30 seconds.
  */
 const PUBLISHED_SECONDS = 60
 
-/** When the keys were rotated last, if that is so short ago that some verifiers may not know the next ones yet. */
+/** When the keys were rotated last, if some verifiers may not know the next keys yet. */
 export async function justRotated(db: Db): Promise<Date | undefined> {
   const row = await maybe<{ retired_at: Date }>(
     db,
@@ -127,7 +127,7 @@ export async function justRotated(db: Db): Promise<Date | undefined> {
   return row?.retired_at
 }
 
-/** Rotates when the key that signs is older than that. Any number of nodes may ask; one of them does it. @returns whether it did. */
+/** Rotates the keys when the current one is older than that. Of several nodes only one does it. @returns whether it did. */
 export async function rotateKeysIfDue(db: Db, secrets: Secrets, days: number): Promise<boolean> {
   if (!(await isDue(db, days))) return false
   const fresh = await freshKeys(secrets)
@@ -140,7 +140,7 @@ export async function rotateKeysIfDue(db: Db, secrets: Secrets, days: number): P
   })
 }
 
-/** Keys that have been retired for longer than anybody needs them. */
+/** Deletes keys that were retired so long ago that nobody needs them. */
 export const sweepKeys: Sweep = (db) =>
   run(
     db,
@@ -157,7 +157,7 @@ async function isDue(db: Db, days: number): Promise<boolean> {
   return due !== undefined
 }
 
-// Two nodes starting together, or an administrator rotating twice at once, take turns.
+// Two nodes that start together, or two rotations at once, wait for each other.
 async function lockKeys(db: Db): Promise<void> {
   await run(db, sql`select pg_advisory_xact_lock(hashtext('valetkey signing keys'))`)
 }
@@ -175,7 +175,7 @@ function freshKeys(secrets: Secrets): Promise<FreshKey[]> {
   return Promise.all(SIGNING_ALGS.map((alg) => freshKey(secrets, alg)))
 }
 
-// Before a transaction, not in it: a small or busy machine takes seconds, and nobody is to wait for a lock that long.
+// Make keys before the transaction, because that can take seconds, and others would wait for its locks.
 async function freshKey(secrets: Secrets, alg: Alg): Promise<FreshKey> {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 })
   const [publicJwk, privateJwk] = await Promise.all([exportJWK(publicKey), exportJWK(privateKey)])

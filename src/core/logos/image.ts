@@ -1,9 +1,9 @@
-// Uploaded pictures: what may be decoded, within which limits, and what is left of it. It knows no app and no storage.
+// Decodes uploaded pictures within limits and makes logos of them. It knows no app and no storage.
 import sharp from 'sharp'
 import { HttpError } from '../../http/errors.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
 
-/** How large a picture may come in, in bytes. */
+/** The most bytes of an uploaded picture. */
 export const MOST_BYTES = 1024 * 1024
 
 /** A logo's width and height. */
@@ -13,7 +13,7 @@ const SECONDS = 5
 const AT_ONCE = 2
 const MOST_WAITING = 8
 
-// libvips can read far more than pictures of the web; what is not named here does not exist for it.
+// libvips can read many more formats than those of the web: allow only these.
 sharp.block({ operation: ['VipsForeignLoad'] })
 sharp.unblock({
   operation: [
@@ -36,7 +36,7 @@ export function logoMaker(): (picture: Buffer) => Promise<Buffer> {
       if (waiting.length >= MOST_WAITING) {
         throw new HttpError(503, 'busy', 'Many pictures are coming in at this moment. Please try again.')
       }
-      // Whoever is done hands its place on.
+      // Hand the place on to the next one that waits.
       await new Promise<void>((resolve) => waiting.push(resolve))
     } else running += 1
     try {
@@ -62,7 +62,7 @@ function checkKind(picture: Buffer): void {
   throw new InvalidMetadata('logo', `it is not a picture of a kind that is taken; ${RIGHT}`)
 }
 
-// By what the file begins with: neither its name nor what the browser says of it means anything.
+// Detect the format by the first bytes, because the name and the content type can say anything.
 function kindOf(picture: Buffer): 'png' | 'jpeg' | 'webp' | 'gif' | undefined {
   const start = picture.subarray(0, 12).toString('latin1')
   if (start.startsWith('\x89PNG\r\n\x1a\n')) return 'png'
@@ -72,7 +72,7 @@ function kindOf(picture: Buffer): 'png' | 'jpeg' | 'webp' | 'gif' | undefined {
   return undefined
 }
 
-/** A square PNG of its own: pixels only, nothing of the file that came. */
+/** A new square PNG with the pixels only, and nothing else of the uploaded file. */
 async function squarePng(picture: Buffer): Promise<Buffer> {
   const options = { failOn: 'warning', limitInputPixels: MOST_SIDE * MOST_SIDE, pages: 1 } as const
   const size = await sharp(picture, { ...options, limitInputPixels: false })

@@ -1,14 +1,14 @@
-// Uploaded logos: each stored once under the digest of its content, as long as an app shows it. It knows no picture format.
+// Uploaded logos, each stored once under the digest of its content, while an app shows it. It knows no picture format.
 import { createHash } from 'node:crypto'
 import { type Db, maybe, one, run, sql, tx } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 
-// Whoever has seen a page with an old logo may still load it.
+// For a while after a change, pages that were loaded before still load the old logo.
 const KEPT_DAYS = 7
 
 /**
- * Stores a picture and makes it the logo of an app, both or neither. @param png as {@link logoMaker} makes it. @param issuer
- * under whose address it is served. @param change changes the app, by the rules of whoever asks.
+ * Stores a picture and makes it the logo of an app, in one transaction. @param png made by {@link logoMaker}. @param issuer the origin
+ * of its address. @param change changes the app, by the rules for the one who asks
  */
 export function setLogo<T>(
   db: Db,
@@ -28,8 +28,8 @@ export async function findLogo(db: Db, sha256: string): Promise<Buffer | undefin
 }
 
 /**
- * Looks at logos that were not looked at for a week, and takes away what no app shows or waits to show. The time of the others
- * starts anew: each is looked at once a week, however many there are.
+ * Checks logos that were not checked for a week, and deletes those that no app shows or waits to show. So each logo is checked once a
+ * week, however many there are.
  */
 export const sweepLogos: Sweep = async (db) => {
   const { looked_at } = await one<{ looked_at: number }>(
@@ -45,7 +45,7 @@ export const sweepLogos: Sweep = async (db) => {
           union
           select sha256 from old
           where hex in (select (regexp_matches(changes::text, '/logos/([0-9a-f]{64})\\.png', 'g'))[1] from client_changes
-                        -- As in the index.
+                        -- The expression of the index.
                         where changes::text like '%/logos/%')
         ), renewed as (
           update logos set created_at = now() where sha256 = any(array(select sha256 from shown))
@@ -57,7 +57,7 @@ export const sweepLogos: Sweep = async (db) => {
   return looked_at
 }
 
-/** Stores a logo, or starts its time anew: whoever uploads it now must find it, whatever the sweeper thinks. */
+/** Stores a logo, or renews its time, so that the sweeper does not delete a logo that was just uploaded again. */
 async function storeLogo(t: Db, png: Buffer): Promise<string> {
   const sha256 = createHash('sha256').update(png).digest()
   await run(

@@ -1,11 +1,11 @@
-// Which addresses reach the same mailbox, as far as everybody can know: they count together. Two people who are taken for one
-// share a limit, so that this is generous.
+// Finds addresses of the same mailbox by the public rules of mail providers, because they count together. If it takes two people for one,
+// they share a limit.
 
 interface Provider {
   hosts: RegExp
-  /** All hosts of the provider are one. */
+  /** The one host that stands for all hosts of the provider. */
   host?: string
-  /** The name without what makes no difference there. @param name in lower case, without a `+tag` */
+  /** The name without parts that the provider ignores. @param name in lower case, without a `+tag` */
   name(name: string): string
 }
 
@@ -21,7 +21,7 @@ const PROVIDERS: Provider[] = [
     hosts: /^(yahoo\.((com?\.)?[a-z]{2}|com)|(ymail|rocketmail|myyahoo|aol)\.com)$/,
     name: (name) => name.replace(/-.*/, ''),
   },
-  // Dots and hyphens are one.
+  // The provider does not tell dots from hyphens.
   {
     hosts: /^(ya\.ru|yandex\.(ru|com|by|kz|ua|com\.tr))$/,
     host: 'yandex.ru',
@@ -30,7 +30,7 @@ const PROVIDERS: Provider[] = [
   { hosts: /^(icloud|me|mac)\.com$/, host: 'icloud.com', name: (name) => name },
 ]
 
-/** The mailbox that an address reaches: itself in lower case, without what its provider passes over. */
+/** The mailbox of an address: the address in lower case, without parts that its provider ignores. */
 export function mailboxOf(address: string): string {
   const at = address.lastIndexOf('@')
   const name = address.slice(0, at).toLowerCase().replace(/\+.*/, '')

@@ -1,5 +1,5 @@
-// Sends the mails that wait in the queue, in the background. No request ever waits for it. It knows no noun: what links lead to,
-// and who is told of a loss, is handed in.
+// Sends queued mails in the background. No request waits for it. It knows no noun: the caller hands in how links are made and how a
+// lost mail is recorded.
 import nodemailer from 'nodemailer'
 import type { Config, MailConfig } from '../../base/config.ts'
 import { type Db, type Pool, tx } from '../../db/pool.ts'
@@ -17,7 +17,7 @@ import {
   waitingMail,
 } from './outbox.ts'
 
-/** The kinds of mail that only tell something. */
+/** The kinds of mail without a link. */
 const TELLING = [
   'app_approved',
   'app_rejected',
@@ -29,12 +29,12 @@ const TELLING = [
   'more_notices',
 ] as const satisfies MailKind[]
 
-/** The kinds of mail that lead somewhere. */
+/** The kinds of mail with a link. */
 export type LinkedKind = 'owner_invitation' | 'password_reset'
 
 /**
- * Makes the one link of a mail at the moment it is sent, so that no credential waits anywhere. A further attempt makes
- * another. @param mail when it was asked for, and its id in outbox.ts. @returns the path; undefined: the mail means nothing any more.
+ * Makes the link of a mail when it is sent, so that no credential is stored. Each attempt makes a new one.
+ * @param mail its id in the queue, and when it was queued. @returns the path; undefined: the mail is not needed any more
  */
 export type LinkMaker<K extends LinkedKind> = (
   t: Db,
@@ -42,18 +42,18 @@ export type LinkMaker<K extends LinkedKind> = (
   mail: Pick<WaitingMail, 'id' | 'created_at'>,
 ) => Promise<string | undefined>
 
-/** What the sender needs from those who know more. */
+/** What the mailer needs. */
 export interface MailerParts {
   db: Pool
   log: Logger
   config: Pick<Config, 'mail' | 'brand' | 'issuerUrl'>
-  /** Mails of a kind that is missing here are left to a node that knows it. */
+  /** How to make the link of each kind. Mails of other kinds are left to nodes that know them. */
   links: { [K in LinkedKind]?: LinkMaker<K> }
   /** Records that nobody will get a mail. */
   lost(t: Db, mail: LostMail): Promise<void>
 }
 
-/** Starts sending. Without a server that takes mails it only gives up what has waited for too long. */
+/** Starts sending. Without a mail server it only gives up mails that have waited for too long. */
 export function startMailer({ db, log, config, links, lost }: MailerParts): Lane {
   const { mail: server, brand, issuerUrl } = config
   const write = messages(brand, issuerUrl.origin)
@@ -92,15 +92,15 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Lane
     signal: AbortSignal,
   ) => {
     const { from } = server!
-    // A mailbox shows one of two with the same id. The first link is dead once there is a second.
+    // A mailbox shows one of two mails with the same id, and a second link ends the first one.
     const id = isLinked ? `${mail.id}.${mail.attempts}` : mail.id
     await transport!.sendMail({
       ...message,
       from: { name: from.name || brand.name, address: from.address },
-      // As an object: an address is never read as several.
+      // An object, so that a text is never parsed as several addresses.
       to: { name: '', address: mail.to },
       messageId: `<${id}@${from.address.split('@')[1]}>`,
-      // RFC 3834: nobody's absence notice answers it.
+      // RFC 3834: keeps auto-responders from answering.
       headers: { 'Auto-Submitted': 'auto-generated' },
       disableFileAccess: true,
       disableUrlAccess: true,
@@ -117,7 +117,7 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Lane
       attempt: (delivery, signal) => attempt(waitingMail(delivery), signal),
       lost: (t, delivery) => lost(t, lostMail(delivery)),
       gaveUp({ id, kind, attempts }, why) {
-        // Without a server nothing failed: whoever decided was told that nobody hears of it.
+        // Without a mail server nothing failed: pages say that no mail is sent.
         if (server) log.error({ mail: id, kind, attempts, ...why }, GIVEN_UP)
         else log.warn({ mail: id, kind }, `${GIVEN_UP}: mail is off`)
       },
@@ -129,25 +129,25 @@ const GIVEN_UP = 'a mail was given up'
 
 function transportOf({ host, port, secure, requireTls, isLoopback, auth }: MailConfig, name: string) {
   return {
-    // What we say we are called; the name of this machine is nobody's business.
+    // The name in EHLO. The name of this machine stays private.
     name,
     host,
     port,
     secure,
     requireTLS: requireTls,
     auth,
-    // A mail server on this machine has a certificate of its own making, and nobody in between.
+    // A mail server on this machine has a self-signed certificate, and nobody is in between.
     tls: { rejectUnauthorized: !isLoopback },
     dnsTimeout: 10_000,
     connectionTimeout: 10_000,
     greetingTimeout: 10_000,
     socketTimeout: 20_000,
-    // A connection that is let go is let go at once.
+    // Close the connection at once when an attempt is aborted.
     socketCloseTimeout: 0,
   }
 }
 
-/** Why it was not sent, without what the server said: that may hold the address. */
+/** Why it was not sent, without the text of the server, which may contain the address. */
 function reasonOf(error: unknown) {
   const { code, command, response, responseCode, message } = error as {
     code?: string
@@ -161,12 +161,12 @@ function reasonOf(error: unknown) {
     code,
     command,
     response: responseCode,
-    // Said by this machine, about the connection.
+    // An error of the connection on this machine.
     reason:
       response === undefined && /^E(CONNECTION|SOCKET|DNS|TLS|TIMEDOUT)$/.test(code ?? '')
         ? message
         : undefined,
-    // For good (RFC 5321 §4.2.1) and about this mail, not about us; 501, API: it is no address at all.
+    // A permanent failure (RFC 5321 §4.2.1) of this mail, not of us; 501, API: the address is invalid.
     isRefused: command === 'API' || (isAboutMail && (responseCode === 501 || responseCode >= 550)),
     isServer: command !== 'API' && !isAboutMail,
   }

@@ -1,4 +1,4 @@
-// What each kind of mail says, as text and as HTML out of the same words. No pictures, nothing that tells who has read it.
+// The words of each kind of mail, as text and as HTML. No pictures, and nothing that tells who has read it.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compileFile } from 'pug'
@@ -6,21 +6,21 @@ import type { Config } from '../../base/config.ts'
 import { textOn } from '../../http/accent.ts'
 import type { AccountChange, Mail, MailParams, NoticeCause } from './outbox.ts'
 
-/** A message, ready but for its addresses. */
+/** A complete message without its addresses. */
 export interface Message {
   subject: string
   text: string
   html: string
 }
 
-/** What a message says, before it is text or HTML. */
+/** The content of a message, before it becomes text or HTML. */
 interface Words {
   subject: string
   /** Whom it greets. */
   name?: string
-  /** Our own words alone, as in the subject: these are what a mail program shows before anybody opens the mail. */
+  /** Our own words only, as in the subject, because mail programs show them before the mail is opened. */
   paragraphs: string[]
-  /** Words of others. */
+  /** Words that other people wrote. */
   quotes?: Quote[]
   button?: { label: string; href: string }
   /** Below the button. */
@@ -35,7 +35,7 @@ interface Quote {
 const VIEWS = fileURLToPath(new URL('../../../views', import.meta.url))
 const LONGEST_NAME = 100
 
-/** Makes the function that writes messages. @returns its `link` is the whole address that a mail of that kind leads to. */
+/** Makes the function that writes messages. Its `link` is the complete address of the link of a mail. */
 export function messages(brand: Config['brand'], origin: string): (mail: Mail, link?: string) => Message {
   const html = compileFile(join(VIEWS, 'mail/message.pug'), { basedir: VIEWS })
   return (mail, link) => {
@@ -59,7 +59,7 @@ function wordsOf(mail: Mail, brand: string, link: string | undefined): Words {
   if (mail.kind === 'account_changed') return accountChanged(mail.params, brand)
   if (mail.kind === 'person_changed') return personChanged(mail.params, brand)
   if (mail.kind === 'more_notices') return moreNotices(mail.params, brand)
-  // Without its link such a mail would say nothing.
+  // Such a mail is useless without its link.
   if (link === undefined) throw new Error(`a mail of the kind ${mail.kind} needs a link`)
   if (mail.kind === 'owner_invitation') return ownerInvitation(mail.params, brand, link)
   return passwordReset(mail.params, brand, link)
@@ -249,15 +249,14 @@ function textOf(words: Words, brand: Config['brand'], origin: string): string {
   return `${parts.map((part) => (part.startsWith('-- ') ? part : part.trimEnd())).join('\n\n')}\n`
 }
 
-// Anybody can choose a name: one line, of a length that leaves our own words readable, nothing that turns them round, and
-// nothing that a mail program makes a link of.
+// Anybody can choose a name: make it one line, short enough to leave our own words readable, without characters that reverse text and
+// without anything that a mail program makes a link of.
 function short(text: string): string {
   const line = unlinked(oneLine(text))
   return [...line].length > LONGEST_NAME ? `${[...line].slice(0, LONGEST_NAME).join('')}…` : line
 }
 
-// What ends with a name as of a host, whatever letters, marks or pictures it is made of and whatever stands for its dots, and what
-// begins with a scheme.
+// Text that ends like a host name, in whatever letters and with whatever characters for its dots, and text that begins with a scheme.
 function unlinked(line: string): string {
   return line
     .replace(/(?<=[^\s.])[.\u2024\u3002\ufe52\uff0e\uff61](?=[^\s.])/gu, '[.]')
@@ -275,5 +274,6 @@ function lines(text: string): string {
     .join('\n')
 }
 
-// Control characters, and what nobody sees: also what reverses the direction of reading. One of them joins the parts of an emoji.
+// Control characters and invisible characters, including those that reverse the direction of text. One of them joins the parts of an
+// emoji.
 const UNSEEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]|(?!\u200d)\p{Cf}/gu

@@ -1,10 +1,10 @@
-// The mails that wait to be sent: jobs of the lane `mail`, written in the transaction of what they tell of, so that a mail goes out
-// when that was done and never otherwise. It knows no noun, and holds no credential.
+// The mails that wait to be sent: jobs of the lane `mail`, written in the transaction of the change they tell about, so that a mail is
+// sent only if that commits. It knows no noun and holds no credential.
 import type { Delivery, Patience } from '../../db/deliveries.ts'
 import { type Db, maybe, run, sql } from '../../db/pool.ts'
 import { mailboxOf } from './mailbox.ts'
 
-/** What each kind of mail says. A link is never among it: it is made when the mail is sent. */
+/** The params of each kind of mail. A link is never among them: it is made when the mail is sent. */
 export interface MailParams {
   app_approved: { name: string; client_id: string; client_name: string }
   /** `reason`: in words for the owners. */
@@ -14,21 +14,21 @@ export interface MailParams {
     client_id: string
     client_name: string
     inviter_name: string
-    /** Where it is confirmed. */
+    /** The path at which it is confirmed. */
     inviter_email?: string
   }
   password_reset: { name: string; user_id: string }
-  // Notices. `person`: whom it is about; empty: the one it is to. `by`: who did it; empty: that person.
+  // Notices. `person`: whom it is about; empty: the recipient. `by`: who did it; empty: that person.
   owner_came: Notice & { client_id: string; client_name: string; person: string; by: string }
   owner_gone: Notice & { client_id: string; client_name: string; person: string; by: string }
   verification_fell: Notice & { client_id: string; client_name: string }
   account_changed: Notice & { user_id: string; what: AccountChange | 'own_password'; by: string }
   person_changed: Notice & { user_id: string; person: string; what: AccountChange; by: string }
-  /** How often each of these happened and was not mailed by itself. */
+  /** How often each of these happened without a mail of its own. */
   more_notices: { name: string; counts: Partial<Record<NoticeCause, number>> }
 }
 
-/** What a notice tells of, without of whom. */
+/** The event of a notice. */
 export type NoticeCause =
   | 'owner_came'
   | 'owner_gone'
@@ -38,7 +38,7 @@ export type NoticeCause =
 
 interface Notice {
   name: string
-  /** More of the kind is summed up within the hour. */
+  /** Further notices of this kind are summed up within the hour. */
   is_last?: boolean
 }
 
@@ -51,10 +51,10 @@ export type MailKind = keyof MailParams
 /** One mail to one address. */
 export type Mail = { [K in MailKind]: { to: string; kind: K; params: MailParams[K] } }[MailKind]
 
-/** A mail that somebody has taken to send it. */
+/** A mail that this node has taken to send. */
 export type WaitingMail = Mail & { id: string; attempts: number; created_at: Date }
 
-/** What is known of a mail that nobody will get. */
+/** A mail that nobody will get. */
 export interface LostMail {
   id: string
   kind: string
@@ -77,7 +77,7 @@ export function lostMail({ id, kind, attempts, params }: Delivery): LostMail {
   return { id, kind, attempts, client_id, user_id }
 }
 
-/** Has a mail sent once this transaction is done; every node hears of it at commit. */
+/** Queues a mail; the commit announces it to every node. */
 export async function queueMail(t: Db, { to, kind, params }: Mail): Promise<void> {
   await run(
     t,
@@ -88,13 +88,13 @@ export async function queueMail(t: Db, { to, kind, params }: Mail): Promise<void
 const MOST_A_DAY = 5
 
 /**
- * As {@link queueMail}, for what anybody can have sent to anybody: within 24 hours at most 5 such mails reach one mailbox, whoever
- * they are from. The count holds until the end of the transaction. @returns after how many seconds the next one may be sent, where none
- * may now.
+ * As {@link queueMail}, for mails that anybody can have sent to anybody: at most 5 of them reach one mailbox within 24 hours, whoever
+ * sends them. The lock on the count is held until the end of the transaction. @returns the seconds to wait, when none may be
+ * sent now
  */
 export async function queueMailToAnybody(t: Db, { to, kind, params }: Mail): Promise<number | undefined> {
   const mailbox = mailboxOf(to)
-  // Of two at once, the second counts the first.
+  // The lock makes the second of two calls at once count the first.
   await run(t, sql`select pg_advisory_xact_lock(hashtextextended(${`mails to ${mailbox}`}, 0))`)
   const full = await maybe<{ seconds: number }>(
     t,
@@ -113,13 +113,13 @@ export async function queueMailToAnybody(t: Db, { to, kind, params }: Mail): Pro
   return undefined
 }
 
-// Whoever can make a server send mails must not be able to make it send many, nor to hide one thing behind many others.
+// Nobody must be able to make this server send many mails, or to hide one event behind many others.
 const MOST_NOTICES_AN_HOUR = 20
 const SUMMARY_MINUTES = 15
 
 /**
- * As {@link queueMail}, for what tells somebody of what they did not ask for: of one kind at most 20 an hour reach one
- * address, and the last of them says so. Others are counted, by what happened, in one further mail within 15 minutes.
+ * As {@link queueMail}, for notices: at most 20 of one kind an hour reach one address, and the last one says so. Further ones are counted,
+ * by event, in one more mail within 15 minutes.
  */
 export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
   if (notices.length === 0) return
@@ -151,7 +151,7 @@ export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
                now() + make_interval(mins => ${SUMMARY_MINUTES}::int)
         from others o
         group by o.to
-        -- Of two transactions, one waits for the other, and they never wait for each other.
+        -- Of two transactions one waits for the other, in the same order everywhere, so that they cannot deadlock.
         order by o.to
         on conflict (recipient) where kind = 'more_notices' and state = 'waiting' and attempts = 0
         do update set params = jsonb_set(queued_jobs.params, '{counts}', (
@@ -169,7 +169,7 @@ export async function queueNotices(t: Db, notices: Mail[]): Promise<void> {
 }
 
 /**
- * Takes back what waits of one kind about an account. What is just being sent arrives all the same. @returns how many those were.
+ * Withdraws waiting mails of one kind about an account. A mail that is just being sent arrives nevertheless. @returns how many
  */
 export function withdrawMails(t: Db, kind: MailKind, user_id: string): Promise<number> {
   return run(

@@ -1,9 +1,9 @@
-// What the last day and month were like, in numbers, for whoever looks after this server.
+// What happened in the last day and month, in numbers, for administrators.
 import type { Db } from '../../db/pool.ts'
 import { countDay, countMonth } from '../audit/days.ts'
 import { usageSince } from '../clients/usage.ts'
 
-/** What is counted, in the order in which it is shown. */
+/** What is counted, in the order of the page. */
 export const COUNTED = [
   'sign_ins',
   'failed_sign_ins',

@@ -1,4 +1,4 @@
-// Apps that developers register and change for themselves: what they may say, and what of it waits for an administrator.
+// Apps that developers register and change: which fields they may set, and which changes wait for an administrator.
 import type { ActingUser, Change } from '../../base/audit-events.ts'
 import { type Db, many, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
@@ -19,13 +19,13 @@ import { checkScopes } from '../clients/scopes.ts'
 import type { Client } from '../clients/store.ts'
 import { type ClientChange, planChange, updateClient, VersionConflict } from '../clients/update.ts'
 
-/** What a developer may change; whatever else is handed in is not looked at. */
+/** What a developer may change; other input is ignored. */
 export type OwnChange = Pick<ClientChange, FieldSetBy<'developer'>>
 
 /** What a developer registers. */
 export type OwnInput = Pick<ClientInput, FieldSetBy<'developer'> | 'type'>
 
-/** How an operator receives developers: whether what they register waits for an administrator. */
+/** Whether apps of developers wait for an administrator. */
 export interface Reception {
   approval: boolean
 }
@@ -41,7 +41,7 @@ export function createOwnApp(
   const id = newClientId()
   return tx(db, async (t) => {
     await checkScopes(t, m.scopes, 'developer', m.type)
-    // Nobody is asked when a service acts: somebody has to decide about what it may do, once.
+    // No consent page stands before a service, so an administrator must decide about it.
     const isUnasked = m.type === 'service' && m.scopes.length > 0
     const state = approval || isUnasked ? 'pending' : 'active'
     const made = await insertApp(t, id, m, { registered_by: 'developer', state })
@@ -52,8 +52,8 @@ export function createOwnApp(
 }
 
 /**
- * Changes an app for one of its owners. What people know an approved app by, and what it may do without asking them, is kept as
- * a change that waits; everything else holds at once. What waited already and is not named goes on waiting.
+ * Changes an app for one of its owners. Changes of the branding of an approved app, and of what it may do without asking people, wait for
+ * an administrator; other changes take effect at once. Fields that waited already and are not named go on waiting.
  * @param version what the owner has seen. @returns undefined when the app is not theirs. @throws InvalidMetadata, VersionConflict
  */
 export function changeOwnApp(
@@ -82,7 +82,7 @@ export function changeOwnApp(
   })
 }
 
-/** As {@link changeOwnApp}, for the logo alone, whose form shows nothing else: whatever version stands now. */
+/** As {@link changeOwnApp}, for the logo alone, of any version, because its form shows nothing else. */
 export function changeOwnLogo(db: Db, id: string, logo_uri: string, reception: Reception, by: ActingUser) {
   return tx(db, async (t) => {
     const client = await lockOwnApp(t, id, by.id)
@@ -94,7 +94,7 @@ export function changeOwnLogo(db: Db, id: string, logo_uri: string, reception: R
 export function askAgain(db: Db, id: string, by: ActingUser): Promise<boolean> {
   return tx(db, async (t) => {
     if (!(await lockOwnApp(t, id, by.id))) return false
-    // The reason stays: who decides again reads what was decided before.
+    // The reason stays, so that the administrator who decides again can read it.
     const asked = await run(
       t,
       sql`update clients set state = 'pending', version = version + 1 where id = ${id} and state = 'rejected'`,
@@ -109,7 +109,7 @@ function ownFields<Values extends OwnChange>(values: Values) {
   return pickFields(values, fieldsSetBy('developer'))
 }
 
-// An app that was decided about, or that an administrator vouches for, stays what was decided about.
+// The fields of an approved, verified or first-party app that a change must not alter without a decision.
 async function fieldsToDecide(
   t: Db,
   client: Client,
@@ -120,7 +120,7 @@ async function fieldsToDecide(
   if (client.state !== 'active' && !isVouchedFor) return []
   const isDecided = approval || isVouchedFor
   const added = m.scopes.filter((scope) => !client.scopes.includes(scope))
-  // Where no person is asked, nobody else decides about a scope.
+  // Where people are not asked, additional scopes need a decision, too.
   const asksNobody = client.first_party || client.type === 'service'
   const decides = added.length > 0 && (asksNobody || (isDecided && (await hasDangerous(t, added))))
   return [...(isDecided ? changedBranding(client, m) : []), ...(decides ? (['scopes'] as const) : [])]

@@ -1,4 +1,4 @@
-// Invitations to look after an app: a link for whoever has one e-mail address. Only the digest of its secret is kept.
+// Invitations to become an owner of an app: a link for the owner of an e-mail address. Only the digest of its secret is stored.
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { ActingUser } from '../../base/audit-events.ts'
@@ -31,7 +31,7 @@ const MOST_OPEN = 20
 const FULL =
   'This address was sent as many invitations as one address gets within a day. Nobody was invited. Try again tomorrow.'
 
-// What somebody hands on who has no say any more is worth nothing: an invitation lives as long as its sender looks after the app.
+// An invitation is valid only while its sender is an owner of the app.
 const IS_OPEN = fragment`i.accepted_at is null and i.withdrawn_at is null and i.expires_at > now()
   and exists (select from client_owners o join users sender on sender.id = o.user_id
               where o.client_id = i.client_id and o.user_id = i.invited_by and sender.disabled_at is null)`
@@ -47,10 +47,10 @@ export function emailAddress(text: string): string {
 }
 
 /**
- * Invites whoever has an address to look after an app; an earlier invitation of that address ends.
- * @param mailed whether the link goes there by mail, or the one who asks hands it over.
- * @returns the secret of the link, shown this once, or none when it is mailed; undefined when the app is not theirs.
- * @throws InvalidMetadata; TooManyRequests when that address is not mailed any more today
+ * Invites the owner of an address; an earlier invitation to that address ends.
+ * @param mailed whether the link is mailed; otherwise the inviter hands it over
+ * @returns the secret of the link, shown only now, or none when it is mailed; undefined when the app is not theirs
+ * @throws InvalidMetadata; TooManyRequests when that address gets no more mails today
  */
 export function createInvitation(
   db: Db,
@@ -99,8 +99,8 @@ export function createInvitation(
 }
 
 /**
- * Makes the link of an invitation that is mailed now; an earlier one is dead from then on.
- * @returns its path, or undefined when the invitation is over.
+ * Makes the link of an invitation that is being mailed; an earlier link ends.
+ * @returns its path, or undefined when the invitation has ended
  */
 export async function invitationLinkForMail(
   t: Db,
@@ -139,7 +139,7 @@ export function withdrawInvitation(db: Db, client_id: string, id: string, by: Ac
   })
 }
 
-/** The app of a link that can be accepted now, and whether it is meant for this person; or that this person has accepted. */
+/** The app of a link that is valid or that this person has accepted, and whether the link is for this person. */
 export async function findInvitation(
   db: Db,
   secret: string,
@@ -159,9 +159,8 @@ export async function findInvitation(
 }
 
 /**
- * Uses a link up and makes the person it is meant for an owner, both or neither. It does nothing when it comes again from an owner
- * that it has made.
- * @returns undefined when the link is over or not theirs. @throws TooManyApps
+ * Uses a link up and makes its person an owner, in one transaction. If that owner sends it again, nothing happens.
+ * @returns undefined when the link has ended or is not for this person. @throws TooManyApps
  */
 export function acceptInvitation(db: Db, secret: string, by: ActingUser): Promise<Client | undefined> {
   return tx(db, async (t) => {
@@ -201,7 +200,7 @@ async function findAccepted(db: Db, secret: string, user_id: string): Promise<Cl
   return accepted && findClient(db, accepted.client_id)
 }
 
-/** Invitations that are over. */
+/** Deletes invitations that have ended. */
 export const sweepInvitations: Sweep = (db) =>
   run(
     db,

@@ -1,4 +1,5 @@
-// Who may try an app out while it waits for a decision, by e-mail address. Whether an address has an account is not said.
+// Test users: who may try an app out while it waits for a decision, by e-mail address. It does not tell whether an address has an
+// account.
 import type { ActingUser } from '../../base/audit-events.ts'
 import { type Db, many, one, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
@@ -7,10 +8,10 @@ import { endTrial, lockOwnApp } from '../clients/owners.ts'
 import { findUserByEmail } from '../users/store.ts'
 import { emailAddress } from './invitations.ts'
 
-/** How many people an app may name. */
+/** The most test users of an app. */
 export const MOST_TEST_USERS = 20
 
-/** The addresses that an app's owners named. */
+/** The addresses of the test users of an app. */
 export async function listTestUsers(db: Db, client_id: string): Promise<string[]> {
   const rows = await many<{ email: string }>(
     db,
@@ -19,7 +20,7 @@ export async function listTestUsers(db: Db, client_id: string): Promise<string[]
   return rows.map(({ email }) => email)
 }
 
-/** Names one more. @returns the address as it is kept, or undefined when the app is not theirs. @throws InvalidMetadata */
+/** Adds a test user. @returns the stored address, or undefined when the app is not theirs. @throws InvalidMetadata */
 export function addTestUser(
   db: Db,
   client_id: string,
@@ -43,7 +44,7 @@ export function addTestUser(
   })
 }
 
-/** Takes one away; what they tried out ends at once. @returns whether they were named. */
+/** Removes a test user and ends their access. @returns whether they were one. */
 export function removeTestUser(db: Db, client_id: string, email: string, by: ActingUser): Promise<boolean> {
   return tx(db, async (t) => {
     const client = await lockOwnApp(t, client_id, by.id)

@@ -1,4 +1,4 @@
-// Taking away apps that registered themselves and that nobody uses, all at once, at an administrator's wish.
+// Deletes all dynamically registered apps that nobody uses, when an administrator asks for it.
 import type { Actor } from '../../base/audit-events.ts'
 import { createJob, type Job, type JobStep } from '../../db/jobs.ts'
 import { type Db, tx } from '../../db/pool.ts'
@@ -10,7 +10,7 @@ import { holdUnused, unusedApps } from './unused.ts'
 /** The kind of job that cleans up. */
 export const CLEAN_UP = 'clean_up_apps'
 
-/** Where counting ends: the page must not take longer the more there is to clean up. */
+/** The most that are counted, so that the page does not take longer when there are many. */
 export const MOST_UNUSED = 1_000
 const MOST_IN_A_JOB = 100_000
 
@@ -18,8 +18,8 @@ const LONGEST_DAYS = 3650
 const BATCH = 100
 
 /**
- * Has the apps deleted in the background that registered themselves, are not verified, and were not used for so many days.
- * Each is looked at once more when its turn comes. @throws InvalidMetadata for days that mean everything, or nothing
+ * Starts a job that deletes dynamically registered, unverified apps that were not used for so many days. It checks each app again
+ * before deleting it. @throws InvalidMetadata for a number of days out of range
  */
 export function cleanUpApps(db: Db, days: number, by: Actor): Promise<Job> {
   checkDays(days)
@@ -37,7 +37,7 @@ export function checkDays(days: number): void {
   }
 }
 
-/** What there is to clean up: at most {@link MOST_UNUSED}. */
+/** The apps to delete, at most {@link MOST_UNUSED}. */
 export function findUnused(db: Db, days: number) {
   return unusedApps(db, { days, limit: MOST_UNUSED })
 }
@@ -57,7 +57,7 @@ export const cleanUpStep: JobStep = async (t, job) => {
     held.map(({ id }) => id),
     job.actor as unknown as Actor,
   )
-  // Behind the last one: those that were not unused any more, and those before them, are not looked at again.
+  // Go on behind the last app, also when it was skipped because it is in use again.
   const params = { ...job.params, after: found.at(-1)?.id ?? after }
   return { done: deleted.length, total, finished: found.length < BATCH, params }
 }

@@ -1,5 +1,5 @@
-// Reads the documents that client ids name, when somebody is sent here with one: not more often than need be, not for anybody
-// who only wants us to. What is kept of them is documents.ts's.
+// Reads the metadata document of a client id when an authorization request names it: no more often than needed, and within limits,
+// because anybody can name an address. metadata-documents.ts stores the result.
 import { createHash } from 'node:crypto'
 import type { Actor } from '../../base/audit-events.ts'
 import type { Pool } from '../../db/pool.ts'
@@ -14,10 +14,10 @@ import { asRegistrationError, type Permission, readMetadata } from './rfc7591.ts
 import type { OpenDoor } from './store.ts'
 import { permission } from './store.ts'
 
-/** A document that cannot be used; the message says why, to whoever wrote it. */
+/** A document that cannot be used; the message says why, for its author. */
 export class UnusableDocument extends Error {
   override name = 'UnusableDocument'
-  /** Whether to come back in a moment. */
+  /** Whether it may work in a moment. */
   readonly busy: boolean
 
   constructor(message: string, { busy = false, cause }: { busy?: boolean; cause?: unknown } = {}) {
@@ -31,14 +31,14 @@ export interface DocumentReader {
   /** Whether a client id may be the address of a document here. */
   accepts(id: string): boolean
   /**
-   * Sees to it that the registration of a client id is what its document says.
-   * @param by who was sent here with it. @param user_id who is signed in there: they are not held up by what others at their
-   * address do. @throws UnusableDocument, TooManyRequests
+   * Brings the registration of a client id up to date with its document.
+   * @param by who sent the request. @param user_id the person who is signed in, who is not held up by others at the same address
+   * @throws UnusableDocument, TooManyRequests
    */
   refresh(id: string, by: Actor, user_id?: string): Promise<void>
 }
 
-/** What reading stands on. */
+/** What the reader needs. */
 export interface DocumentParts {
   db: Pool
   fetchOutside: FetchOutside
@@ -47,13 +47,13 @@ export interface DocumentParts {
   hosts: string[]
   log: Logger
   limits: BlockLimits
-  /** Drops what this node remembers of a client. */
+  /** Drops a client from the memory of this node. */
   forget(id: string): void
 }
 
 const LEAST_FRESH_SECONDS = 5 * 60
 const MOST_FRESH_SECONDS = 24 * 60 * 60
-// Whoever keeps a document where it cannot be read has this long to fix it; what they took back is over by then, too.
+// For how long a client works on while its document cannot be read; after that, what the document said last does not count any more.
 const STALE_SECONDS = 24 * 60 * 60
 const RETRY_SECONDS = 60
 
@@ -94,7 +94,7 @@ export function documentReader({
     forget(id)
   }
 
-  // Of those who ask for one at once, one asks and the others wait.
+  // Of several requests for one document at once, one reads and the others wait.
   const readOnce = (id: string, by: Actor): Promise<void> => {
     const reading =
       underWay.get(id) ??
@@ -137,7 +137,7 @@ export function documentReader({
           throw error
         })
       } catch (error) {
-        // What was read last stands for a while: a host that is away takes nobody's app away at once.
+        // The last version stays valid for a while, so that an app does not stop at once when the host of its document is down.
         if (isOver || !(error instanceof UnusableDocument)) throw error
       }
     },
@@ -188,7 +188,7 @@ function membersOf(body: Buffer): Record<string, unknown> {
   return members as Record<string, unknown>
 }
 
-// One document is for all servers: what it asks of others is no mistake here.
+// A document is for all servers, so scopes of other servers are no mistake.
 function allowedOf(scope: unknown, allowed: string[]): unknown {
   if (typeof scope !== 'string') return scope
   return scope
@@ -199,13 +199,13 @@ function allowedOf(scope: unknown, allowed: string[]): unknown {
 
 function rethrowUnusable(error: unknown): never {
   if (error instanceof InvalidMetadata) {
-    // Whoever wrote it knows its members, not what we call them.
+    // Name the members as the author of the document knows them.
     const problem = asRegistrationError(error).error_description
     throw new UnusableDocument(`the document that the client id names is refused: ${problem}`, {
       cause: error,
     })
   }
-  // Why exactly is for the log: whoever named the address learns nothing of what is behind it.
+  // The details go to the log only, so that whoever named the address learns nothing about what is behind it.
   if (error instanceof OutsideRefused) {
     throw new UnusableDocument(UNREADABLE, { busy: error.busy, cause: error })
   }

@@ -1,5 +1,5 @@
-// Initial access tokens (RFC 7591 §3): whoever holds one may register so many apps, until then, with these scopes.
-// Only digests are kept.
+// Initial access tokens (RFC 7591 §3). Whoever holds one may register a limited number of apps with its scopes until it expires. Only
+// digests are stored.
 import type { Actor } from '../../base/audit-events.ts'
 import { digest, kindOf, newCredential } from '../../base/credentials.ts'
 import { isPlainName } from '../../base/printable.ts'
@@ -26,7 +26,7 @@ export interface RegistrationToken {
   revoked_at: Date | null
 }
 
-/** What a token is made with. */
+/** A new token. */
 export interface NewRegistrationToken {
   name?: string
   scopes: string[]
@@ -43,7 +43,7 @@ const COLUMNS = fragment`id, prefix, name, scopes, client_credentials, max_uses,
   last_used_at, revoked_at`
 const LIVES = fragment`revoked_at is null and expires_at > now() and uses < max_uses`
 
-/** Makes a token. @returns its value too, this once. @throws InvalidMetadata */
+/** Makes a token. @returns its value, too, which is never shown again. @throws InvalidMetadata */
 export function createRegistrationToken(
   db: Db,
   { name = '', scopes, client_credentials = false, maxUses, days }: NewRegistrationToken,
@@ -82,13 +82,13 @@ export function createRegistrationToken(
   })
 }
 
-/** A token by id, a dead one too. */
+/** A token by id, also one that is used up, expired or revoked. */
 export function findRegistrationToken(db: Db, id: string): Promise<RegistrationToken | undefined> {
   return maybe<RegistrationToken>(db, sql`select ${COLUMNS} from registration_tokens where id = ${id}`)
 }
 
 /**
- * Tokens, oldest first, dead ones too.
+ * All tokens, oldest first.
  * @param page.after the cursor of the last one already seen, or its id while it is there.
  */
 export function listRegistrationTokens(
@@ -104,7 +104,7 @@ export function listRegistrationTokens(
   )
 }
 
-/** Ends a token; what was registered with it stays. @returns whether it lived until now. */
+/** Revokes a token; clients registered with it stay. @returns whether it was not revoked yet. */
 export function revokeRegistrationToken(db: Db, id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
     const ended = await run(
@@ -117,7 +117,7 @@ export function revokeRegistrationToken(db: Db, id: string, by: Actor): Promise<
   })
 }
 
-/** Whether a value would let somebody register now. It uses nothing up. */
+/** Whether a value would let somebody register now. It does not count as a use. */
 export async function isRegistrationToken(db: Db, value: string): Promise<boolean> {
   if (kindOf(value) !== 'initial_access') return false
   const found = await maybe(
@@ -128,8 +128,8 @@ export async function isRegistrationToken(db: Db, value: string): Promise<boolea
 }
 
 /**
- * Takes one use of a token; call it inside the transaction of the registration. Its row stays locked until that ends, so that
- * parallel registrations count one after the other. @returns undefined when it lets nobody in any more.
+ * Counts one use of a token. Call it in the transaction of the registration: the row stays locked until the commit, so that parallel
+ * registrations are counted one after the other. @returns undefined when the token is used up, expired or revoked
  */
 export function useRegistrationToken(db: Db, value: string): Promise<RegistrationToken | undefined> {
   return maybe<RegistrationToken>(
@@ -140,7 +140,7 @@ export function useRegistrationToken(db: Db, value: string): Promise<Registratio
   )
 }
 
-/** Whether it lets anybody in: `live`, or why it does not. */
+/** `live`, or why it lets nobody register. */
 export function tokenState({ revoked_at, expires_at, uses, max_uses }: RegistrationToken): string {
   if (revoked_at) return 'revoked'
   if (uses >= max_uses) return 'used up'

@@ -1,5 +1,5 @@
-// Registrations that stand in a document at the address which is the client's id: what is kept of the document, and whether
-// it may be read (again). Reading it is document-reader.ts's; the rules stand in metadata.ts.
+// Clients whose id is the address of their metadata document: what is stored about the document, and when it may be read again.
+// document-reader.ts reads documents; clients/metadata.ts has the rules.
 import type { Actor } from '../../base/audit-events.ts'
 import { cursorOf, isBehindCursor } from '../../db/cursor.ts'
 import { type Db, fragment, many, maybe, run, sql, tx } from '../../db/pool.ts'
@@ -16,40 +16,40 @@ import { mayUpdateDynamicClient, type OpenDoor, putRegistration, type SelfRegist
 const CURSOR_AT = fragment`d.refused_at`
 const CURSOR_ID = fragment`d.client_id`
 
-/** What is known of a document. */
+/** What is stored about a document. */
 export interface StoredDocument {
   fetched_at: Date
   fresh_until: Date
-  /** It could not be read, and is not tried again before. */
+  /** Set when it could not be read: not tried again before this moment. */
   retry_at: Date | null
   /** The app is deleted; it comes back when somebody uses it again. */
   is_gone: boolean
-  /** An operator decided about the app: the document is not looked at. */
+  /** An operator decided about the app, so the document is not read. */
   is_closed: boolean
 }
 
-/** A document as it was read, by our rules. */
+/** A document that was read and checked. */
 export interface ReadDocument extends Requested {
-  /** SHA-256 of what it says. */
+  /** SHA-256 of its content. */
   digest: Buffer
   fresh_seconds: number
 }
 
-/** An app that was deleted and does not come back by itself. */
+/** A deleted app that may not come back. */
 export interface BlockedDocument {
   client_id: string
   name: string
   refused_at: Date
 }
 
-/** What is known of the document of a client id, that of a deleted app too. */
+/** What is stored about the document of a client id, including deleted apps. */
 export function findDocument(db: Db, client_id: string): Promise<StoredDocument | undefined> {
   return maybe<StoredDocument>(
     db,
     sql`select d.fetched_at, d.fresh_until, d.retry_at, c.deleted_at is not null as is_gone,
                case when c.deleted_at is null then c.suspended_at is not null or c.state = 'rejected' or c.first_party
                     else d.refused_at is not null
-                      -- Allowed again, and what was allowed before is still being ended.
+                      -- Unblocked, but the job that ends its earlier consents still runs.
                       or exists (select from consents where client_id = c.id and revoked_at is null
                                  and (expires_at is null or expires_at > now()))
                end as is_closed
@@ -59,8 +59,8 @@ export function findDocument(db: Db, client_id: string): Promise<StoredDocument 
 }
 
 /**
- * Keeps what a document says: registers the app, changes it, or brings one back that was removed because nobody used it. One
- * that says the same as before changes nothing. @throws InvalidMetadata
+ * Stores a document: registers the app, changes it, or brings back an app that was deleted because nobody used it. An unchanged document
+ * changes nothing. @throws InvalidMetadata
  */
 export function keepDocument(
   db: Db,
@@ -72,7 +72,7 @@ export function keepDocument(
   const m = validMetadata(document.input)
   const itself: Actor = { ...by, type: 'client', id: client_id }
   return tx(db, async (t) => {
-    // Several nodes may have read it at once, while there is no row yet that one of them could hold.
+    // Several nodes may have read it at once, while there is no row yet to lock.
     await run(t, sql`select pg_advisory_xact_lock(hashtextextended(${client_id}, 0))`)
     await checkScopes(t, m.scopes, 'itself', m.type)
     const stored = await findDocument(t, client_id)
@@ -130,7 +130,7 @@ export async function putOffDocument(db: Db, client_id: string, seconds: number)
   )
 }
 
-/** Apps that were deleted and do not come back by themselves, the last one first. @param page.after a cursor */
+/** Deleted apps that may not come back, the last one first. @param page.after a cursor */
 export function listBlockedDocuments(
   db: Db,
   page: { limit?: number; after?: string | undefined } = {},
@@ -147,7 +147,7 @@ export function listBlockedDocuments(
   )
 }
 
-/** An app that was deleted and does not come back by itself. */
+/** A deleted app that may not come back. */
 export function findBlockedDocument(db: Db, client_id: string): Promise<BlockedDocument | undefined> {
   return maybe<BlockedDocument>(
     db,
@@ -158,8 +158,8 @@ export function findBlockedDocument(db: Db, client_id: string): Promise<BlockedD
 }
 
 /**
- * Lets a deleted app come back when somebody uses it: as one that nobody knows. What people allowed before it was deleted is
- * ended in the background; until that is done it stays away. @returns whether anything changed.
+ * Lets a deleted app come back, as a new one, when somebody uses it. A job ends what people allowed before it was deleted; until that is
+ * done the app stays blocked. @returns whether anything changed.
  */
 export function unblockDocument(db: Db, client_id: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
@@ -177,7 +177,7 @@ export function unblockDocument(db: Db, client_id: string, by: Actor): Promise<b
   })
 }
 
-// As new: whatever an operator or a person decided was about the one that is gone.
+// Reset everything that operators or people decided: it was about the deleted app.
 async function bringBack(t: Db, client_id: string, { approval }: OpenDoor): Promise<void> {
   await run(
     t,

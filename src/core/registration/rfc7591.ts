@@ -1,5 +1,5 @@
-// A registration in the words of RFC 7591 and OpenID Connect Registration, both ways. What may be registered stands in
-// metadata.ts; this file only translates, member by member, so that nothing else can come along. It knows no storage.
+// Translates registrations from and to RFC 7591 and OpenID Connect Registration, member by member, so that no unknown member gets
+// through. clients/metadata.ts says what may be registered. It knows no storage.
 import { z } from 'zod'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import {
@@ -13,25 +13,25 @@ import {
 import { DEVICE_GRANT } from '../clients/kinds.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
 
-/** What apps at this door authenticate with. */
+/** The authentication methods of dynamically registered clients. */
 export type AuthMethod = (typeof AUTH_METHODS)[number]
 
-/** What whoever registers may ask for. */
+/** What a client that registers may ask for. */
 export interface Permission {
-  /** By the kind of app that it turns out to be. */
+  /** The scopes, by the kind of the client. */
   scopesFor(type: ClientInput['type']): string[]
-  /** Whether it may act for itself, without a person. */
+  /** Whether it may use client credentials. */
   client_credentials: boolean
 }
 
-/** A registration as it was asked for, in our words. */
+/** A requested registration, in our fields. */
 export interface Requested {
   input: ClientInput
   grant_types: string[]
   token_endpoint_auth_method: AuthMethod
 }
 
-/** What {@link clientInformation} tells a client about itself. */
+/** The facts that {@link clientInformation} answers with. */
 export interface Told extends Omit<ClientMetadata, 'type'> {
   id: string
   type: string
@@ -52,7 +52,7 @@ const texts = (example: string) => {
     .nullish()
 }
 
-// What is said here in the words of our fields, by its member. Scopes are one text, and which there may be is decided here.
+// The members that are fields of ours. Scopes are one text there, and this file decides which are allowed.
 const MEMBERS = FIELD_NAMES.flatMap((name) => {
   const { rfc7591: member } = FIELDS[name] as Field
   return member && name !== 'scopes' ? [{ name, member }] : []
@@ -63,8 +63,8 @@ function memberSchema({ shape, example, schema }: Field): z.ZodType {
   return shape === 'choice' ? schema.nullish() : text(example)
 }
 
-// Members that are not here are left out of the answer, as RFC 7591 §2 wants it: software_id, which nobody here could check, as
-// well as whatever we call our own fields.
+// Other members are left out of the answer, as RFC 7591 §2 asks: for example software_id, which we could not check, and members with
+// the names of our own fields.
 const schema = z.object(
   {
     ...Object.fromEntries(MEMBERS.map(({ name, member }) => [member, memberSchema(FIELDS[name])])),
@@ -82,7 +82,7 @@ const schema = z.object(
 
 type Members = z.output<typeof schema>
 
-/** Reads client metadata. @throws InvalidMetadata, in our words: see {@link asRegistrationError} */
+/** Reads client metadata. @throws InvalidMetadata with the names of our fields: see {@link asRegistrationError} */
 export function readMetadata(body: unknown, may: Permission): Requested {
   const parsed = schema.safeParse(body)
   if (!parsed.success) {
@@ -95,7 +95,7 @@ export function readMetadata(body: unknown, may: Permission): Requested {
   const type = typeOf(members, grant_types)
   const said = members as Record<string, unknown>
   const input = {
-    // What is null is not said (RFC 7591 §2).
+    // RFC 7591 §2: null means absent.
     ...Object.fromEntries(MEMBERS.map(({ name, member }) => [name, said[member] ?? undefined])),
     name: said.client_name ?? nameless(redirect_uris),
     type,
@@ -104,7 +104,7 @@ export function readMetadata(body: unknown, may: Permission): Requested {
   return { input, grant_types, token_endpoint_auth_method: authMethodOf(members) }
 }
 
-/** What the client is told it is registered as (RFC 7591 §3.2.1), without its credentials. */
+/** The client information response (RFC 7591 §3.2.1), without credentials. */
 export function clientInformation(client: Told): Record<string, unknown> {
   const said = MEMBERS.filter(({ name }) => client[name] !== null)
   return {
@@ -119,7 +119,7 @@ export function clientInformation(client: Told): Record<string, unknown> {
   }
 }
 
-/** A refusal in the form of RFC 7591 §3.2.2. */
+/** The error response of RFC 7591 §3.2.2. */
 export function asRegistrationError({ field, problem }: InvalidMetadata): {
   error: 'invalid_redirect_uri' | 'invalid_client_metadata'
   error_description: string
@@ -133,7 +133,7 @@ function memberOf(field: string): string {
   return (FIELDS[field as FieldName] as Field | undefined)?.rfc7591 ?? field
 }
 
-/** Text as an error_description may hold it: RFC 6749 §5.2 leaves out quotes, backslashes and everything beyond ASCII. */
+/** A text that error_description may hold: RFC 6749 §5.2 allows no quotes, backslashes and characters beyond ASCII. */
 export function asciiText(text: string): string {
   return text
     .replaceAll('"', "'")
@@ -141,14 +141,14 @@ export function asciiText(text: string): string {
     .replace(/[^\x20-\x7e]/gu, '?')
 }
 
-// RFC 7591 §3.2.1: what is asked for and cannot be had is left out, and the answer says so. With nothing left it is refused.
+// RFC 7591 §3.2.1: leave out scopes that are not allowed, and say so in the answer; refuse the registration if none is left.
 function grantTypes({ grant_types, response_types }: Members, may: Permission): string[] {
   const asked = grant_types ?? ['authorization_code']
   const granted = GRANT_TYPES.filter(
     (type) => asked.includes(type) && (type !== 'client_credentials' || may.client_credentials),
   )
   const signsIn = granted.includes('authorization_code')
-  // Whoever signs in with a browser has no use for a code to type in: it is the other kind of app.
+  // A client with the authorization code grant signs people in with a browser, so it gets no device codes.
   const isDevice = !signsIn && granted.includes(DEVICE_GRANT)
   if (!signsIn && !isDevice && !granted.includes('client_credentials')) {
     const has = may.client_credentials ? 'authorization_code or client_credentials' : 'authorization_code'
@@ -160,7 +160,7 @@ function grantTypes({ grant_types, response_types }: Members, may: Permission): 
   if (signsIn && response_types && !response_types.includes('code')) {
     throw new InvalidMetadata('response_types', 'lacks the one that there is, e.g. ["code"]')
   }
-  // Refreshing what nobody was given by a person means nothing.
+  // There is nothing to refresh without a grant of a person.
   if (isDevice) return granted.filter((type) => type !== 'client_credentials')
   return signsIn ? granted.filter((type) => type !== DEVICE_GRANT) : ['client_credentials']
 }
@@ -191,7 +191,7 @@ function typeOf(members: Members, grant_types: string[]): ClientInput['type'] {
   return keepsNoSecret ? 'spa' : 'web'
 }
 
-// Apps on a device that know only RFC 7591 do not send application_type, which is OpenID's; their redirect URIs tell.
+// Native apps that know only RFC 7591 do not send application_type, which OpenID defines; their redirect URIs tell.
 function isNative({ application_type, token_endpoint_auth_method, redirect_uris }: Members): boolean {
   if (application_type) return application_type === 'native'
   if (token_endpoint_auth_method !== 'none' || !redirect_uris || redirect_uris.length === 0) return false
@@ -213,7 +213,7 @@ function scopesOf({ scope }: Members, may: Permission, type: ClientInput['type']
   return asked.length > 0 ? [...new Set(asked)] : allowed
 }
 
-// client_name is optional there, and people need something to call it by.
+// client_name is optional in RFC 7591, but people need a name.
 function nameless([uri]: string[]): string {
   const url = uri === undefined ? null : URL.parse(uri)
   return (url?.hostname || url?.protocol.slice(0, -1) || 'App without a name').slice(0, 80)

@@ -19,31 +19,31 @@ import { differences } from '../clients/update.ts'
 import { useRegistrationToken } from './initial-access-tokens.ts'
 import { type AuthMethod, type Permission, readMetadata } from './rfc7591.ts'
 
-/** A client that registered itself. */
+/** A dynamically registered client. */
 export interface SelfRegistered extends Client {
   grant_types: string[]
   token_endpoint_auth_method: AuthMethod
-  /** What the initial access token allowed; null: it came without one. */
+  /** The scopes of the initial access token; null: it registered without one. */
   allowed_scopes: string[] | null
   allowed_client_credentials: boolean
 }
 
-/** What apps that come without a token meet. */
+/** The rules for apps that register without an initial access token. */
 export interface OpenDoor {
-  /** What they may ask for. */
+  /** The scopes that they may ask for. */
   scopes: string[]
   /** Whether they wait for an administrator. */
   approval: boolean
 }
 
-/** A client and the credentials that it is told this once. */
+/** A new client and its credentials, which are never shown again. */
 export interface Registered {
   client: SelfRegistered
   secret: string | undefined
   access_token: string
 }
 
-/** Registers an app that asked for it itself. @throws InvalidMetadata @returns undefined when the token lets nobody in any more */
+/** Registers a client dynamically. @throws InvalidMetadata @returns undefined when the initial access token is not valid any more */
 export function registerDynamicClient(
   db: Db,
   body: unknown,
@@ -93,7 +93,7 @@ export function registerDynamicClient(
   })
 }
 
-/** The registration that a registration access token is for. */
+/** The registration that belongs to a registration access token. */
 export async function findOwnRegistration(
   db: Db,
   client_id: string,
@@ -108,15 +108,15 @@ export async function findOwnRegistration(
   )
 }
 
-/** Whether an app may change its own registration: not while, or where, the operator has decided otherwise. */
+/** Whether a client may change its own registration: not while it is suspended or rejected, nor when it is first-party. */
 export function mayUpdateDynamicClient({ suspended_at, state, first_party }: Client): boolean {
   return !suspended_at && state !== 'rejected' && !first_party
 }
 
 /**
- * Puts another registration in the place of the one an app has (RFC 7592 §2.2). What people see of it then counts as never
- * seen: they are asked again, its badge is gone, and with `approval` it waits again.
- * @throws InvalidMetadata @returns undefined when it was deleted, suspended or taken over meanwhile
+ * Replaces the registration of a client (RFC 7592 §2.2). If its branding changes, people are asked again, it is no longer verified, and
+ * with `approval` it waits again.
+ * @throws InvalidMetadata @returns undefined when it may not change its registration any more
  */
 export function updateDynamicClient(
   db: Db,
@@ -157,8 +157,8 @@ export function updateDynamicClient(
 }
 
 /**
- * Puts a checked registration in the place of the one an app gave itself, whose row is locked, and records the difference. Where
- * people would see another app its badge is gone, they are asked again, and with `approval` it waits.
+ * Replaces the registration of a dynamically registered client, whose row is locked, by a checked one, and records the difference. If
+ * its branding changes, people are asked again, it is no longer verified, and with `approval` it waits.
  */
 export async function putRegistration(
   t: Db,
@@ -204,14 +204,14 @@ export async function putRegistration(
   return after
 }
 
-/** Deletes an app at its own wish. */
+/** Deletes a client at its own request (RFC 7592 §2.3). */
 export function deleteDynamicClient(db: Db, client_id: string, by: Actor): Promise<boolean> {
   return deleteClient(db, client_id, asItself(by, client_id))
 }
 
 const OWN_COLUMNS = fragment`r.grant_types, r.token_endpoint_auth_method, r.allowed_scopes, r.allowed_client_credentials`
 
-/** What may be asked for here. A scope that is gone since is no reason to refuse those that are left. */
+/** What a client may ask for. Scopes that were removed since are left out, and the others stay allowed. */
 export async function permission(
   db: Db,
   { scopes, client_credentials }: { scopes: string[]; client_credentials: boolean },
@@ -227,7 +227,7 @@ function asItself(by: Actor, client_id: string): Actor {
   return { ...by, type: 'client', id: client_id }
 }
 
-// RFC 7592 §2.2: client_id must be there and right; a client_secret that is there must be the one it has.
+// RFC 7592 §2.2: client_id must be present and match; a client_secret, if present, must be the present one.
 async function checkIdentity(db: Db, client: Client, body: unknown): Promise<void> {
   const { client_id, client_secret } = (body ?? {}) as Record<string, unknown>
   if (client_id !== client.id) {
@@ -243,7 +243,7 @@ async function checkIdentity(db: Db, client: Client, body: unknown): Promise<voi
   }
 }
 
-// What changes when an app changes itself: what it says, and what follows from that.
+// The fields that the audit event compares: those that the client sets, and those that follow from them.
 const COMPARED = [
   'type',
   ...fieldsSetBy('itself'),

@@ -5,13 +5,13 @@ import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 import { recordAll } from '../audit/store.ts'
 import { deleteClients } from '../clients/lifecycle.ts'
 
-/** How many days before its removal the audit log tells that nobody uses an app. */
+/** How many days before the deletion the audit log warns about it. */
 const WARNING_DAYS = 7
 
 /**
- * Looks at apps that registered themselves, each once a day: nobody uses it for `unusedDays` and it is deleted, after a warning
- * in the audit log a week before. One that may act for itself is left alone: an operator's token let it, and no consent tells
- * whether it is in use. @param unusedDays 0: never
+ * Checks each dynamically registered app once a day, and deletes it when nobody has used it for `unusedDays`, a week after a warning in
+ * the audit log. An app that may use client credentials stays: an operator allowed it, and no consent tells whether it is in
+ * use. @param unusedDays 0: never
  */
 export function sweepUnused(unusedDays: number): Sweep {
   const warningDays = Math.min(WARNING_DAYS, unusedDays)
@@ -40,10 +40,10 @@ export function sweepUnused(unusedDays: number): Sweep {
   }
 }
 
-/** What {@link unusedApps} are looked for. */
+/** Which apps {@link unusedApps} finds. */
 export interface UnusedFilter {
   days: number
-  /** Only among these. */
+  /** Only these apps. */
   ids?: string[]
   /** The id of the last one already seen. */
   after?: string | undefined
@@ -51,8 +51,8 @@ export interface UnusedFilter {
 }
 
 /**
- * The apps that registered themselves and that nobody uses since so many days, by the last thing that anybody did with them.
- * One that may act for itself, that is verified or that is the operator's own is never among them.
+ * Dynamically registered apps that nobody has used for so many days, with the moment of their last use. Apps that may use client
+ * credentials, and verified and first-party apps, are never among them.
  */
 export function unusedApps(
   db: Db,
@@ -61,8 +61,8 @@ export function unusedApps(
   return many(
     db,
     sql`select c.id, c.name, c.redirect_uris, last.unused_since
-        -- offset 0: one app after the other, until there are enough; and only of those that nobody allows now is it worth
-        -- looking up when they last were.
+        -- offset 0 makes Postgres take one app after the other until there are enough, and look up the last use only of apps
+        -- without a live consent.
         from (
           select c.*
           from clients c
@@ -129,7 +129,7 @@ function removeOrWarn(db: Db, ids: string[], unusedDays: number, warningDays: nu
   })
 }
 
-/** An app that nobody uses, and that nobody can begin to use until the transaction is over. */
+/** An unused app whose row is locked, so that nobody can begin to use it until the end of the transaction. */
 interface HeldApp {
   id: string
   unused_since: Date
@@ -137,8 +137,8 @@ interface HeldApp {
 }
 
 /**
- * Holds those of the apps that are unused still. A sign-in under way holds the row it refers to: that app is left alone, and
- * whoever comes later finds it gone.
+ * Locks those of the apps that are still unused. It skips an app whose row a sign-in under way has locked; a later sign-in finds the
+ * app deleted.
  */
 export async function holdUnused(t: Db, ids: string[], days: number): Promise<HeldApp[]> {
   const held = await many<{ id: string; warned_at: Date | null }>(
@@ -148,7 +148,7 @@ export async function holdUnused(t: Db, ids: string[], days: number): Promise<He
         order by c.id for update skip locked`,
   )
   const warnings = new Map(held.map(({ id, warned_at }) => [id, warned_at]))
-  // A statement of its own: it sees what was committed before the rows were held.
+  // A second statement, so that it sees what was committed before the rows were locked.
   const unused = await unusedApps(t, { ids: [...warnings.keys()], days })
   return unused.map(({ id, unused_since }) => ({ id, unused_since, warned_at: warnings.get(id)! }))
 }

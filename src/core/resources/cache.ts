@@ -1,8 +1,8 @@
-// All APIs in memory: tens of them, read at every authorization and token request.
+// Keeps all APIs in memory. There are tens of them, and every authorization and token request reads them.
 import type { Db } from '../../db/pool.ts'
 import { listResources, type Resource, type ResourceScope } from './store.ts'
 
-/** The APIs and their scopes, as they stand now. */
+/** The APIs and their scopes. */
 export interface ResourceDirectory {
   all(): Promise<Resource[]>
   find(identifier: string): Promise<Resource | undefined>
@@ -13,7 +13,7 @@ export interface ResourceDirectory {
 }
 
 /**
- * @param mayRemember false while announcements may be missed: every look-up then goes to the database.
+ * @param mayRemember false while announcements may be missed: every call then reads from the database.
  * @param builtIn the API that is there without being registered
  */
 export function resourceDirectory(db: Db, mayRemember: () => boolean, builtIn: Resource): ResourceDirectory {

@@ -1,26 +1,26 @@
-// Taking a removed scope from everything that names it: apps, registrations, decisions, grants. There may be millions of these,
-// so a job walks over each table in the order of its key, a window a batch. Nobody waits for it: what reads apps and tokens
-// leaves removed scopes out.
+// Removes a deleted scope from everything that names it: apps, registrations, consents, grants. There may be millions, so a job walks
+// over each table in the order of its key, a window for each batch. Nothing waits for the job, because reads of apps and tokens
+// leave removed scopes out.
 import type { Actor } from '../../base/audit-events.ts'
 import type { JobStep } from '../../db/jobs.ts'
 import { type Db, fragment, one, run, sql } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
 
-/** The kind of job that takes a removed scope away. */
+/** The kind of this job. */
 export const TAKE_SCOPE = 'take_scope'
 
-/** What the job is to do, and how far it has come. */
+/** The params of the job, with its progress. */
 export type ScopeRemoval = {
   resource: string
   scope: string
-  /** The table it is at, and the key of the last row it has seen there. */
+  /** The present table, and the key of the last row that was read there. */
   table?: number
   after?: string | null
   /** Apps that could ask for the scope. */
   clients?: number
 }
 
-// Rows looked at in a batch; it ends within a second when all of them change.
+// The rows of a batch, few enough to change all of them within a second.
 const WINDOW = 500
 
 // In these, `h` is a row and `asked` holds the scope and its API.
@@ -70,7 +70,7 @@ const HOLDERS = [
 
 type Holder = (typeof HOLDERS)[number]
 
-/** One batch: looks at a window of one table and takes the scope from the rows that name it. */
+/** One batch: reads a window of one table and removes the scope from the rows that name it. */
 export const takeScopeStep: JobStep = async (t, job) => {
   const removal = job.params as ScopeRemoval
   const { table = 0, after = null, clients = 0 } = removal
@@ -79,7 +79,7 @@ export const takeScopeStep: JobStep = async (t, job) => {
   const changed = seen.holding === 0 ? 0 : await take(t, holder, removal, after, seen.last!)
   const taken = { ...removal, clients: clients + (table === 0 ? changed : 0) }
   const total = job.total ?? (await estimate(t))
-  // Somebody else holds some of them right now: the same window once more.
+  // Some rows are locked: try the same window again.
   if (changed < seen.holding) {
     return { done: 0, total, finished: false, params: { ...taken, table, after }, isHeldUp: true }
   }
@@ -123,7 +123,7 @@ function look(
   )
 }
 
-// Rows that others hold are skipped: waiting for them could be waiting in a ring.
+// Skip locked rows, because waiting for them could deadlock.
 function take(
   t: Db,
   { table, key, type, holds, without }: Holder,
@@ -143,7 +143,7 @@ function take(
   )
 }
 
-// What the statistics say: counting would take longer the more there is.
+// Estimate from the statistics of Postgres, because counting takes longer the more rows there are.
 async function estimate(t: Db): Promise<number> {
   const { rows } = await one<{ rows: number }>(
     t,

@@ -26,13 +26,13 @@ export interface ResourceScope {
 /** A kind of app. */
 export type AppKind = (typeof APP_TYPES)[number]
 
-/** What access tokens of an API may be: a secret that it asks about, or signed text that it reads itself (RFC 9068). */
+/** The formats of access tokens: opaque, which the API introspects, or JWT, which it reads itself (RFC 9068). */
 export const TOKEN_FORMATS = ['opaque', 'jwt'] as const
 
-/** How an API wants its access tokens. */
+/** The access tokens of an API. */
 export interface TokenRules {
   token_format: (typeof TOKEN_FORMATS)[number]
-  /** How long they live; null: {@link tokenSeconds} says. */
+  /** How long they live; null: the default of {@link tokenSeconds}. */
   token_seconds: number | null
 }
 
@@ -41,22 +41,22 @@ export interface Resource extends TokenRules {
   identifier: string
   name: string
   scopes: ResourceScope[]
-  /** Scopes that were removed, while jobs take them from what still names them. */
+  /** Removed scopes that jobs are still removing from apps and consents. */
   being_removed: RemovedScope[]
 }
 
-/** A scope that was removed, and is not yet taken from everything that names it. */
+/** A removed scope that some apps or consents still name. */
 export interface RemovedScope {
   name: string
   job_id: string
-  /** The job has stopped at an error; removing the scope again goes on with what is left. */
+  /** The job has failed; removing the scope again goes on with the rest. */
   has_failed: boolean
 }
 
 /** The bounds of {@link TokenRules.token_seconds}; those of ACCESS_TOKEN_TTL_SECONDS. */
 export const TOKEN_SECONDS = { least: 10, most: 86_400 } as const
 
-/** What nobody can take back before it ends does not live for long unless somebody says so. */
+/** The default of JWTs in seconds: nobody can revoke them before they expire, so it is short. */
 export const JWT_SECONDS = 600
 
 /** How long an access token of an API lives. @param standard ACCESS_TOKEN_TTL_SECONDS */
@@ -64,14 +64,14 @@ export function tokenSeconds({ token_format, token_seconds }: TokenRules, standa
   return token_seconds ?? (token_format === 'jwt' ? Math.min(standard, JWT_SECONDS) : standard)
 }
 
-/** What a new API is made of. */
+/** A new API. */
 export interface NewResource extends Partial<TokenRules> {
   identifier: string
   name: string
   scopes: NewScope[]
 }
 
-/** What a new scope is made of. */
+/** A new scope. */
 export interface NewScope {
   name: string
   sentence: string
@@ -164,13 +164,13 @@ function checkResource({ identifier, name, scopes, token_format, token_seconds }
   for (const scope of scopes) checkScope(scope)
 }
 
-/** @throws InvalidMetadata for what an API cannot be called */
+/** Checks the name of an API. @throws InvalidMetadata */
 export function checkName(name: string): void {
   if (name.length > 200) throw new InvalidMetadata('name', 'has more than 200 characters')
   if (!isPlainName(name)) throw new InvalidMetadata('name', 'is missing or cannot be seen, e.g. "Photos"')
 }
 
-/** @throws InvalidMetadata for a format that there is not, or a lifetime out of bounds */
+/** Checks format and lifetime of tokens. @throws InvalidMetadata */
 export function checkTokenRules({ token_format, token_seconds }: Partial<TokenRules>): void {
   if (token_format !== undefined && !TOKEN_FORMATS.includes(token_format)) {
     throw new InvalidMetadata('token_format', `must be one of ${TOKEN_FORMATS.join(', ')}, e.g. opaque`)
@@ -191,12 +191,12 @@ export function kindsOf(kinds: readonly AppKind[] | null | undefined): AppKind[]
   return some.length === 0 || some.length === APP_TYPES.length ? null : some
 }
 
-/** Whether a scope is had without being named. */
+/** Whether an app gets a scope without naming it. */
 export function isByDefault({ by_default = true, dangerous = false }: Partial<NewScope>): boolean {
   return by_default && !dangerous
 }
 
-/** @throws InvalidMetadata for what cannot be a scope, or cannot be said of one */
+/** Checks a scope and its words. @throws InvalidMetadata */
 export function checkScope(scope: NewScope): void {
   if (isOpenidScope(scope.name)) {
     throw new InvalidMetadata(

@@ -1,5 +1,5 @@
-// Changing an API and its scopes. A scope that is removed keeps its name for good: what people decided about it must never
-// come back with another meaning.
+// Changing an API and its scopes. The name of a removed scope is never free again for another API, so that what people decided
+// about it cannot get another meaning.
 import type { Actor, Change } from '../../base/audit-events.ts'
 import { createJob, type Job } from '../../db/jobs.ts'
 import { type Db, maybe, one, run, sql, tx } from '../../db/pool.ts'
@@ -19,19 +19,19 @@ import {
   type TokenRules,
 } from './store.ts'
 
-/** What is said of a scope; it keeps its name. `kinds` and `by_default` stay as they are when they are left out. */
+/** A change of a scope, which keeps its name. Without `kinds` or `by_default` these stay. */
 export type ScopeWords = Omit<ResourceScope, 'name' | 'kinds' | 'by_default'> &
   Partial<Pick<ResourceScope, 'kinds' | 'by_default'>>
 
-/** What may be changed of an API; its identifier may not: it is what tokens say they are for. */
+/** A change of an API. The identifier cannot change, because it is the audience of its tokens. */
 export type ResourceChange = Partial<TokenRules & { name: string }>
 
-/** Keeps others from changing an API until this transaction is over. */
+/** Locks an API until the end of the transaction. */
 export async function lockResource(t: Db, identifier: string): Promise<void> {
   await run(t, sql`select from resources where identifier = ${identifier} for update`)
 }
 
-/** Changes what an API is called. @returns undefined when there is no such API, else whether anything changed. */
+/** Changes the name of an API. @returns undefined when there is no such API, otherwise whether anything changed. */
 export function renameResource(
   db: Db,
   identifier: string,
@@ -42,8 +42,8 @@ export function renameResource(
 }
 
 /**
- * Changes what `change` names of an API. Tokens are given the new way from the next one on; those given before stay what
- * they are. @returns undefined when there is no such API, else whether anything changed. @throws InvalidMetadata
+ * Changes the fields of an API that `change` names. New rules hold for tokens that are issued from now on.
+ * @returns undefined when there is no such API, otherwise whether anything changed. @throws InvalidMetadata
  */
 export function changeResource(
   db: Db,
@@ -79,7 +79,7 @@ export function changeResource(
   })
 }
 
-/** The scope was removed, and there are apps or decisions left that name it. */
+/** The scope was removed, and the job has not yet removed it from all apps and consents. */
 export class ScopeBeingRemoved extends HttpError {
   constructor({ name, has_failed }: Pick<RemovedScope, 'name' | 'has_failed'>) {
     super(
@@ -93,7 +93,7 @@ export class ScopeBeingRemoved extends HttpError {
 }
 
 /**
- * Adds a scope; one of this API that was removed comes back, to nobody who had it before.
+ * Adds a scope. A removed scope of this API comes back, but not for apps and people who had it before.
  * @throws InvalidMetadata, ScopeBeingRemoved
  */
 export function addScope(db: Db, identifier: string, scope: NewScope, by: Actor): Promise<void> {
@@ -160,12 +160,13 @@ export function changeScope(
 }
 
 /**
- * Removes a scope: from now on no app may ask for it, and no token holds it. A job takes it from what still names it. Where such
- * a job has failed, another goes on with what it left. @returns the job, or undefined when there is no such scope. @throws InvalidMetadata for the last one
+ * Removes a scope: from now on no app may ask for it, and no token holds it. A job removes it from everything that names it; if an
+ * earlier job failed, a new one goes on with the rest. @returns the job, or undefined when there is no such scope
+ * @throws InvalidMetadata for the last scope
  */
 export function removeScope(db: Db, identifier: string, name: string, by: Actor): Promise<Job | undefined> {
   return tx(db, async (t) => {
-    // The API is locked, so that two who remove the last two scopes take turns.
+    // Lock the API, so that two calls cannot remove the last two scopes at once.
     await lockResource(t, identifier)
     const { left } = await one<{ left: number }>(
       t,

@@ -1,4 +1,4 @@
-// What a person may be called, for every form that asks. It knows no table.
+// Which names people may have, for every form. It knows no table.
 import { z } from 'zod'
 import { isPlainName } from '../../base/printable.ts'
 

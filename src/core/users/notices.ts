@@ -1,11 +1,11 @@
-// Telling people by mail of what somebody else did to their account, and administrators of what happened to one of theirs. It
-// is queued in the transaction of what it tells of.
+// Mails that tell people what somebody else did to their account, and administrators what happened to one of them. They are queued in
+// the transaction of what they tell about.
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, many, maybe, sql } from '../../db/pool.ts'
 import { type HeldPerson, isOwn } from '../escalation/users.ts'
 import { type AccountChange, queueNotices } from '../mail/outbox.ts'
 
-/** Whoever is told by mail. */
+/** Who gets a mail. */
 export interface Recipient {
   id: string
   name: string
@@ -43,8 +43,8 @@ export async function wordsOf(t: Db, by: Actor): Promise<string> {
 }
 
 /**
- * Tells the person, unless they did it themselves; of their own new password they are told all the same. Of what somebody did to
- * an account that administers, or did within the last day, or that has another role now, the administrators are told, too.
+ * Tells the person, unless they did it themselves; a new password is told in any case. The administrators are told, too, if the account
+ * administers, or did within the last day, or its role changed.
  */
 export async function tellOfChange(
   t: Db,
@@ -64,7 +64,7 @@ export async function tellOfChange(
   if (isForAll) await tellAdministrators(t, person, what, by)
 }
 
-/** Tells the administrators of what was done to an account, but for who did it and whose it is. */
+/** Tells the administrators what was done to an account, except the one who did it and the one whose account it is. */
 export async function tellAdministrators(
   t: Db,
   { id: user_id, name, email }: Recipient,

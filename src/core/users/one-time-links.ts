@@ -2,10 +2,10 @@
 import { fragment, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 
-/** For how long the form that used a link may come again, because its answer was lost. */
+/** For how long a form that used a link may be sent again because its answer was lost. */
 export const SENT_AGAIN = fragment`interval '10 minutes'`
 
-/** One-time links that are over. */
+/** Deletes expired one-time links. */
 export const sweepLinks: Sweep = (db) =>
   run(
     db,

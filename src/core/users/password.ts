@@ -13,7 +13,7 @@ const COMMON = new Set(dictionary['passwords-common'] as string[])
 const MIN_CHARACTERS = 8
 const MAX_CHARACTERS = 256
 
-/** What is wrong with a new password in a sentence for a person; undefined when it will do. */
+/** What is wrong with a new password, in a sentence for a person; undefined: nothing. */
 export function passwordProblem(password: string): string | undefined {
   const length = [...password.normalize('NFC')].length
   if (length < MIN_CHARACTERS) return `Use at least ${MIN_CHARACTERS} characters.`
@@ -33,17 +33,17 @@ function hashed(password: string): Promise<string> {
 }
 
 /**
- * Whether the password fits the hash. Without a hash it takes the same time and says no, so that nobody learns from the
- * clock which addresses have an account.
- * @param who whether it comes from a browser that the account knows
- * @throws Busy, and then nobody knows: whoever counts attempts has to forgive this one
+ * Whether the password matches the hash. Without a hash it takes the same time and returns false, so that the time does not tell which
+ * addresses have an account.
+ * @param who whether it comes from a known device
+ * @throws Busy without having compared: the caller must not count this attempt
  */
 export async function verifyPassword(
   hash: string | null | undefined,
   password: string,
   who: Who = 'unknown',
 ): Promise<boolean> {
-  // Longer than any password we accept: refuse before hashing, the cost of NFC and argon2 grows with it.
+  // Longer than any password we accept: refuse it before hashing, because the cost of NFC and argon2 grows with the length.
   if (password.length > MAX_CHARACTERS * 4) return false
   return unlessBusy(who, () => fits(hash, password))
 }
@@ -54,14 +54,14 @@ async function fits(hash: string | null | undefined, password: string): Promise<
   return matches && hash != null
 }
 
-/** Whether a hash was made with other parameters than today's, and is due to be made again. */
+/** Whether a hash was made with outdated parameters. */
 export function needsRehash(hash: string): boolean {
   return argon2.needsRehash(hash, PARAMETERS)
 }
 
 let nobody: Promise<string> | undefined
 
-/** 503: so many passwords wait to be looked at that another one would wait for too long. */
+/** 503: so many passwords wait to be checked that another one would wait for too long. */
 export class Busy extends HttpError {
   constructor() {
     super(503, 'busy', 'Many people are signing in right now. Please try again in a few seconds.')
@@ -70,8 +70,8 @@ export class Busy extends HttpError {
 
 type Who = 'unknown' | 'known'
 
-// Each takes a core for tens of milliseconds: a few seconds of waiting, where one core is free for it. Unknown devices fill half of the
-// places at most, and let the others go ahead.
+// Each check takes a core for tens of milliseconds, so this is a few seconds of waiting on one core. Unknown devices get at most half of the
+// places, and known devices go ahead of them.
 const MOST_WAITING = { unknown: 100, known: 200 }
 let waiting = 0
 

@@ -1,5 +1,5 @@
-// Links with which people choose a new password: asked for by administrators, mailed or handed over. Only SHA-256 of a link's
-// secret is kept. It knows no page.
+// Links with which people choose a new password. Administrators ask for them, and they are mailed or handed over. Only SHA-256 of
+// the secret of a link is stored. It knows no page.
 import { randomBytes } from 'node:crypto'
 import type { Actor } from '../../base/audit-events.ts'
 import { digest } from '../../base/credentials.ts'
@@ -13,14 +13,14 @@ import { hashPassword, verifyPassword } from './password.ts'
 import { storePassword } from './sign-in.ts'
 import { endResets } from './undo.ts'
 
-/** How a person gets the link: by mail, or from the hands of an administrator because no mail is sent. */
+/** How a person gets the link: by mail, or from an administrator where no mail is sent. */
 export type ResetBy = 'mail' | 'hand'
 
 const LINK_MINUTES = 60
 
 /**
- * Lets a person choose a new password; a link of before ends. @param how by mail it is made when the mail is sent.
- * @returns the path to hand over, this once, or none for a mail; undefined: there is no such account, or it is disabled.
+ * Lets a person choose a new password; an earlier link ends. @param how the link of a mail is made when the mail is sent
+ * @returns the path to hand over, shown only now, or none for a mail; undefined: there is no such account, or it is disabled
  * @throws LesserPower, NotAdministrator
  */
 export function sendReset(
@@ -42,8 +42,8 @@ export function sendReset(
 }
 
 /**
- * Withdraws the link for a new password that a person was sent, or is about to be. @returns false when there is none that could
- * still be used; undefined: there is no such account. @throws LesserPower, NotAdministrator
+ * Withdraws the link for a new password of a person, mailed or about to be mailed. @returns false when there is no usable one; undefined:
+ * there is no such account. @throws LesserPower, NotAdministrator
  */
 export function withdrawReset(db: Db, user_id: string, by: Actor): Promise<boolean | undefined> {
   return tx(db, async (t) => {
@@ -68,8 +68,8 @@ export async function hasReset(
 }
 
 /**
- * The link of a mail that is being sent. @returns its path; undefined when it was withdrawn or the account disabled meanwhile, or its
- * password was chosen already with a link of this mail that arrived although we did not hear of it.
+ * Makes the link of a mail that is being sent. @returns its path; undefined when it was withdrawn, the account was disabled, or an
+ * earlier attempt at this mail arrived unnoticed and its link was used
  */
 export function resetLinkForMail(
   db: Db,
@@ -78,7 +78,7 @@ export function resetLinkForMail(
 ): Promise<string | undefined> {
   return tx(db, async (t) => {
     if (!(await lockEnabled(t, user_id))) return undefined
-    // Withdrawn since it was taken: that was done with the account held.
+    // Withdrawn since this delivery was taken.
     if (!(await isToBeMade(t, mail.id))) return undefined
     const used = await maybe(
       t,
@@ -91,7 +91,7 @@ export function resetLinkForMail(
   })
 }
 
-/** Whose link it is, if it can be used, or was a moment ago. */
+/** Whose link it is, if it can be used or was used a moment ago. */
 export function findResetLink(
   db: Db,
   secret: string,
@@ -108,9 +108,9 @@ export function findResetLink(
 }
 
 /**
- * Uses a link up and sets the password, both or neither; every session of the person ends. The form that did it does nothing when
- * it comes again while its password is the account's.
- * @param context.device_id the browser that did it, a known device from then on.
+ * Uses a link up and sets the password in one transaction, and ends every session of the person. If the same form is sent again while
+ * the account has this password, nothing happens.
+ * @param context.device_id the browser that did it, which becomes a known device
  * @returns false when the link is over. @throws Busy
  */
 export async function redeemResetLink(

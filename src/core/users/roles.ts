@@ -1,4 +1,4 @@
-// Who administers this server. The last administrator who can sign in stays one, whatever several others do at once.
+// Who administers this server. The last administrator who can sign in stays one, whatever others do at the same time.
 import type { Actor } from '../../base/audit-events.ts'
 import { type Db, run, sql, tx } from '../../db/pool.ts'
 import { record } from '../audit/store.ts'
@@ -22,7 +22,7 @@ export class LastAdministrator extends Error {
 }
 
 /**
- * Gives an account a role. Whoever administers again finds it as they left it: what was made meanwhile ends.
+ * Gives an account a role. Whoever becomes an administrator again loses sign-ins, links and access made in between.
  * @returns whether anything changed. @throws LastAdministrator, LesserPower, NotAdministrator
  */
 export function setRole(db: Db, id: string, role: Role, by: Actor): Promise<boolean> {
@@ -33,7 +33,7 @@ export function setRole(db: Db, id: string, role: Role, by: Actor): Promise<bool
     const { person, administrators } = held
     if (!isAdmin) mustKeepOne(administrators, id)
     await run(t, sql`update users set role = ${role} where id = ${id}`)
-    // A link for a new password was handed out for an account that could do less.
+    // End links for a new password: they were handed out for an account with less power.
     await endResets(t, id)
     if (isAdmin && person.administered_until) {
       await endMadeSince(t, id, person.administered_until)
@@ -45,8 +45,8 @@ export function setRole(db: Db, id: string, role: Role, by: Actor): Promise<bool
   })
 }
 
-/** @param administrators those who can sign in, held. @throws LastAdministrator when no other one would be left without `id` */
+/** Checks that an administrator other than `id` is left. @param administrators those who can sign in, locked. @throws LastAdministrator */
 export function mustKeepOne(administrators: readonly string[], id: string): void {
-  // Held in one order: of two who take each other away, the second waits, and then finds one administrator only.
+  // They are locked in one order: of two administrators who remove each other, the second waits and then finds only one left.
   if (administrators.length === 1 && administrators[0] === id) throw new LastAdministrator()
 }

@@ -1,4 +1,4 @@
-// Finding people by any part of their name or e-mail address, and what an administrator sees of their sessions.
+// Searching people by any part of their name or e-mail address, and their sessions for administrators.
 import type { Actor } from '../../base/audit-events.ts'
 import { CURSOR, isBefore, type Listed } from '../../db/cursor.ts'
 import { type Db, fragment, many, run, sql, tx } from '../../db/pool.ts'
@@ -8,7 +8,7 @@ import { tellOfChange } from './notices.ts'
 import type { User } from './store.ts'
 import { endResets } from './undo.ts'
 
-/** What accounts are looked for; what is absent does not matter. */
+/** Which accounts to find; an absent member matches all. */
 export interface UserFilter {
   /** Part of a name or e-mail address, at least three characters. */
   text?: string
@@ -57,9 +57,8 @@ export function listSessions(db: Db, user_id: string): Promise<SessionSummary[]>
 }
 
 /**
- * Signs an account out everywhere; sign-ins that have begun come to nothing, and so do links for a new password. Apps keep
- * their access.
- * @param keepSessionUid the session that stays. @returns how many ended, or undefined when there is no such account.
+ * Signs an account out everywhere, and ends sign-ins that have begun and links for a new password. Apps keep their access.
+ * @param keepSessionUid the session that stays. @returns how many ended, or undefined when there is no such account
  * @throws LesserPower, NotAdministrator
  */
 export function endSessions(

@@ -1,4 +1,4 @@
-// The login session of the provider, one for the protocol and for our own pages. Its id is kept as SHA-256 only.
+// The login session of oidc-provider, which our own pages use, too. Its id is stored as SHA-256 only.
 import type { Actor } from '../../base/audit-events.ts'
 import { digest } from '../../base/credentials.ts'
 import { DatabaseUnavailable } from '../../db/errors.ts'
@@ -8,7 +8,7 @@ import { undoList } from '../../db/undo.ts'
 import { record } from '../audit/store.ts'
 import type { User } from './store.ts'
 
-/** A session that lives, with its user when somebody is signed in. */
+/** A live session, with its user when somebody is signed in. */
 export interface SessionRow {
   payload: Record<string, unknown>
   user: User | null
@@ -42,7 +42,7 @@ export async function findSession(
   return { payload, user: user_id === null ? null : user }
 }
 
-/** What is stored of a session besides its id. */
+/** What is stored of a session beside its id. */
 export interface SessionState {
   uid: string
   user_id: string | null
@@ -53,12 +53,12 @@ export interface SessionState {
   epoch?: number
 }
 
-// The id is new and random: a row that has it was stored by this request, which did not get the answer.
+// The id is new and random: if a row has it already, this request stored it and lost the answer.
 const STORED_ALREADY = fragment`
   on conflict (hash) do update
   set user_id = excluded.user_id, payload = excluded.payload, expires_at = excluded.expires_at`
 
-/** Stores a new session; not one of a sign-in that was ended before it came to a session. */
+/** Stores a new session, unless its sign-in was ended meanwhile. */
 export async function createSession(db: Db, id: string, session: SessionState): Promise<void> {
   if (session.epoch !== undefined) return createSignedInSession(db, id, session)
   await run(
@@ -73,7 +73,7 @@ export async function createSession(db: Db, id: string, session: SessionState): 
   )
 }
 
-// The account is locked: a new password either waits and then ends this session, or was first and prevents it.
+// Lock the account: a change of the password either waits and then ends this session, or was first and prevents it.
 async function createSignedInSession(db: Db, id: string, session: SessionState): Promise<void> {
   await run(
     db,
@@ -90,22 +90,22 @@ async function createSignedInSession(db: Db, id: string, session: SessionState):
   )
 }
 
-/** Signed-in sessions that get another id, because somebody has signed in anew. */
+/** Gives sessions new ids after a sign-in. */
 export interface Rotations {
   /**
-   * Gives a session another id, and what it says from then on. One that was ended meanwhile stays ended, and one of a sign-in that was
-   * ended ends. @returns whether it lives. @throws DatabaseUnavailable; whatever became of it is undone then. Also where another
-   * request was faster: its browser has, or is about to get, the id that the session has now
+   * Gives a session another id and new content, unless the session or its sign-in was ended meanwhile. @returns whether it lives
+   * @throws DatabaseUnavailable; the change, if it happened, is undone then. Also when another request was faster: the browser has the
+   * new id already, or gets it with the answer to that request
    */
   rotate(from: string, to: string, session: SessionState): Promise<boolean>
-  /** Undoes what is left to be undone of a session with this id; before it is looked for. @throws DatabaseUnavailable */
+  /** Undoes a change of a session with this id that is left to undo. Call it before finding the session. @throws DatabaseUnavailable */
   settle(id: string): Promise<void>
   close(): Promise<void>
 }
 
 /** See {@link Rotations}. */
 export function sessionRotations(db: Db): Rotations {
-  // The browser that got no answer has the old id still.
+  // The browser that got no answer still has the old id.
   const left = undoList((rotation: Rotation) => undoRotation(db, rotation))
   const keyOf = (id: string) => digest(id).toString('latin1')
   return {
@@ -113,7 +113,7 @@ export function sessionRotations(db: Db): Rotations {
       const done: { before?: FormerSession } = {}
       try {
         return await tx(db, async (t) => {
-          // First the account, as whoever ends its sessions does.
+          // Lock the account first, as everything does that ends its sessions.
           if (!(await isSignInLive(t, session))) {
             await destroySession(t, from)
             return false
@@ -144,7 +144,7 @@ interface FormerSession {
   payload: string
   created_at: string
   expires_at: string
-  /** Of its user. */
+  /** The epoch of its user. */
   epoch: number | null
 }
 
@@ -162,12 +162,12 @@ async function isSignInLive(
   return live !== undefined
 }
 
-// As long as a node that did not answer may take to undo it, and the answer of one that did takes to its browser.
+// Longer than a node needs to undo a change, and than an answer needs to reach its browser.
 const LATELY = fragment`interval '20 seconds'`
 
 /**
- * To be asked about a session that is not found. @throws DatabaseUnavailable when it got another id a moment ago: the browser gets to
- * know it by the answer to another request, or it is undone since that request got none. A cookie of ours would sign the browser out
+ * Checks a session that was not found. @throws DatabaseUnavailable when it got another id a moment ago: either the browser gets the new
+ * id with the answer to another request, or that change is undone. Setting a cookie now would sign the browser out
  */
 export async function mustNotHaveRotated(db: Db, id: string): Promise<void> {
   const rotated = await maybe(
@@ -195,7 +195,7 @@ function giveId(
   )
 }
 
-// Somebody may have been signed out everywhere since, while the session was that of somebody else and stayed.
+// The former user may have been signed out everywhere since, while the session belonged to somebody else and stayed.
 async function undoRotation(db: Db, { from, to, before }: Rotation): Promise<void> {
   await tx(db, async (t) => {
     if (!(await isSignInLive(t, before))) return destroySession(t, to)
@@ -225,8 +225,7 @@ export async function renewSession(db: Db, id: string, session: SessionState): P
 }
 
 /**
- * Forgets a session. @param signOut set when its user signs out, which is recorded.
- * @returns false when it was gone already.
+ * Deletes a session. @param signOut set when its user signs out, which is recorded. @returns false when it did not exist
  */
 export function destroySession(db: Db, id: string, signOut?: Actor): Promise<boolean> {
   return tx(db, async (t) => {
@@ -245,7 +244,7 @@ export function destroySession(db: Db, id: string, signOut?: Actor): Promise<boo
   })
 }
 
-/** Expired sessions. */
+/** Deletes expired sessions. */
 export const sweepSessions: Sweep = (db) =>
   run(
     db,

@@ -10,7 +10,7 @@ import { insertUser, type NewUser, normalEmail } from './store.ts'
 
 const SETUP_LINK_HOURS = 24
 
-/** A one-time link secret with which the first administrator is created; earlier ones end. Valid for a day. */
+/** Makes the secret of a link that is valid for a day; earlier links end. */
 export function createSetupLink(db: Db): Promise<string> {
   const secret = randomBytes(32).toString('base64url')
   return tx(db, async (t) => {
@@ -25,7 +25,7 @@ export function createSetupLink(db: Db): Promise<string> {
   })
 }
 
-/** Whether a set-up link can be used, or was a moment ago; undefined: neither, or an administrator was made in another way. */
+/** Whether a link can be used or was used a moment ago; undefined: neither, or an administrator was made in another way. */
 export async function findSetupLink(db: Db, secret: string): Promise<'open' | 'used' | undefined> {
   const link = await maybe<{ state: 'open' | 'used' }>(
     db,
@@ -39,9 +39,9 @@ export async function findSetupLink(db: Db, secret: string): Promise<'open' | 'u
 }
 
 /**
- * Uses a set-up link up and makes the administrator, both or neither. The form that did it does nothing when it comes again.
- * @param context.device_id the browser that did it, a known device from then on.
- * @returns false when the link is over. @throws EmailTaken, Busy
+ * Uses a link up and makes the administrator in one transaction. If the same form is sent again, nothing happens.
+ * @param context.device_id the browser that did it, which becomes a known device
+ * @returns false when the link is used up or expired. @throws EmailTaken, Busy
  */
 export async function redeemSetupLink(
   db: Db,
@@ -75,7 +75,7 @@ async function wasSetUpWith(
 ): Promise<boolean> {
   const made = await maybe<{ password_hash: string | null }>(
     db,
-    // Made in the transaction that used the link: `now()` is the same.
+    // The account was made in the transaction that used the link, so `now()` was the same.
     sql`select u.password_hash
         from user_links l
         join users u on u.email = ${normalEmail(email)} and u.created_at = l.consumed_at
@@ -85,7 +85,7 @@ async function wasSetUpWith(
   return made !== undefined && verifyPassword(made.password_hash, password)
 }
 
-// Nodes that start together, and forms that are sent together, take turns: one link, one administrator.
+// Nodes that start together, and forms that are sent together, wait for each other: one link, one administrator.
 async function lockSetup(db: Db): Promise<void> {
   await run(db, sql`select pg_advisory_xact_lock(hashtext('valetkey set-up'))`)
 }

@@ -9,18 +9,18 @@ import { hashPassword } from './password.ts'
 import { normalEmail } from './store.ts'
 import { endResets } from './undo.ts'
 
-/** What a password is compared with. */
+/** What sign-in compares a password with. */
 export interface Credentials {
   id: string
   password_hash: string | null
   disabled_at: Date | null
-  /** By which this account knows the browser: the device's id, or the uid of its session there; null: the device is unknown. */
+  /** How the account knows the browser: the id of the device, or the uid of its session there; null: the device is unknown. */
   known_by: string | null
 }
 
 /**
- * What sign-in compares: the account and its password hash. Takes one query whether the address is known or not.
- * @param browser what the browser has to show: its device, a session that it is signed in with.
+ * Finds the account and its password hash, with one query whether the address has an account or not.
+ * @param browser the device and the session of the browser
  */
 export function findCredentials(
   db: Db,
@@ -44,10 +44,11 @@ export function findCredentials(
 }
 
 /**
- * Sets a password and ends the account's other sessions (ASVS 7.4.3); no browser is a known device afterwards, but for one.
- * @param context.keepSessionUid the session that stays. @param context.device_id the browser whose user has shown that the
- * account is theirs. @param context.verified the hash that the old password fitted: when
- * it is no longer the account's, somebody was faster, and nothing changes. @returns whether anything changed.
+ * Sets a password and ends the other sessions of the account (ASVS 7.4.3). Afterwards only one browser is a known device.
+ * @param context.keepSessionUid the session that stays
+ * @param context.device_id the browser that becomes a known device, because its user has proved to own the account
+ * @param context.verified the hash that the old password matched: if the account has another hash by now, nothing changes
+ * @returns whether anything changed
  * @throws LesserPower, NotAdministrator
  */
 export async function setPassword(
@@ -66,7 +67,7 @@ interface PasswordContext {
   verified?: string
 }
 
-/** {@link setPassword} for a hash that was made before: making one takes too long for a transaction that holds rows. */
+/** As {@link setPassword}, with a hash made before, because hashing takes too long for a transaction that holds locks. */
 export function storePassword(
   db: Db,
   id: string,
@@ -93,10 +94,9 @@ export function storePassword(
 }
 
 /**
- * Notes a successful sign-in, from a browser that is a known device from then on, and stores the password's hash anew when its
- * parameters are out of date.
- * @param context.verified the hash that the password fitted. @returns the epoch the sign-in belongs to, or undefined when
- * the password was changed or the account disabled meanwhile.
+ * Notes a successful sign-in, makes the browser a known device, and stores a new hash when the parameters of the old one are outdated.
+ * @param context.verified the hash that the password matched. @returns the epoch of the sign-in, or undefined when the password was
+ * changed or the account disabled meanwhile
  */
 export function noteSignIn(
   db: Db,
@@ -120,8 +120,8 @@ export function noteSignIn(
 }
 
 /**
- * How often the sign-ins of an account were ended; undefined for a disabled one. Whoever signs in keeps the number, and
- * a sign-in with an older one is worth nothing.
+ * How often the sign-ins of an account were ended; undefined for a disabled account. A sign-in keeps this number, and is void once the
+ * number has grown.
  */
 export async function signInEpoch(db: Db, id: string): Promise<number | undefined> {
   const user = await maybe<{ epoch: number }>(

@@ -23,7 +23,7 @@ export interface User {
   disabled_at: Date | null
 }
 
-/** What a new account is made of. Without a password nobody can sign in to it yet. */
+/** A new account. Without a password nobody can sign in to it yet. */
 export interface NewUser {
   email: string
   name: string
@@ -127,7 +127,7 @@ export async function hasAdministrator(db: Db): Promise<boolean> {
 }
 
 /**
- * Disables an account: its sessions, grants and tokens are dead from this moment. @returns whether anything changed.
+ * Disables an account: its sessions, grants and tokens stop working at once. @returns whether anything changed.
  * @throws LastAdministrator, LesserPower, NotAdministrator
  */
 export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
@@ -149,8 +149,8 @@ export function disableUser(db: Db, id: string, by: Actor): Promise<boolean> {
 }
 
 /**
- * Enables an account again. What was dead stays dead: every link and grant made before ends, so each app must sign in
- * anew; what the person decided about it is remembered. @returns whether anything changed.
+ * Enables an account again. Every link and grant from before ends, so that each app must sign in anew; consents stay.
+ * @returns whether anything changed.
  * @throws LesserPower, NotAdministrator
  */
 export function enableUser(db: Db, id: string, by: Actor): Promise<boolean> {

@@ -1,11 +1,11 @@
-// Ending what somebody else could have made of an account: links for a new password, a password out of one, sign-ins, the access
-// of apps. Call all of it with the account held.
+// Ends what somebody else could have got on an account: links for a new password, a password chosen with one, sign-ins, access of
+// apps. Call all of it with the account locked.
 import { type Db, many, run, sql } from '../../db/pool.ts'
 import { withdrawMails } from '../mail/outbox.ts'
 
 /**
- * Ends the links with which somebody could choose a new password, those that are still to be mailed, too.
- * @returns whether there was one that could be used, or would have been made.
+ * Ends links for a new password, including those that are still to be mailed.
+ * @returns whether there was one that could be used or was to be mailed
  */
 export async function endResets(t: Db, user_id: string): Promise<boolean> {
   const mails = await withdrawMails(t, 'password_reset', user_id)
@@ -17,7 +17,7 @@ export async function endResets(t: Db, user_id: string): Promise<boolean> {
   return mails > 0 || ended.some(({ is_open }) => is_open)
 }
 
-/** Ends a password that was chosen with a link since then, whatever it was changed to: it takes another link to choose one. */
+/** Ends a password that was chosen with a link since then, even if it was changed again. It takes a new link to choose another. */
 export async function endPasswordSince(t: Db, user_id: string, since: Date): Promise<void> {
   await run(
     t,
@@ -25,7 +25,7 @@ export async function endPasswordSince(t: Db, user_id: string, since: Date): Pro
   )
 }
 
-/** Ends the sign-ins and the access of apps that began since then; sign-ins that have begun come to nothing. */
+/** Ends sign-ins and access of apps that began since then, and sign-ins that have begun but not finished. */
 export async function endMadeSince(t: Db, user_id: string, since: Date): Promise<void> {
   await run(t, sql`update users set sign_in_epoch = sign_in_epoch + 1 where id = ${user_id}`)
   await run(t, sql`delete from sessions where user_id = ${user_id} and created_at >= ${since}`)

@@ -1,4 +1,4 @@
-// About whom the verification of an app is, and who is told when those who look after it come and go.
+// Which owners the verification of an app is about, and who gets a mail when owners of an app come and go.
 import type { Actor, AuditEvent } from '../../base/audit-events.ts'
 import { type Db, many, one, run, sql } from '../../db/pool.ts'
 import { recordAll } from '../audit/store.ts'
@@ -6,14 +6,13 @@ import { queueNotices } from '../mail/outbox.ts'
 import { findAdministrators, type Recipient, wordsOf } from './notices.ts'
 
 /**
- * An administrator vouches for whoever looks after the app now. Call it in the transaction that verifies it, or makes it
- * first-party.
+ * An administrator vouches for the present owners of an app. Call it in the transaction that verifies it or makes it first-party.
  */
 export async function vouchForOwners(t: Db, ...client_ids: string[]): Promise<void> {
   await run(t, sql`update client_owners set vouched = true where client_id = any(${client_ids})`)
 }
 
-/** Settles {@link afterOwners} for every app of somebody who cannot sign in any more. */
+/** Does {@link afterOwners} for every app of somebody who cannot sign in any more. */
 export async function afterDisabling(t: Db, user_id: string, by: Actor): Promise<void> {
   const apps = await many<{ client_id: string }>(
     t,
@@ -27,9 +26,8 @@ export async function afterDisabling(t: Db, user_id: string, by: Actor): Promise
 }
 
 /**
- * What follows when somebody has come to look after an app, or looks after it no longer: whoever decides about the app has to
- * look again, what an administrator vouched for falls if nobody is left of those it was about, and the others are told,
- * administrators, too.
+ * What follows when an app gets or loses an owner. The version of the app counts up, so that nobody decides about what they have not
+ * seen; the verification falls if none of the owners it was about is left; and the other owners and the administrators get a mail.
  */
 export async function afterOwners(
   t: Db,
@@ -64,9 +62,9 @@ export async function afterOwners(
   await settleVerification(t, [client_id], by)
 }
 
-// Where nobody looks after an app, nobody but administrators can change it: what they said of it holds.
+// An app without owners keeps its verification, because only administrators can change it.
 async function settleVerification(t: Db, client_ids: string[], by: Actor): Promise<void> {
-  // One after the other: of somebody who comes and somebody who is disabled at once, the second sees the first.
+  // Lock the app: if an owner comes while another one is disabled, the second change sees the first.
   const before = await many<{ id: string; name: string; verified: boolean; first_party: boolean }>(
     t,
     sql`select id, name, verified_at is not null as verified, first_party from clients
@@ -104,7 +102,7 @@ async function settleVerification(t: Db, client_ids: string[], by: Actor): Promi
   )
 }
 
-/** Whoever looks after an app or administers the server, each once, but for who acts; of each of these apps. */
+/** Owners of each of these apps and administrators of the server, each once, without the one who acts. */
 async function othersOf(
   t: Db,
   client_ids: string[],
