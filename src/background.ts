@@ -1,4 +1,4 @@
-// What runs in the background: sweeping, sealing, jobs, mails, keys that rotate by themselves.
+// Starts the background work: sweeping, sealing, jobs, mails, rotating keys.
 import { sweepAnswers } from './api/idempotency.ts'
 import { SYSTEM } from './base/audit-events.ts'
 import type { Config } from './base/config.ts'
@@ -35,7 +35,7 @@ import { startSweeper } from './jobs/sweeper.ts'
 import { sweepState } from './protocol/storage/state.ts'
 import { sweepTokens } from './protocol/storage/tokens.ts'
 
-// In the order in which one makes the next possible: tokens hang on grants, grants on consents and clients.
+// In this order, because rows that refer to others must go first: tokens before grants, grants before consents and clients.
 const sweepsOf = ({ dynamicRegistration }: Config) => ({
   tokens: sweepTokens,
   provider_state: sweepState,
@@ -53,30 +53,30 @@ const sweepsOf = ({ dynamicRegistration }: Config) => ({
   client_usage_days: sweepUsageDays,
   client_refusals: sweepRejectedRequests,
   api_answers: sweepAnswers,
-  // Looked at, most of them to stay.
+  // These check rows of which most stay.
   logos: sweepLogos,
   registrations: sweepUnused(dynamicRegistration.unusedDays),
 })
 
-// What can be a job.
+// The kinds of bulk jobs.
 const JOBS = { [END_ACCESS]: endAccessStep, [CLEAN_UP]: cleanUpStep, [TAKE_SCOPE]: takeScopeStep }
 
 const UPKEEP_SECONDS = 600
 
-/** What runs in the background. */
+/** The background work of this process. */
 export interface Background {
-  /** Something was put into a lane of the queue: look at once. @param lane absent: any of them */
+  /** Looks for work in a lane of the queue at once. @param lane absent: in all lanes */
   wake(lane?: 'jobs' | 'mails'): void
   close(): Promise<void>
 }
 
-/** What it needs. */
+/** What the background work needs. */
 interface BackgroundParts {
   config: Config
   secrets: Secrets
   db: Pool
   log: Logger
-  /** Told again and again to look whether signing keys have been published for long enough. */
+  /** Called every ten minutes, to stop publishing signing keys that were retired long enough ago. */
   renew(): void
 }
 
@@ -92,10 +92,10 @@ export function startBackground(parts: BackgroundParts): Background {
     lost: recordLostMail,
   })
   const sweeper = startSweeper({ db, log }, sweepsOf(config), config.sweepIntervalSeconds)
-  // A process that leaves sweeping to others leaves this to them, too.
+  // A process that leaves sweeping to others leaves sealing to them, too.
   const sealer = startSealer({ db, secrets, log }, config.sweepIntervalSeconds === 0 ? 0 : SEAL_SECONDS)
   const scheduled = schedulesOf(parts).map((each) => startSchedule({ db, log }, each))
-  // A retired key has been published for long enough: nobody announces that.
+  // Nobody announces that a retired key has been published for long enough.
   const renewing = repeat(async () => parts.renew(), UPKEEP_SECONDS)
   return {
     wake(lane) {
@@ -108,7 +108,7 @@ export function startBackground(parts: BackgroundParts): Background {
   }
 }
 
-// What one node does for all.
+// Scheduled jobs, which one node does for all.
 function schedulesOf({ config, secrets, db, log }: BackgroundParts): Scheduled[] {
   const { signingKeyRotationDays: days } = config
   const rotateKeys = async (): Promise<void> => {

@@ -23,11 +23,11 @@ export interface Running {
   url: string
   /** From now on `/readyz` says 503 and every answer ends its connection; everything else is served as before. */
   drain(): void
-  /** Finishes the requests in flight, then lets go of the database. May be called again. */
+  /** Finishes the requests in flight, then closes the database. May be called again. */
   stop(): Promise<void>
 }
 
-/** Starts everything that `config` asks for, or nothing. Signals are the caller's matter. */
+/** Starts everything that `config` asks for, or nothing. The caller handles signals. */
 export async function serve(config: Config): Promise<Running> {
   const log = createLogger(config.logLevel)
   await using started = new AsyncDisposableStack()
@@ -47,7 +47,7 @@ export async function serve(config: Config): Promise<Running> {
   return { url: ready.issuerUrl.origin, drain: server.drain, stop: () => running.disposeAsync() }
 }
 
-/** Serves as `npm start` and `valetkey serve` do, and says what stands in the way. @returns the exit code */
+/** Serves as `npm start` and `valetkey serve` do, and explains failures. @returns the exit code */
 export async function serveToTheEnd(): Promise<number> {
   try {
     await serveUntilSignal(loadConfig())
@@ -59,7 +59,7 @@ export async function serveToTheEnd(): Promise<number> {
 
 /** Serves until SIGTERM or SIGINT; a second signal ends the draining. */
 async function serveUntilSignal(config: Config): Promise<void> {
-  // Heard from the start: a signal that comes while the server starts must not leave a database behind.
+  // Listen for signals from the start: a signal during the start must not leave a database running.
   const first = Promise.withResolvers<void>()
   const second = new AbortController()
   let firstAt: number | undefined
@@ -78,16 +78,16 @@ async function serveUntilSignal(config: Config): Promise<void> {
   await running.stop()
 }
 
-// Ctrl-C reaches the process from the terminal, and once more from npm, which hands on what it hears.
+// Ctrl-C reaches the process from the terminal, and again from npm, which forwards signals.
 const SAME_SIGNAL_MS = 500
 
-/** The configured database, or the embedded one while `stop` was not called. */
+/** The configured database, or an embedded one, which runs until `stop` is called. */
 export async function openDatabase(config: Config): Promise<{ url: string; stop(): Promise<void> }> {
   if (config.databaseUrl) return { url: config.databaseUrl, stop: async () => {} }
   return startEmbedded(config.dataDir)
 }
 
-/** The failures that a person at the terminal can do something about, said without a stack. @returns the exit code */
+/** Prints a failure, without a stack if a person at the terminal can fix it. @returns the exit code */
 export function explain(error: unknown): number {
   const known = [
     ConfigError,
@@ -112,7 +112,7 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error ? `${message}: ${cause.message}` : message
 }
 
-// What the database or the system refuses is said in their own sentence: a wrong password, a folder that is not ours.
+// Errors of the database or of the system speak for themselves: a wrong password, a folder of somebody else.
 function refusalOf(error: unknown): string | undefined {
   const { severity, syscall, message } = (error ?? {}) as {
     severity?: string
@@ -123,17 +123,17 @@ function refusalOf(error: unknown): string | undefined {
   return syscall ? message : undefined
 }
 
-/** A configuration in which nothing is left to be made up. */
+/** A configuration with a database and secret keys. */
 type ReadyConfig = Config & { databaseUrl: string; secretKeys: string[] }
 
 // sysexits.h
 const EX_DATAERR = 65
 const EX_CONFIG = 78
 const DATABASE_WAIT_SECONDS = 30
-// Statements of requests take milliseconds; a server that is silent for this long will not answer people either.
+// Statements of requests take milliseconds, so a database that is silent for this long counts as lost.
 const ANSWER_SECONDS = 3
 
-/** What is done once for all workers: the schema, the signing keys, the way in for the first administrator. */
+/** Does once for all workers: migrates the schema, makes signing keys, and offers the set-up link. */
 async function prepare(config: ReadyConfig, log: Logger): Promise<void> {
   const db = openPool(config.databaseUrl, 2)
   try {
@@ -150,12 +150,12 @@ async function prepare(config: ReadyConfig, log: Logger): Promise<void> {
 
 async function offerSetup(db: Pool, { issuerUrl }: Config): Promise<void> {
   if (await hasAdministrator(db)) return
-  // Not through the log: a log is kept and shipped, and this link is a credential for a day.
+  // Not to the log, which is stored and forwarded: this link is a credential for a day.
   const token = await createSetupLink(db)
   process.stdout.write(`Create the first administrator: ${issuerUrl.origin}/setup/${token}\n`)
 }
 
-/** Waits for a database that comes up later than we do, as they do after a power cut. */
+/** Waits for a database that starts later than we do, for example after a power cut. */
 async function whenReachable<T>(work: () => Promise<T>, log: Logger): Promise<T> {
   const deadline = Date.now() + DATABASE_WAIT_SECONDS * 1000
   let tries = 0
@@ -165,7 +165,7 @@ async function whenReachable<T>(work: () => Promise<T>, log: Logger): Promise<T>
     } catch (thrown) {
       const error = asDatabaseError(thrown)
       if (!(error instanceof DatabaseUnavailable) || Date.now() > deadline) throw error
-      // The first time, then ever more rarely: it says the same each time.
+      // Log the first failure, then more and more rarely, because it is always the same.
       if (++tries === 1 || Math.log2(tries) % 1 === 0) {
         log.warn({ reason: reasonOf(error) }, 'the database cannot be reached yet')
       }
@@ -210,7 +210,7 @@ function serveInWorkers(config: ReadyConfig, log: Logger): Promise<Server> {
   handOutTurns()
   const task: Task = { ...config, issuerUrl: config.issuerUrl.href }
   const tasks = Array.from({ length: config.workers }, (_, i) =>
-    // One of them sweeps for all.
+    // One worker sweeps for all.
     i === 0 ? task : { ...task, sweepIntervalSeconds: 0 },
   )
   return startWorkers({ script: import.meta.filename, tasks, stopSeconds: config.shutdownSeconds + 5, log })

@@ -1,4 +1,4 @@
-// The surfaces of the server beside the protocol: what each gets, and all rows in one table.
+// Lists the surfaces of the server beside the protocol, with what each needs, and puts all rows into one table.
 import type { Provider } from 'oidc-provider'
 import { adminApi } from './api/index.ts'
 import { FORMER_API_ADDRESSES } from './api/table.ts'
@@ -35,7 +35,7 @@ import { interactionRoutes } from './protocol/interaction/routes.ts'
 import { registrationRoutes } from './protocol/register.ts'
 import type { TokenStore } from './protocol/storage/tokens.ts'
 
-/** What the surfaces stand on. */
+/** What the surfaces need. */
 export interface SurfaceParts {
   config: Config
   secrets: Secrets
@@ -53,10 +53,10 @@ export interface SurfaceParts {
   provider(): Provider
 }
 
-/** Where surfaces were in an earlier version. */
+/** The addresses of surfaces in an earlier version. */
 export const FORMER_ADDRESSES = [...FORMER_ADMIN_ADDRESSES, ...FORMER_API_ADDRESSES]
 
-/** The URL table of the server, but for the addresses of the protocol (protocol/mount.ts). */
+/** The URL table of the server, without the addresses of the protocol (protocol/mount.ts). */
 export function surfaces(parts: SurfaceParts): Row[] {
   const { config, db, issuer, tokens, use, health } = parts
   const mode = config.developerRegistration

@@ -1,5 +1,5 @@
-// Several processes that serve one port: started together, replaced when they die, stopped together.
-// What they serve is told to them by a message; this file does not know it.
+// Several processes that serve one port: started together, replaced when they die, stopped together. A message tells them what to
+// serve; this file does not know it.
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,9 +9,9 @@ import type { Logger } from 'pino'
 export interface WorkersPlan<Task> {
   /** The file that every worker runs; it calls {@link workAs}. */
   script: string
-  /** One for each worker; plain data. A replacement gets the task of the one it replaces. */
+  /** One for each worker, plain data. A replacement gets the task of the worker it replaces. */
   tasks: Task[]
-  /** After that a worker that was told to stop is killed. */
+  /** After how long a worker that was told to stop is killed. */
   stopSeconds: number
   log: Logger
 }
@@ -21,7 +21,7 @@ export class WorkerFailed extends Error {
   override name = 'WorkerFailed'
 }
 
-/** What is told to all workers, and what each of them does about it. */
+/** What a worker serves, which stops when it is told to. */
 interface Server {
   drain(): void
   stop(): Promise<void>
@@ -33,15 +33,15 @@ export async function startWorkers<Task>(plan: WorkersPlan<Task>): Promise<Serve
   const workers = new Set<Worker>()
   let draining = false
   let stopping = false
-  // Workers accept for themselves. Handed out by the primary (the default), a connection hangs for ever when its worker
-  // dies before it has taken it.
+  // Workers accept connections themselves. If the primary process handed them out (the default), a connection would hang for ever
+  // when its worker dies before taking it.
   cluster.schedulingPolicy = cluster.SCHED_NONE
   cluster.setupPrimary({ exec: plan.script, args: [] })
 
   async function startOne(task: Task): Promise<void> {
     const worker = cluster.fork()
     workers.add(worker)
-    // A connection that is handed to a dying worker is an error of the worker; its exit is what counts.
+    // Ignore errors of sending to a dying worker: its exit is handled.
     worker.on('error', (error) => log.debug({ err: error }, 'a message to a worker was lost'))
     const exited = exitOf(worker)
     void exited.then(() => workers.delete(worker))
@@ -99,7 +99,7 @@ function tell(worker: Worker, what: 'drain' | 'stop'): void {
   if (worker.isConnected()) worker.send(what)
 }
 
-/** Why it ended. Not events.once, which would take an error of the channel for the end. */
+/** Resolves when a worker has ended, with the reason. Not events.once, which would take an error of the channel for the end. */
 function exitOf(worker: Worker): Promise<string | number> {
   return new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal ?? code)))
 }
@@ -107,9 +107,9 @@ function exitOf(worker: Worker): Promise<string | number> {
 /** Whether this process is a worker of {@link startWorkers}. */
 export const isWorker = cluster.isWorker
 
-/** The worker's side: takes the task, serves it, and ends when it is told to. */
+/** The side of a worker: takes the task, serves it, and ends when it is told to. */
 export async function workAs<Task>(serve: (task: Task) => Promise<Server>): Promise<void> {
-  // The terminal and service managers signal every process of the group; only the primary decides.
+  // The terminal and service managers send signals to all processes of the group, but only the primary process decides.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   const drained = Promise.withResolvers<void>()
   const stopped = Promise.withResolvers<void>()

@@ -1,5 +1,4 @@
-// What happened, over the Admin API: page by page, or as a file of any size.
-
+// The audit log over the Admin API: page by page, or as a file of any size.
 import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { EVENT_TYPES } from '../base/audit-events.ts'

@@ -1,4 +1,4 @@
-// Who allowed which app what, over the Admin API, and ending it: one, or all that a filter names in a job.
+// Consents over the Admin API: listing them, and ending one, or all that match a filter by a job.
 import { z } from 'zod'
 import { findClient } from '../core/clients/store.ts'
 import { endAccess, endAllAccess } from '../core/grants/revoke.ts'
@@ -40,7 +40,7 @@ const consent = named(
 const filter = { user_id: uuid.optional(), client_id: clientId.optional() }
 const one = z.object({ consent_id: uuid })
 
-/** Operations on decisions of people. */
+/** Operations on consents. */
 export const consentOperations: readonly Operation[] = [
   operation({
     id: 'listConsents',
@@ -106,7 +106,7 @@ export const consentOperations: readonly Operation[] = [
   }),
 ]
 
-// Never everything, and nothing that is not there: a filter that is mistyped must not look like one that found little.
+// Refuse an empty filter, which would end everything, and unknown ids: a mistyped filter must not look like one that matched little.
 async function checkFilter(db: Db, { user_id, client_id }: { user_id?: string; client_id?: string }) {
   if (user_id === undefined && client_id === undefined) {
     throw invalid(400, 'Say whose access ends.', { user_id: 'say this, or client_id, or both' })

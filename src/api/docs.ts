@@ -1,4 +1,4 @@
-// The document of the Admin API for programs, and as a page for people. Both are public: they hold no secret.
+// The document of the Admin API, for programs and as a page for people. Both are public, because they hold no secret.
 import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
 import { API_PATH } from '../base/admin-api-scopes.ts'
@@ -162,7 +162,7 @@ function nameOf(ref: string): string {
   return ref.slice(ref.lastIndexOf('/') + 1)
 }
 
-// The little of Markdown that the document uses: `code`.
+// The only Markdown that the document uses: `code`.
 function pieces(text: string): { text: string; code: boolean }[] {
   return text
     .split('`')

@@ -1,4 +1,4 @@
-// Where apps are signed in, over the Admin API: one grant an app and device. A consent (consents.ts) has several.
+// Grants over the Admin API: one for each app and device. A consent (consents.ts) has several.
 import { z } from 'zod'
 import { SHORT_ID } from '../base/ids.ts'
 import { endGrant } from '../core/grants/revoke.ts'
@@ -7,7 +7,7 @@ import { NotFound } from '../http/errors.ts'
 import { type Operation, operation } from './framework/operation.ts'
 import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
 
-// As the provider makes them.
+// The ids of grants are made in core/grants/store.ts.
 const grantId = z.string().regex(new RegExp(`^${SHORT_ID}$`))
 
 const grant = named(

@@ -1,4 +1,4 @@
-// From an operation to its answer over HTTP: guard, checks, handler, headers. What it refuses, http/errors.ts writes.
+// Runs an operation over HTTP: guard, checks, handler, headers. http/errors.ts writes its errors.
 import type { Context } from 'koa'
 import { API_PATH } from '../base/admin-api-scopes.ts'
 import { InvalidMetadata } from '../core/clients/metadata.ts'
@@ -21,7 +21,7 @@ import {
 } from './framework/request.ts'
 import { createIdempotently } from './idempotency.ts'
 
-/** What the API stands on. */
+/** What the API needs. */
 export interface ApiParts {
   db: Pool
   issuer: string
@@ -50,7 +50,7 @@ async function handle(ctx: OfApi, operation: Operation, { db, issuer }: ApiParts
     if (key === undefined) return answer(ctx, operation, issuer, await operation.run({ ...input, db }))
     const asked = {
       who: `${access.client_id} ${access.user_id ?? ''}`,
-      // Not the address as it was written: it can be written in many ways.
+      // Not the address of the request, which can be written in many ways.
       where: `${operation.id} ${JSON.stringify(params)}`,
       key,
       what: body,
@@ -75,7 +75,7 @@ function answer(ctx: Context, { success }: Operation, issuer: string, made: Answ
   if (location) ctx.set('Location', `${issuer}${API_PATH}${location}`)
   if (file) {
     ctx.set('Content-Disposition', `attachment; filename="${file.name}"`)
-    // Half a file must not look like a whole one.
+    // An incomplete file must not look complete.
     file.lines.on('error', () => ctx.res.destroy())
     ctx.body = file.lines
     ctx.set('Content-Type', file.type)
@@ -99,7 +99,7 @@ function nextPage(ctx: Context, issuer: string, next: string | undefined): strin
   return url.href
 }
 
-// What the nouns refuse, in the words of HTTP.
+// Turns errors of the nouns into HTTP errors.
 function asRefusal(error: unknown): unknown {
   if (error instanceof InvalidMetadata) {
     return invalid(422, `${error.field}: ${error.problem}`, { [error.field]: error.problem })

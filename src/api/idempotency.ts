@@ -1,27 +1,27 @@
-// Creations that happen once, however often they are asked for (draft-ietf-httpapi-idempotency-key-header): the answer is kept
-// for a day in the transaction of the creation, without the secrets that were in it.
+// Idempotent creations (draft-ietf-httpapi-idempotency-key-header): the transaction of the creation stores the answer for a day,
+// without the secrets in it.
 import { digest } from '../base/credentials.ts'
 import { type Db, one, type Pool, run, sql, tx } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { HttpError } from '../http/errors.ts'
 import type { Answer } from './framework/operation.ts'
 
-/** Who asked where for what. */
+/** A request with an Idempotency-Key. */
 export interface Asked {
   /** Client and person. */
   who: string
   where: string
   key: string
-  /** What was asked for, as it was understood. */
+  /** The parsed request. */
   what: unknown
 }
 
 const KEPT_HOURS = 24
 
 /**
- * Does `create` unless it was done before; whoever asks at the same time waits for it.
- * @param secretMembers members of the body that nobody is told twice. @throws HttpError 409 when it takes too long, 422 when something
- * else was asked for under this key
+ * Does `create` unless it was done before; a request with the same key at the same time waits for it.
+ * @param secretMembers members of the body that are not shown twice. @throws HttpError 409 when it takes too long, 422 when the key was
+ * used for another request
  */
 export async function createIdempotently(
   db: Pool,
@@ -32,7 +32,7 @@ export async function createIdempotently(
   const hash = digest(JSON.stringify([who, where, key]))
   const request_hash = digest(JSON.stringify(what))
   return tx(db, async (t) => {
-    // The other one's row is waited for here, whether it comes to something or not.
+    // This waits for a concurrent transaction with the same key, whether that commits or not.
     const isFirst = await run(
       t,
       sql`insert into api_answers as a (hash, request_hash, expires_at)
@@ -57,7 +57,7 @@ function saidInUse(error: Error): never {
   })
 }
 
-/** Answers that nobody will ask for again. */
+/** Deletes expired answers. */
 export const sweepAnswers: Sweep = (db) =>
   run(
     db,

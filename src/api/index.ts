@@ -1,4 +1,4 @@
-// The Admin API: its rows, and those of its document.
+// The Admin API: the rows of its operations and of its document.
 import type { Secrets } from '../base/secrets.ts'
 import type { MakeLogo } from '../core/logos/upload.ts'
 import type { Pool } from '../db/pool.ts'

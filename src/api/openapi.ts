@@ -20,7 +20,7 @@ export interface DocumentedOperation {
   security: Record<string, string[]>[]
 }
 
-/** The document, as far as the page of it looks. */
+/** The document, with the parts that its page reads. */
 export interface ApiDocument extends Json {
   tags: { name: string; description: string }[]
   paths: Record<string, Record<string, DocumentedOperation>>
@@ -187,7 +187,7 @@ function parametersOf(schema: z.ZodObject | undefined, where: 'path' | 'query') 
   }))
 }
 
-/** A named schema stands in the components; another one where it is used. */
+/** Puts a named schema into the components and refers to it; another schema is written where it is used. */
 function schemaOf(schema: z.ZodType, io: 'input' | 'output', schemas: Record<string, Json>): Json {
   const id = NAMED.get(schema)?.id
   if (!id) return jsonSchema(schema, io)

@@ -24,7 +24,7 @@ import { resourceOperations } from './resources/resources.ts'
 import { accountOperations, userConsentOperations } from './users/accounts.ts'
 import { passwordResetOperations, sessionOperations } from './users/sign-ins.ts'
 
-/** Where operations were in an earlier version. What was `/grants` are the consents; a grant is an app on one device. */
+/** The addresses of operations in an earlier version, in which `/grants` were the consents; now a grant is an app on one device. */
 export const FORMER_API_ADDRESSES: readonly Renamed[] = [
   {
     from: former('/grants'),
@@ -41,7 +41,7 @@ function former(path: string): RegExp {
   return new RegExp(`^${API_PATH}${path}$`)
 }
 
-/** What operations stand on. */
+/** What operations need. */
 export interface OperationParts {
   issuer: string
   secrets: Secrets

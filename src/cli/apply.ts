@@ -1,4 +1,4 @@
-// clients apply and clients export: registrations as a file. What a file may hold stands in registration-file.ts.
+// clients apply and clients export: registrations as a file. registration-file.ts reads the file.
 import { open, rm } from 'node:fs/promises'
 import { styleText } from 'node:util'
 import type { Command } from 'commander'
@@ -73,7 +73,7 @@ function apply({ file, yes, dryRun, prune, secretsTo, json }: Apply): Promise<An
   })
 }
 
-/** Secrets that are to be in a file are there before anything is final, and not if nothing becomes final. */
+/** Writes new secrets to a file before the commit, and removes the file if the transaction is rolled back. */
 async function carryOut(
   file: string | undefined,
   work: (keep: (secrets: Map<string, string>) => Promise<void>) => Promise<Map<string, string>>,
@@ -108,7 +108,7 @@ function exportApps(): Promise<Answer> {
   return withStores(async ({ db }) => {
     const apps: Wanted[] = []
     for await (const app of standingApps(db)) apps.push(app)
-    // In an order that does not depend on when they came: two servers can be compared.
+    // In the order of ids, so that the files of two servers can be compared.
     apps.sort((a, b) => (a.id < b.id ? -1 : 1))
     return { json: { clients: apps }, text: stringify({ clients: apps }, { lineWidth: 0 }) }
   })
@@ -119,7 +119,7 @@ const COLOUR = { create: 'green', change: 'yellow', delete: 'red' } as const
 
 function difference(step: Step, isTerminal: boolean): string {
   const painted = (colour: 'green' | 'yellow' | 'red', text: string) =>
-    // The environment is asked by the terminal itself: NO_COLOR.
+    // Node reads NO_COLOR from the environment.
     isTerminal ? styleText(colour, text, { stream: process.stdout }) : text
   const name = step.action === 'delete' ? ` (${printable(step.name)})` : ''
   const lines = step.changes.flatMap(({ field, from, to }: Change) => [

@@ -1,11 +1,11 @@
-// What a person is asked: a password (never an argument: those show in process lists and shell histories) and yes or no.
-// Questions go to standard error, so that standard output holds the answer only.
+// Asks a person for a password, which must not be an argument, because process lists and shell histories show those, and for yes or no.
+// Questions go to standard error, so that standard output has the answer only.
 import { createInterface } from 'node:readline'
 import { passwordProblem } from '../core/users/password.ts'
 import { Interrupted, Refused, Usage } from './command.ts'
 
 /**
- * A new password that will do: typed twice without echo on a terminal, else read from standard input.
+ * Reads a new, valid password: typed twice without echo on a terminal, otherwise from standard input.
  * @throws Usage when there is neither a terminal nor --password-stdin.
  */
 export async function newPassword({ passwordStdin }: { passwordStdin?: boolean }): Promise<string> {
@@ -28,7 +28,7 @@ export function confirm(question: string): Promise<boolean> {
   })
 }
 
-// More than any password takes; whoever pipes a file in by mistake learns it at once.
+// More than any password has, so that piping in a file by mistake fails at once.
 const MAX_BYTES = 4096
 
 async function readPassword(passwordStdin: boolean | undefined): Promise<string> {
@@ -63,7 +63,7 @@ async function askTwice(): Promise<string> {
 
 function askHidden(question: string): Promise<string> {
   const { stdin, stderr } = process
-  // The echo goes off before the question shows: fast fingers, and scripts, answer at once.
+  // Switch the echo off before the question shows, because scripts and fast people answer at once.
   stdin.setRawMode(true)
   stdin.setEncoding('utf8')
   stderr.write(question)
@@ -78,13 +78,13 @@ function askHidden(question: string): Promise<string> {
     }
 
     function onData(text: string) {
-      // An arrow key and its kin: no part of a password.
+      // An arrow key or another control sequence, which is no part of a password.
       if (text.startsWith(ESCAPE)) return
       const keys = [...text]
       for (const [i, key] of keys.entries()) {
         if (key === '\r' || key === '\n') {
           end()
-          // What was typed ahead belongs to the next question.
+          // Keep what was typed ahead for the next question.
           const rest = keys.slice(i + 1).join('')
           if (rest) stdin.unshift(rest, 'utf8')
           return resolve(typed.join(''))

@@ -1,5 +1,4 @@
-// audit: what happened, by whom; proving that the record is whole, and writing it out.
-
+// audit: listing, verifying and exporting the audit log.
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { currentType, EVENT_TYPES } from '../base/audit-events.ts'
@@ -42,7 +41,7 @@ export function addAudit(program: Command): void {
     .action(answering(exportEvents))
 }
 
-/** Adds the options that say which events. */
+/** Adds the options that filter events. */
 function filtered(command: Command): Command {
   return command
     .option('--type <type>', 'only of this type, e.g. sign_in.failed', eventType)
@@ -71,7 +70,7 @@ async function filterOf(db: Db, { type, actor, user, client, since, until }: Fil
 }
 
 async function list({ limit, after, ...filter }: Page & Filter) {
-  // Newest first: what comes after an event in the list came before it in time.
+  // Newest first: --after an event in the list means before it in time.
   if (after !== undefined && !EVENT_ID.test(after))
     throw new Usage('--after takes the number of an event, e.g. 1042')
   return withStores(async ({ db }) => {
@@ -156,13 +155,13 @@ async function toOutput(texts: AsyncIterable<string>): Promise<void> {
   for await (const text of texts) if (!(await printed(text))) return
 }
 
-/** Whole or not at all: what is broken off stays in `<file>.part`. */
+/** Writes a complete file or none: an incomplete one stays in `<file>.part`. */
 async function toFile(file: string, texts: AsyncIterable<string>): Promise<void> {
   if (await exists(file)) throw new Refused(`${file} exists already`)
   const part = `${file}.part`
   try {
     await rm(part, { force: true })
-    // It tells who did what from where: nobody else's business.
+    // For the owner only: it tells who did what from where.
     const handle = await open(part, 'wx', 0o600)
     await writeAll(handle, texts).finally(() => handle.close())
     await rename(part, file)
@@ -195,7 +194,7 @@ function eventId(text: string): string {
   return text
 }
 
-// A name that nothing has would find nothing, and look as if nothing had happened.
+// Refuse an unknown type: it would find no events, as if nothing had happened.
 function eventType(text: string): string {
   const current = currentType(text)
   if (EVENT_TYPES.includes(current)) return current
@@ -211,7 +210,7 @@ function actor(text: string): { actor_type: string; actor_id?: string } {
   return { actor_type, actor_id }
 }
 
-// A time without its zone would mean something else on another machine.
+// A time without a zone would mean different moments on different machines.
 function moment(text: string): Date {
   const date = new Date(text)
   const isWhole = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(text)

@@ -1,5 +1,4 @@
-// clients approve, reject and verify: what an administrator decides about an app, having looked at it.
-
+// clients approve, reject and verify: decisions about an app, of the version that the administrator has seen.
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Change } from '../base/audit-events.ts'
 import { VERSION } from '../base/ids.ts'
@@ -37,7 +36,7 @@ export function addDecisions(clients: Command): void {
     .action(answering(verify))
 }
 
-/** Which version somebody says they have looked at. */
+/** The option --if-version. */
 export interface Seen {
   ifVersion?: number
 }
@@ -66,7 +65,7 @@ function approve(id: string, options: Seen) {
   })
 }
 
-/** Which version of an app somebody has looked at: they say so, or look at it here. */
+/** The version of an app that somebody has seen: given by --if-version, or shown here. */
 async function seenVersion(
   client: Client,
   what: string,
@@ -113,7 +112,7 @@ async function waitingChange(db: Db, client: Client) {
   return change?.rejected_at ? undefined : change
 }
 
-/** Says that a client was changed since it was looked at. @throws Refused */
+/** Turns a version conflict into a failure of the command. @throws Refused */
 export function notMovedOn(error: unknown): never {
   if (error instanceof VersionConflict) throw new Refused(error.message, { cause: error })
   throw error

@@ -1,10 +1,10 @@
-// The fields of an app on the command line: their options, what the options say, and how they are shown. They follow from the
-// table of fields.
+// The fields of an app on the command line: their options, reading them, and printing them. All of it follows from the table of
+// fields.
 import { Option } from 'commander'
 import { type ClientInput, FIELD_NAMES, FIELDS, type Field, type FieldName } from '../core/clients/fields.ts'
 import type { Client } from '../core/clients/store.ts'
 
-/** The options for the fields of an app. @param isNew where it is registered, some are mandatory */
+/** The options for the fields of an app. @param isNew whether it is being registered: then some are mandatory */
 export function fieldOptions(isNew: boolean): Option[] {
   return FIELD_NAMES.flatMap((name) => {
     const { option, choices, form }: Field = FIELDS[name]
@@ -15,7 +15,7 @@ export function fieldOptions(isNew: boolean): Option[] {
   })
 }
 
-/** What options say of an app; what is not named is not said. */
+/** The fields that the options set. */
 export function fieldsFrom(options: object): Partial<ClientInput> {
   const values = options as Record<string, unknown>
   const said = FIELD_NAMES.map((name) => {
@@ -25,7 +25,7 @@ export function fieldsFrom(options: object): Partial<ClientInput> {
   return Object.fromEntries(said)
 }
 
-/** The same of an app that there is, where an empty value takes away what stands. */
+/** As {@link fieldsFrom}, for an existing app, of which an empty value removes the present one. */
 export function changeFrom(options: object): Partial<ClientInput> {
   const said = Object.entries(fieldsFrom(options)).map(([name, value]) => [
     name,
@@ -43,7 +43,7 @@ function words(texts: string[] | undefined): string[] | undefined {
   return texts?.flatMap((text) => text.split(/\s+/)).filter(Boolean)
 }
 
-// As in a sentence, where the first word is none of capitals: web page, PKCE.
+// In lower case, as within a sentence, unless the first word is in capitals: web page, PKCE.
 function inSentence(name: FieldName): string {
   const { label } = FIELDS[name]
   return /^.[A-Z]/.test(label) ? label : label.charAt(0).toLowerCase() + label.slice(1)

@@ -26,8 +26,8 @@ export function called(client: Client): string {
 }
 
 /**
- * Who registered a client. Of a dynamic one it adds the hosts that it sends people to: nobody has checked what it says about
- * itself, and these it cannot make up.
+ * Who registered a client. For a dynamically registered one it adds the hosts that the client sends people to, the only thing about it
+ * that it cannot make up.
  */
 export function registeredBy({ id, registered_by, redirect_uris }: Client): string {
   if (registered_by !== 'itself') return registered_by

@@ -40,7 +40,7 @@ export function addClients(program: Command): void {
     .action(answering(remove))
 
   leaf(clients, 'unblock', 'let a deleted app, whose id is the address of its document, come back')
-    // Its name in an earlier version.
+    // The name of the command in an earlier version.
     .alias('readmit')
     .argument('<id>')
     .action(answering(unblock))

@@ -1,5 +1,4 @@
-// What every command has in common: --json, paging, how an answer is printed and a failure is said, the exit codes.
-// It knows no noun.
+// What all commands share: --json, paging, printing answers and failures, exit codes. It knows no noun.
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
 import { ConfigError } from '../base/config.ts'
 import { isUuid } from '../base/ids.ts'
@@ -11,7 +10,7 @@ import { printable } from './table.ts'
 /** Exit codes; 65 and 78 are EX_DATAERR and EX_CONFIG of sysexits.h. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, differences: 3, tooOld: 65, configuration: 78 } as const
 
-/** What a command answers, for programs and for people. */
+/** The answer of a command, for programs and for people. */
 export interface Answer {
   /** The one document that --json prints. */
   json: unknown
@@ -19,11 +18,11 @@ export interface Answer {
   text: string
   /** Goes to standard error, next to text only. */
   note?: string
-  /** Set when what was asked is not so: said in one line, in the place of the text or next to the document. */
+  /** Set when a check has failed: printed in one line, instead of the text or beside the document. */
   failure?: string
-  /** Set when the command did what was asked, and that is to be told by its exit code alone. */
+  /** Set when the command succeeded and its exit code tells the result. */
   exitCode?: number
-  /** Set when the answer holds a secret that is never shown again: what to do if it cannot be written. */
+  /** What to do if the answer cannot be written, when it holds a secret that is never shown again. */
   ifLost?: string
 }
 
@@ -32,12 +31,12 @@ export class Refused extends Error {
   override name = 'Refused'
 }
 
-/** The command line itself is wrong. */
+/** The command line is wrong. */
 export class Usage extends Error {
   override name = 'Usage'
 }
 
-/** The command is done, and its exit code says something. */
+/** The command has succeeded with this exit code. */
 class Exit extends Error {
   override name = 'Exit'
   readonly exitCode: number
@@ -77,7 +76,7 @@ export function leaf(parent: Command, name: string, description: string): Comman
       .command(name)
       .description(description)
       .option('--json', 'print one JSON document')
-      // Groups allow them, to say which commands there are; a command inherits that.
+      // Groups allow excess arguments, to list their commands in an error; a command would inherit that.
       .allowExcessArguments(false)
   )
 }
@@ -89,7 +88,7 @@ export function paged(command: Command, cursor: string, place = (text: string): 
     .option('--after <id>', `go on after this ${cursor}`, place)
 }
 
-/** What --after takes in a list whose ids are UUIDs: a place in the list, or what {@link placeFrom} finds. */
+/** Reads --after of a list whose ids are UUIDs: a cursor, or a text that {@link placeFrom} finds. */
 export function uuidPlace(text: string): string {
   const place = placeAt(text)
   if (place && !isUuid(place.id)) {
@@ -105,8 +104,8 @@ export interface Page {
 }
 
 /**
- * One page of a list. @param found up to one row more than the limit, which tells whether there is more
- * @param idOf what --after takes to go on behind a row
+ * Makes a page of a list. @param found up to one row more than the limit, which tells whether there are more
+ * @param idOf the value of --after that goes on behind a row
  */
 export function pageOf<Row>(
   found: Row[],
@@ -117,7 +116,7 @@ export function pageOf<Row>(
   return found.length > limit ? { rows, note: `more: --after ${idOf(rows.at(-1)!)}` } : { rows }
 }
 
-/** As {@link pageOf}, of a list with cursors; they are no part of its rows. */
+/** As {@link pageOf}, of a list with cursors, which it removes from the rows. */
 export function pageOfListed<Row extends object>(
   found: Listed<Row>[],
   limit: number,
@@ -126,7 +125,7 @@ export function pageOfListed<Row extends object>(
   return { rows: rows.map(({ cursor: _, ...row }) => row as unknown as Row), ...more }
 }
 
-/** What --after says: a place in a list, which may be gone, or something that is there. @param idOf finds it @throws Refused */
+/** Reads --after: a cursor, or the name of something that exists. @param idOf finds its id @throws Refused */
 export async function placeFrom(
   after: string | undefined,
   idOf: (id: string) => Promise<string>,
@@ -134,7 +133,7 @@ export async function placeFrom(
   return after === undefined || placeAt(after) ? after : idOf(after)
 }
 
-/** Makes a commander action out of work that answers; what it answers is printed. */
+/** Makes a commander action of work, and prints its answer. */
 export function answering<Args extends unknown[]>(work: (...args: Args) => Promise<Answer>) {
   return async (...args: unknown[]): Promise<void> => {
     const command = args.at(-1) as Command
@@ -143,7 +142,7 @@ export function answering<Args extends unknown[]>(work: (...args: Args) => Promi
     if (answer.failure && !json) throw new Refused(answer.failure)
     const problem = await write(json ? `${JSON.stringify(answer.json, null, 2)}\n` : answer.text)
     if (problem && answer.ifLost) throw new Refused(`the secret could not be written out; ${answer.ifLost}`)
-    // A reader that has seen enough (head, less) is no failure.
+    // A reader that stops reading (head, less) is no failure.
     if (problem && problem.code !== 'EPIPE') throw new Refused(`cannot write the answer: ${problem.message}`)
     if (answer.failure) throw new Refused(answer.failure)
     if (!json && answer.note) process.stderr.write(`${answer.note}\n`)
@@ -151,14 +150,14 @@ export function answering<Args extends unknown[]>(work: (...args: Args) => Promi
   }
 }
 
-/** Prints a piece of something long, as fast as it is read. @returns false when the reader has seen enough */
+/** Prints a piece of a long answer, as fast as it is read. @returns false when the reader has stopped reading */
 export async function printed(text: string): Promise<boolean> {
   const problem = await write(text)
   if (problem && problem.code !== 'EPIPE') throw new Refused(`cannot write the answer: ${problem.message}`)
   return !problem
 }
 
-/** Says a failure in one line on standard error. @returns the exit code. */
+/** Prints a failure in one line to standard error. @returns the exit code. */
 export function fail(error: unknown): number {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
   if (error instanceof Exit) return error.exitCode

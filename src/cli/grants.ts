@@ -1,4 +1,4 @@
-// grants: one a sign-in of an app on one device.
+// grants: each is one sign-in of an app on one device.
 import type { Command } from 'commander'
 import { type GrantRow, listGrants, revokeGrant, scopesOf } from '../core/grants/store.ts'
 import { answering, group, leaf, type Page, paged, pageOfListed, placeFrom, Refused } from './command.ts'
@@ -17,7 +17,7 @@ export function addGrants(program: Command): void {
 
   leaf(grants, 'revoke', 'end a grant and every token on it')
     .argument('<id>')
-    // The id of a grant may begin with a dash; it is no option then.
+    // The id of a grant may begin with a dash and must not be taken for an option.
     .helpOption('--help')
     .allowUnknownOption()
     .action(answering(revoke))

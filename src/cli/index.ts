@@ -14,7 +14,7 @@ import { addUsers } from './users.ts'
 
 /** Runs one command. @param args what stands behind `valetkey`. @returns the exit code. */
 export async function runCli(args: string[], serve: Serve): Promise<number> {
-  // A closed pipe or a full disk reaches whoever writes; without a listener it would end the process here.
+  // The writer gets the error of a closed pipe or a full disk; without a listener it would end the process here.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
     await program(serve).parseAsync(args, { from: 'user' })
@@ -24,7 +24,7 @@ export async function runCli(args: string[], serve: Serve): Promise<number> {
   }
 }
 
-/** All commands, for {@link runCli} and for those who list them. */
+/** All commands, for {@link runCli} and for tests that list them. */
 export function program(serve: Serve): Command {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   const valetkey = new Command('valetkey')
@@ -32,7 +32,7 @@ export function program(serve: Serve): Command {
     .version(version)
     .configureHelp({ optionDescription: describedOption })
     .exitOverride()
-    // Mistakes are said in one line, by fail().
+    // fail() prints mistakes in one line.
     .configureOutput({ outputError: () => {} })
     .allowExcessArguments()
     .action(() => {

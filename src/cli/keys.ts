@@ -46,8 +46,8 @@ function rotate({ yes }: { yes?: boolean }) {
 }
 
 /**
- * The secrets of the server: they encrypt private keys and attest the audit log.
- * @throws Refused when they are not the server's: it could not decrypt what is written under them, and would not start.
+ * The secrets of the server, which encrypt private keys and authenticate the audit log.
+ * @throws Refused when they are not those of the server, which could not decrypt what we encrypt, and would not start
  */
 export async function serverSecrets(config: Config, db: Db): Promise<Secrets> {
   const secrets = secretsFrom(await secretKeysOf(config))

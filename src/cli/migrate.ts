@@ -44,7 +44,7 @@ function up() {
   )
 }
 
-// Whoever looks at it sees why nothing happens; it is tried again without a word.
+// Tell why nothing happens; the retries go on by themselves.
 function sayOnce(): (name: string) => void {
   const said = new Set<string>()
   return (name) => {

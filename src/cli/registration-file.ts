@@ -1,5 +1,5 @@
-// What a file of registrations may hold, and where in it something stands. YAML without what makes YAML dangerous: no aliases,
-// no tags, no second document. It knows no database.
+// Reads a file of registrations, with the line of each field. It refuses the dangerous parts of YAML: aliases, tags, a second
+// document. It knows no database.
 import { open } from 'node:fs/promises'
 import { type Document, isCollection, isMap, isNode, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
@@ -21,7 +21,7 @@ const text = z.string('must be text')
 const texts = z.array(text, 'must be a list of texts')
 const flag = z.boolean('must be true or false')
 
-// What its value means, and whether it may be so, the rules of every door say afterwards: of all apps at once.
+// Only the shape of the file. The rules of registrations check the values later, of all apps together.
 function inFile({ shape, choices, example }: Field): z.ZodType {
   if (choices) return z.enum(choices, `must be one of ${choices.join(', ')}, e.g. ${example}`)
   return { text, address: text.nullable(), list: texts, flag, choice: text }[shape]
@@ -74,7 +74,7 @@ async function readText(file: string): Promise<string> {
   try {
     const handle = await open(file, 'r')
     try {
-      // Not its size: a pipe, or a device, has none.
+      // Count while reading, because a pipe or a device has no size.
       const { buffer, bytesRead } = await readAtMost(handle, MOST_BYTES + 1)
       if (bytesRead > MOST_BYTES) throw new Refused(`${file} has more than ${MOST_BYTES} bytes`)
       return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, bytesRead))
@@ -106,7 +106,7 @@ function parsed(file: string, source: string, lineCounter: LineCounter): Documen
   try {
     return parseDocument(source, { lineCounter, schema: 'core', merge: false, uniqueKeys: true })
   } catch (cause) {
-    // Brackets in brackets in brackets: the parser gives up with the stack.
+    // Deeply nested brackets overflow the stack of the parser.
     throw new Refused(`${file} cannot be read: it is nested too deeply`, { cause })
   }
 }

@@ -1,4 +1,4 @@
-// registration-tokens: what lets apps register themselves.
+// registration-tokens: the initial access tokens with which apps register themselves.
 import { type Command, InvalidArgumentError } from 'commander'
 import { isUuid } from '../base/ids.ts'
 import { OPENID_SCOPES } from '../base/openid-scopes.ts'

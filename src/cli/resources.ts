@@ -56,7 +56,7 @@ export function addResources(program: Command): void {
 
 const EXAMPLE = "'photos.read=Look at your photos|It cannot change or delete them'"
 
-/** How the API wants its tokens. */
+/** The options for the tokens of an API. */
 function tokenOptions(command: Command): Command {
   return command
     .addOption(
@@ -221,8 +221,8 @@ function scopesOf({ scope = [], dangerousScope = [], onlyByName = [] }: Definiti
 }
 
 /**
- * `name=sentence`, or `name=sentence|detail`; behind the name may stand `[kind,kind]`. A scope's name may hold none of these
- * signs here.
+ * Reads `name=sentence` or `name=sentence|detail`, with an optional `[kind,kind]` after the name. So the name of a scope cannot have
+ * these characters here.
  */
 function parseScope(text: string, dangerous = false): NewScope {
   const [, name, kinds, sentence, detail = ''] =
@@ -247,7 +247,7 @@ function kindsIn(text: string): AppKind[] {
   })
 }
 
-// Not null, which commander takes for an option without a value.
+// Not null, which commander would take for an option without a value.
 function lifetime(text: string): number | 'default' {
   if (text === 'default') return text
   if (/^\d{1,9}$/.test(text)) return Number(text)

@@ -1,5 +1,4 @@
-// Opens the database that the configuration names for one command, and lets go of it whatever happens.
-// It knows no noun.
+// Opens the database of the configuration for one command, and always closes it. It knows no noun.
 import { existsSync } from 'node:fs'
 import { constants, userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -30,9 +29,8 @@ export function withStores<T>(work: (session: Session) => Promise<T>): Promise<T
 }
 
 /**
- * Runs work on the database, whatever its schema. The embedded one is joined where it runs already, and started and
- * stopped again where it does not.
- * @param options.create also makes the embedded database when there is none yet
+ * Runs work on the database, whatever its schema. It joins an embedded database that runs, or starts it and stops it again.
+ * @param options.create makes the embedded database when there is none yet
  */
 export async function withDatabase<T>(
   work: (session: Session) => Promise<T>,
@@ -62,7 +60,7 @@ async function onEmbedded<T>(
   signal: Signal,
   { create = false }: { create?: boolean },
 ): Promise<T> {
-  // A mistyped DATA_DIR, or another working directory, must not look like an empty server.
+  // A mistyped DATA_DIR, or a wrong working directory, must not look like an empty server.
   if (!create && !existsSync(join(config.dataDir, 'postgres'))) {
     throw new Refused(
       `there is no database in ${config.dataDir} yet; run: valetkey migrate up (or set DATA_DIR or DATABASE_URL)`,
@@ -85,7 +83,7 @@ async function onUrl<T>(
   const db = openPool(url, 2)
   const clock = followDatabase()
   const run = async (): Promise<T> => {
-    // What a command says of times, and what it writes, is as right as what the server does.
+    // Use the clock of the database, as the server does.
     await clock.set(() => databaseTime(db))
     return work({ config, db, by: operator() })
   }
@@ -93,7 +91,7 @@ async function onUrl<T>(
     signal.check()
     return await Promise.race([run(), signal.came])
   } finally {
-    // Waits for a transaction under way: it happens or it does not, and nobody is left to see half of it.
+    // Wait for an open transaction, so that it either commits or rolls back before the process ends.
     await db.close()
     clock.close()
   }
@@ -104,24 +102,24 @@ function operator(): Actor {
   try {
     return { type: 'cli', id: userInfo().username }
   } catch {
-    // A container may run under a number that no account has.
+    // A container may run under a user id without an account.
     return { type: 'cli', id: `uid ${process.getuid?.()}` }
   }
 }
 
 interface Signal {
-  /** Rejects when one comes. */
+  /** Rejects when a signal comes. */
   came: Promise<never>
-  /** @throws Interrupted when one came already. */
+  /** @throws Interrupted when a signal has come already. */
   check(): void
   forget(): void
 }
 
-/** The first signal ends the work tidily; a second one ends the process. */
+/** The first signal ends the work in order; a second one ends the process. */
 function nextSignal(): Signal {
   const { promise: came, reject } = Promise.withResolvers<never>()
   let interrupted: Interrupted | undefined
-  // Nothing may be waiting for it yet, or any more.
+  // Nobody may be awaiting it yet, or any more.
   came.catch(() => {})
   const onSignal = (name: NodeJS.Signals) => {
     interrupted ??= new Interrupted(128 + constants.signals[name])
@@ -140,7 +138,7 @@ function nextSignal(): Signal {
   }
 }
 
-/** Says which database it was, without its password. */
+/** Names the database without its password. */
 function explained(error: unknown, { databaseUrl, dataDir }: Config): unknown {
   const url = databaseUrl === undefined ? undefined : new URL(databaseUrl)
   const where = url
@@ -151,7 +149,7 @@ function explained(error: unknown, { databaseUrl, dataDir }: Config): unknown {
     const { code, message } = known.cause as NodeJS.ErrnoException
     return new Refused(`${where} cannot be reached: ${message || code}`, { cause: error })
   }
-  // Class 28: refused who we are; 3D000: no such database; 42501: not allowed.
+  // Class 28: invalid authorization; 3D000: no such database; 42501: insufficient privilege.
   const { code = '', message } = error as { code?: string; message: string }
   return /^(28...|3D000|42501)$/.test(code)
     ? new Refused(`${where} refuses us: ${message}`, { cause: error })

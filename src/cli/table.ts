@@ -1,5 +1,4 @@
-// How rows look in a terminal: aligned columns, moments in ISO 8601, and nothing that could steer the terminal.
-// It knows no noun.
+// Prints rows in a terminal: aligned columns, moments in ISO 8601, and no control characters. It knows no noun.
 
 /** A column: its heading, and what a row shows there. */
 export type Column<Row> = [heading: string, cell: (row: Row) => unknown]
@@ -18,7 +17,7 @@ export function fields(pairs: [name: string, value: unknown][]): string {
   return aligned(pairs.map(([name, value]) => [name, cell(value)]))
 }
 
-/** Text of somebody else without control characters, which may rewrite what a terminal shows. */
+/** Removes control characters, with which a text could change what a terminal shows. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cs}\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
 }

@@ -1,7 +1,7 @@
 // Everything that follows from a brand's accent colour: readable text on it, links, selected rows, in both
 // schemes. It must not know requests, files or any noun of ours.
 
-/** The surfaces text stands on, as public/valetkey.css paints them: page, card. */
+/** The backgrounds of text in public/valetkey.css: page, card. */
 export const SURFACES = { light: ['#f5f6f8', '#ffffff'], dark: ['#12161c', '#1a2029'] } as const
 
 /** WCAG AA: text, and the edges of controls. */
@@ -33,8 +33,7 @@ function variables(accent: string, scheme: 'light' | 'dark'): string {
   const surfaces = SURFACES[scheme]
   const card = surfaces[1]
   const away = scheme === 'light' ? '#000000' : '#ffffff'
-  // On white a pale accent keeps its colour and gets an edge; on a dark page a dark one would be a hole, so
-  // it is lifted.
+  // A pale accent on white keeps its colour and gets an edge. A dark accent on a dark page would not be visible, so it is made lighter.
   const button = scheme === 'light' ? toward(accent, away, 0) : until(EDGE, accent, away, [card])
   const soft = toward(card, accent, scheme === 'light' ? 0.09 : 0.2)
   const values = {
@@ -52,7 +51,7 @@ function variables(accent: string, scheme: 'light' | 'dark'): string {
     .join('')
 }
 
-/** Moves a colour toward another until it can be told from every background by `ratio`. */
+/** Moves a colour toward another until its contrast with every background is at least `ratio`. */
 function until(ratio: number, colour: string, goal: string, backgrounds: readonly string[]): string {
   for (let share = 0; share < 1; share += 0.02) {
     const candidate = toward(colour, goal, share)

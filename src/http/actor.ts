@@ -1,8 +1,8 @@
-// Where a request comes from, as the audit log keeps it.
+// The origin of a request, as the audit log stores it.
 import type { Context } from 'koa'
 import type { Actor } from '../base/audit-events.ts'
 
-/** The address, browser and request id of a request; who is behind it the caller knows. */
+/** The address, browser and id of a request. The caller adds who sent it. */
 export function actorOf(ctx: Context): Actor {
   return {
     type: 'user',

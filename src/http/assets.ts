@@ -1,5 +1,5 @@
-// The style sheets and icons of the pages: read once, served from memory under addresses that change with
-// their content. It must not know any page or noun.
+// The style sheets and icons of the pages, read once and served from memory under addresses that change with their content. It must not
+// know any page or noun.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -11,12 +11,12 @@ const PREFIX = '/assets/'
 const PUBLIC = new URL('../../public/', import.meta.url)
 const PICO = createRequire(import.meta.url).resolve('@picocss/pico/css/pico.min.css')
 
-/** What can be asked for by name. */
+/** The files by name. */
 export type AssetName = 'pico.css' | 'valetkey.css' | 'brand.css' | 'icon.svg'
 
 /** The files behind the pages and how a page names them. */
 export interface Assets {
-  /** Answers everything under /assets/; passes all other paths on. */
+  /** Answers all requests under /assets/, and passes other requests on. */
   middleware: Middleware
   /** The address of a file, with the hash of its content. */
   url(name: AssetName): string
@@ -25,9 +25,8 @@ export interface Assets {
 /**
  * Loads the files of the pages and makes those that depend on the brand.
  *
- * An address with the right hash may be kept for a year; one without or with an older hash is answered too,
- * with the file of today, but has to be asked for again: during a rolling update both versions of a page are
- * about.
+ * Browsers may cache an address with the present hash for a year. An address without a hash or with an older one gets the present file,
+ * which they must not cache: during a rolling update pages of both versions are in use.
  */
 export function assets({ brand }: { brand: Config['brand'] }): Assets {
   const files = new Map<string, Asset>([

@@ -9,13 +9,13 @@ import { inWords, placeOf } from './throttle.ts'
 export interface BlockLimit {
   /** Counts one request. @throws TooManyOfBlock, and does not count it, when its address or the wider block had too many. */
   count(ip: string): void
-  /** Takes one back that was rightful, or that something else has refused. */
+  /** Takes back a request that was legitimate, or that something else has refused. */
   forgive(ip: string): void
 }
 
-/** A block has used up its limit. Its `crossed` is true once a window, at each node. */
+/** A block has used up its limit. `crossed` is true once in each window, at each node. */
 export class TooManyOfBlock extends TooManyRequests {
-  /** As `192.0.2.0/24`. */
+  /** For example `192.0.2.0/24`. */
   readonly block: string
 
   constructor(block: string, ...rest: ConstructorParameters<typeof TooManyRequests>) {
@@ -26,27 +26,27 @@ export class TooManyOfBlock extends TooManyRequests {
 
 /** What a {@link BlockLimit} allows in a window. */
 export interface BlockLimitOptions {
-  /** Tells the limits apart, at all nodes; a word. */
+  /** The name of the limit, the same at all nodes. */
   name: string
-  /** Of an IPv4 address or an IPv6 /64. Undefined: something else limits that. */
+  /** The limit of an IPv4 address or an IPv6 /64. Undefined: something else limits that. */
   perAddress?: number
-  /** Of the IPv4 /24 or IPv6 /48 that the address is in: who has one address often has them all, or stands for thousands of people. */
+  /** The limit of the IPv4 /24 or IPv6 /48 around it, which often belongs to one attacker, or else to thousands of people. */
   perBlock: number
   seconds: number
-  /** For whoever is refused, who is told how long to wait. */
+  /** The message of the refusal; how long to wait is added. */
   message: string
 }
 
-/** The limits of this node, and what nodes tell each other about them. */
+/** The limits of this node, and the announcements between nodes about them. */
 export interface BlockLimits {
   limit(options: BlockLimitOptions): BlockLimit
-  /** What busy blocks have done here since the last call, at most 7 kB; undefined: nothing that others have to know. */
+  /** The counts of busy blocks since the last call, at most 7 kB; undefined: nothing that other nodes need. */
   tell(): string | undefined
-  /** Takes in what a node told. */
+  /** Adds the counts that a node announced. */
   heard(told: string): void
 }
 
-/** See {@link BlockLimits}. Windows begin at the same moment at every node, since the clock is the database's. */
+/** See {@link BlockLimits}. Windows begin at the same moment at every node, because all use the clock of the database. */
 export function blockLimits(): BlockLimits {
   const self = randomBytes(6).toString('base64url')
   const all = new Map<string, Counters>()
@@ -78,7 +78,7 @@ export function blockLimits(): BlockLimits {
       let told = self
       for (const { name, window, counter } of busy) {
         const line = `\n${name} ${window} ${counter.block} ${counter.untold}`
-        // The others wait for the next time.
+        // The rest waits for the next announcement.
         if (told.length + line.length > MOST_TOLD) break
         told += line
         counter.untold = 0
@@ -97,32 +97,32 @@ export function blockLimits(): BlockLimits {
   }
 }
 
-// Below this share of its limit, a block is no other node's business.
+// A block is announced only above this share of its limit.
 const BUSY = 0.1
-// Those that were seen least recently go: counting does not stop whoever has so many blocks, and must not fill the memory.
+// The most blocks in memory; those seen least recently are dropped. Limits do not stop an attacker with more blocks anyway.
 const MOST_BLOCKS = 20_000
-// An announcement has less than 8,000 bytes.
+// Postgres limits an announcement to less than 8,000 bytes.
 const MOST_TOLD = 7_000
 
 interface Counter {
   block: string
   most: number
-  /** Here, and at other nodes as far as they have told. */
+  /** Counted here, and at other nodes as far as they have announced it. */
   count: number
-  /** What was counted here and not told; below zero: what was told was taken back. */
+  /** Counted here and not announced yet; negative when an announced count was taken back. */
   untold: number
-  /** Somebody was refused here. */
+  /** Whether a request was refused here. */
   isFull: boolean
 }
 
 interface Counters {
-  /** Of an address, and of the block around it. */
+  /** The keys of an address and of the block around it. */
   of(ip: string): Counter[]
   add(counter: Counter): void
   takeBack(counter: Counter): void
   busy(): { window: number; counter: Counter }[]
   hear(block: string, window: number, count: number): void
-  /** Until the window is over. */
+  /** Until the window ends. */
   secondsLeft(): number
 }
 
@@ -146,7 +146,7 @@ function countersOf({
     currentWindow()
     const most = WIDE.test(block) || perAddress === undefined ? perBlock : perAddress
     const counter = counters.get(block) ?? { block, most, count: 0, untold: 0, isFull: false }
-    // The map is in the order of use.
+    // The map is in the order of last use.
     counters.delete(block)
     if (counters.size === MOST_BLOCKS) counters.delete(counters.keys().next().value!)
     counters.set(block, counter)
@@ -163,7 +163,7 @@ function countersOf({
       if (counter.count >= counter.most * BUSY) busy.add(counter)
     },
     takeBack(counter) {
-      // It was counted in the window before this one.
+      // It was counted in the window before.
       if (counter.count === 0) return
       counter.count--
       counter.untold--
@@ -183,7 +183,7 @@ function countersOf({
 
 const WIDE = /\/(24|48)$/
 
-// What is no address may be anything, however long, and counts together: a proxy that cannot tell says "unknown".
+// A text that is no address counts under one key, because it may be anything of any length; some proxies send "unknown".
 function blocksOf(ip: string): [address: string, block: string] {
   const place = placeOf(ip)
   if (isIPv4(place)) return [place, place.replace(/\d+$/, '0/24')]

@@ -1,4 +1,4 @@
-// Forms that only our own pages can have sent: a keyed digest of the session or interaction they belong to. Nothing is stored.
+// Protects forms against forgery: each has a keyed digest of its session or interaction. Nothing is stored.
 import type { Context } from 'koa'
 import type { Secrets } from '../base/secrets.ts'
 import { ForgedForm } from './errors.ts'
@@ -10,7 +10,7 @@ export function csrfToken(secrets: Secrets, subject: string): string {
 
 /** Checks the form of this request. @throws ForgedForm when another site sent it, or it belongs to another subject. */
 export function checkForm(ctx: Context, secrets: Secrets, subject: string): void {
-  // Browsers that say where a request comes from are believed at once (Fetch Metadata); the others show the field.
+  // Trust browsers that send Fetch Metadata; of the others check the field.
   const site = ctx.get('sec-fetch-site')
   if (site && site !== 'same-origin' && site !== 'none') throw new ForgedForm()
   const { csrf } = (ctx.request.body ?? {}) as { csrf?: unknown }

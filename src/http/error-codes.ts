@@ -1,16 +1,16 @@
-// Every code by which a page or problem+json says what was refused: one list, so that no two places use one code for two things.
-// docs/error-codes.md shows it. Error codes of OAuth are the protocol's own (docs/api.md).
+// The closed list of error codes of pages and problem+json, so that a code has one meaning. docs/error-codes.md shows it. OAuth has
+// error codes of its own (docs/api.md).
 
 interface ErrorCodeEntry {
-  /** The statuses it comes with. */
+  /** The HTTP statuses it is used with. */
   statuses: readonly number[]
   /** What happened, in a sentence. */
   meaning: string
-  /** What whoever made the program does about it. */
+  /** What the developer of the client does about it. */
   remedy: string
 }
 
-/** Codes never change their meaning; a new kind of refusal gets a new code. */
+/** Codes never change their meaning; a new kind of error gets a new code. */
 export const ERROR_CODES = {
   bad_request: {
     statuses: [400, 413, 415],
@@ -153,5 +153,5 @@ export const ERROR_CODES = {
 /** A code of {@link ERROR_CODES}. */
 export type ErrorCode = keyof typeof ERROR_CODES
 
-/** A status with which a code comes. */
+/** A status that a code is used with. */
 export type StatusOf<Code extends ErrorCode> = (typeof ERROR_CODES)[Code]['statuses'][number]

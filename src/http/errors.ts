@@ -1,5 +1,5 @@
-// Refusals, and the one place where a refusal or a bug becomes an answer: a page for people, problem+json (RFC 9457) for
-// programs. Protocol errors are the provider's own and do not come here.
+// HTTP errors, and the one place where an error or a bug becomes an answer: a page for people, problem+json (RFC 9457) for programs.
+// Errors of the protocol are handled by oidc-provider.
 import { STATUS_CODES } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { DatabaseUnavailable } from '../db/errors.ts'
@@ -7,20 +7,20 @@ import type { ErrorCode, StatusOf } from './error-codes.ts'
 import type { Logger } from './log.ts'
 import type { Render } from './render.ts'
 
-// Each code with a status of its own only.
+// A code only with one of its own statuses.
 type Refusal = {
   [Code in ErrorCode]: [status: StatusOf<Code>, code: Code, message: string, headers?: Record<string, string>]
 }[ErrorCode]
 
 /** A request that is refused. `message` is for the person who sent it; `code` is one of {@link ErrorCode}. */
 export class HttpError extends Error {
-  /** Where Koa or the protocol refused, the status and the code are theirs. */
+  /** For errors of Koa or of the protocol, with their own status and code. */
   status: number
   code: string
   readonly headers: Record<string, string>
-  /** What the page is called, where its status alone says too little. */
+  /** The heading of the page, where that of the status says too little. */
   heading: string | undefined
-  /** For those who made the program that sent the request. */
+  /** Details for the developer of the client. */
   technical: string | undefined
   /** What is wrong with which field, for programs. */
   errors: Record<string, string> | undefined
@@ -54,7 +54,7 @@ export class NotFound extends HttpError {
   }
 }
 
-/** 405, with the methods that would do. */
+/** 405, with the allowed methods. */
 export class MethodNotAllowed extends HttpError {
   constructor(allowed: string) {
     super(405, 'method_not_allowed', 'This address does not take that kind of request.', { Allow: allowed })
@@ -64,7 +64,7 @@ export class MethodNotAllowed extends HttpError {
 /** 429, with the seconds to wait. */
 export class TooManyRequests extends HttpError {
   readonly retryAfterSeconds: number
-  /** Whether this is the attempt that crossed the limit; those after it are not worth a record each. */
+  /** Whether this attempt crossed the limit; later attempts are not recorded one by one. */
   readonly crossed: boolean
 
   constructor(message: string, retryAfterSeconds: number, crossed: boolean) {
@@ -77,7 +77,7 @@ export class TooManyRequests extends HttpError {
 /** How long a client should wait for the database, in seconds. */
 const RETRY_SECONDS = 5
 
-/** Answers what the handlers below throw, and what nobody answered. */
+/** Answers errors that handlers throw, and requests that nothing answered. */
 export function errorAnswers({
   render,
   log,
@@ -86,16 +86,16 @@ export function errorAnswers({
 }: {
   render: Render
   log: Logger
-  /** Whether what is at this path answers in JSON, whatever is asked for. */
+  /** Whether this path always answers in JSON. */
   isApi?: (path: string) => boolean
-  /** Whether clients of the protocol read what is answered there (RFC 6749 §5.2). */
+  /** Whether OAuth clients read the answers of this path (RFC 6749 §5.2). */
   isOAuth?: (path: string) => boolean
 }): Middleware {
   return async (ctx, next) => {
     try {
       await next()
       if (ctx.status === 404 && ctx.body === undefined) throw new NotFound()
-      // The router names the methods that would do, and leaves the words to us.
+      // The router has set the allowed methods; the message is ours.
       if (ctx.status === 405 && !ctx.body) throw new MethodNotAllowed(ctx.response.get('Allow'))
     } catch (error) {
       const refusal = asRefusal(ctx, error, log)
@@ -106,7 +106,7 @@ export function errorAnswers({
   }
 }
 
-/** Shows a refusal as a page, or as problem+json to a program and where there are no pages. */
+/** Shows an error as a page, or as problem+json to programs and where there are no pages. */
 export function answer(ctx: Context, render: Render | undefined, refusal: HttpError): void {
   const { status, code, message, headers, technical, errors } = refusal
   ctx.set(headers)
@@ -157,7 +157,7 @@ const HEADINGS: Record<number, string> = {
 
 function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
   if (error instanceof HttpError) return error
-  // The provider's own error for it, thrown outside of the protocol's addresses, carries it as its cause.
+  // An error of oidc-provider, thrown outside of the addresses of the protocol, has it as its cause.
   const lost = [error, (error as Error | undefined)?.cause].find(
     (each) => each instanceof DatabaseUnavailable,
   )
@@ -169,7 +169,7 @@ function asRefusal(ctx: Context, error: unknown, log: Logger): HttpError {
       'Nothing was lost. Please try again in a few seconds.',
     )
   }
-  // Koa and the body parser refuse with a status of their own (too large, wrong content type, malformed address).
+  // Koa and the body parser throw errors with a status (too large, wrong content type, malformed address).
   const { status, expose } = error as { status?: number; expose?: boolean }
   if (status && status >= 400 && status < 500 && expose) {
     const refusal = new HttpError(400, 'bad_request', 'The request could not be read. Go back and try again.')

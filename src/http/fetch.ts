@@ -1,5 +1,5 @@
-// Fetching what an address holds that somebody else named. Whoever names it must neither reach anything that only this machine
-// can reach, nor keep us busy, nor learn anything of us. It knows no noun of ours.
+// Fetches addresses that others name, against SSRF: whoever names an address must not reach anything that only this machine can reach, keep
+// us busy, or learn anything about us. It knows no noun of ours.
 import { Resolver } from 'node:dns/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { request } from 'node:https'
@@ -7,7 +7,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { isPublicAddress } from './public-address.ts'
 
-/** What an address of somebody else answered. */
+/** The answer of such an address. */
 export interface OutsideAnswer {
   status: number
   headers: IncomingHttpHeaders
@@ -15,13 +15,13 @@ export interface OutsideAnswer {
   body: Buffer
 }
 
-/** Fetches an https address that somebody else named. @throws OutsideRefused */
+/** Fetches an https address that others named. @throws OutsideRefused */
 export type FetchOutside = (address: string) => Promise<OutsideAnswer>
 
-/** Nothing was fetched, or nothing that may be looked at. */
+/** Nothing was fetched, or the answer may not be used. */
 export class OutsideRefused extends Error {
   override name = 'OutsideRefused'
-  /** Whether it is only that too much is being fetched at this moment. */
+  /** Whether the only reason is that too much is being fetched at this moment. */
   readonly busy: boolean
 
   constructor(message: string, { busy = false, cause }: { busy?: boolean; cause?: unknown } = {}) {
@@ -30,19 +30,19 @@ export class OutsideRefused extends Error {
   }
 }
 
-/** How {@link outsideFetch} reaches others. No environment key leads here: only a test says anything but `ownHosts`. */
+/** Options of {@link outsideFetch}. No environment key sets them: everything but `ownHosts` is for tests. */
 export interface OutsideParts {
-  /** Names of this very server. */
+  /** The names of this server. */
   ownHosts: string[]
   /** All addresses of a name. */
   resolve?: (hostname: string, signal: AbortSignal) => Promise<string[]>
-  /** Whom to ask for them, instead of this machine's name servers. */
+  /** The name servers to ask, instead of those of this machine. */
   nameServers?: string[]
   /** Whether an address may be connected to. */
   mayReach?: (address: string) => boolean
-  /** The port that stands for 443. */
+  /** The port instead of 443. */
   port?: number
-  /** Certificate authorities, instead of those that everybody trusts. */
+  /** Certificate authorities, instead of the public ones. */
   ca?: string
   timeoutMs?: number
 }
@@ -52,7 +52,7 @@ const MOST_BYTES = 64 * 1024
 const MOST_AT_ONCE = 20
 const MOST_PER_HOST = 4
 
-/** Makes the one way in which this server fetches what others name. */
+/** Makes the only function with which this server fetches addresses that others name. */
 export function outsideFetch({
   ownHosts,
   nameServers,
@@ -72,7 +72,7 @@ export function outsideFetch({
       const found = resolve(url.hostname, ended.signal)
       const addresses = await Promise.race([found, whenAborted(ended.signal)])
       if (addresses.length === 0) throw new OutsideRefused('has a name that nobody knows')
-      // One bad address among good ones is no mistake of an honest host.
+      // Refuse a host with even one bad address: an honest host has none.
       if (!addresses.every(mayReach)) throw new OutsideRefused('leads to an address that is not public')
       return await get(url, { addresses, port, ca, signal: ended.signal })
     } catch (error) {
@@ -104,7 +104,7 @@ export function outsideFetch({
   }
 }
 
-/** The same as a `fetch` for those who want one: GET only, and nothing of what they send along but that. */
+/** The same with the interface of `fetch`: GET only, without the headers and options of the caller. */
 export function asFetch(fetchOutside: FetchOutside) {
   return async (address: string | URL | Request, options: RequestInit = {}): Promise<Response> => {
     const { method = 'GET', body } = options
@@ -119,7 +119,7 @@ export function asFetch(fetchOutside: FetchOutside) {
   }
 }
 
-/** How long an answer says that it stays fresh, in seconds; undefined: it does not say (RFC 9111 §4.2.1). */
+/** The freshness lifetime of an answer in seconds (RFC 9111 §4.2.1); undefined: it states none. */
 export function freshSeconds({ headers }: OutsideAnswer): number | undefined {
   const directives = (headers['cache-control'] ?? '').toLowerCase().split(',')
   const names = directives.map((directive) => directive.trim())
@@ -131,7 +131,7 @@ export function freshSeconds({ headers }: OutsideAnswer): number | undefined {
   return Number.isNaN(expires) ? 0 : Math.max(0, Math.round((expires - Date.now()) / 1000))
 }
 
-// A name of at least two labels, the last of which is no number; and none of those that mean something else on each machine.
+// A name of at least two labels, the last of which is no number, and no special-use name, which each machine resolves for itself.
 const HOST_NAME = /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const LOCAL_NAME = /\.(?:localhost|local|internal|intranet|lan|home|corp|arpa|onion)$/
 
@@ -147,8 +147,7 @@ function outsideUrl(address: string, ownHosts: string[]): URL {
   return url
 }
 
-// Not getaddrinfo: that looks into this machine's own list of names, and holds a thread of the few there are for as long as
-// somebody's name server likes.
+// Not getaddrinfo, which reads the hosts file of this machine, and blocks one of the few threads for as long as a name server takes.
 function resolverBy(nameServers: string[] | undefined) {
   return async (hostname: string, signal: AbortSignal): Promise<string[]> => {
     const resolver = new Resolver({ timeout: 1_500, tries: 2 })
@@ -161,7 +160,7 @@ function resolverBy(nameServers: string[] | undefined) {
 
 function isElsewhere(address: string): boolean {
   if (!isPublicAddress(address)) return false
-  // A machine in the open has public addresses itself.
+  // This machine may have public addresses itself.
   return !Object.values(networkInterfaces()).some((entries) =>
     entries?.some((entry) => entry.address === address),
   )
@@ -188,7 +187,7 @@ function get(url: URL, { addresses, port, ca, signal }: Connecting): Promise<Out
         servername: url.hostname,
         port,
         path: url.pathname + url.search,
-        // No connection is kept, or shared with anything else.
+        // Do not keep or share connections.
         agent: false,
         lookup: knownAddresses(addresses),
         ca,
@@ -196,7 +195,7 @@ function get(url: URL, { addresses, port, ca, signal }: Connecting): Promise<Out
         headers: {
           Host: url.hostname,
           Accept: 'application/json',
-          // What arrives is what is counted: nothing small that becomes large.
+          // No compression, so that a small answer cannot become a large one.
           'Accept-Encoding': 'identity',
           'User-Agent': 'Valetkey',
         },
@@ -212,7 +211,7 @@ function get(url: URL, { addresses, port, ca, signal }: Connecting): Promise<Out
   })
 }
 
-// The name was resolved and its addresses were checked: a second answer could be another.
+// Connect to the addresses that were checked: resolving the name again could give others.
 function knownAddresses(addresses: string[]): LookupFunction {
   const entries = addresses.map((address) => ({ address, family: isIP(address) }))
   return (_hostname, options, callback) => {

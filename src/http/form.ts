@@ -1,4 +1,4 @@
-// Reading forms: what was sent is checked against a schema, and comes back either as values or as sentences per field.
+// Reads forms and checks them against a schema: the result is values, or a sentence for each wrong field.
 import { bodyParser } from '@koa/bodyparser'
 import type { Context, Middleware } from 'koa'
 import type { z } from 'zod'
@@ -32,12 +32,11 @@ export function jsonBody(): Middleware {
   }
 }
 
-// What a browser sends and nothing more: names that mean nested objects to the parser mean nothing here, and a list is a list
-// however long it is.
+// Parse only what browsers send: no nested objects by the name of a field, and lists of any length as lists.
 function fieldsOf(text: string): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = Object.create(null)
   for (const [name, value] of new URLSearchParams(text)) {
-    // Postgres stores no NUL, and nobody types one.
+    // Postgres cannot store NUL, and nobody types it.
     if (value.includes('\0')) throw new BadRequest('The form holds a character that is not allowed.')
     const earlier = fields[name]
     if (earlier === undefined) fields[name] = value
@@ -47,7 +46,7 @@ function fieldsOf(text: string): Record<string, string | string[]> {
   return fields
 }
 
-/** A form that was right, or what is wrong with each field. */
+/** The values of a valid form, or what is wrong with each field. */
 export type Form<T> =
   | { values: T; errors?: undefined }
   | { values?: undefined; errors: Record<string, string> }
@@ -62,7 +61,7 @@ export function readForm<T extends z.ZodType>(ctx: Context, schema: T): Form<z.o
   return { errors }
 }
 
-/** A field's text as it was sent, to be shown again. */
+/** The text of a field as it was sent, to show it again. */
 export function sentText(ctx: Context, field: string, most = 400): string {
   const value = ((ctx.request.body ?? {}) as Record<string, unknown>)[field]
   return typeof value === 'string' ? value.slice(0, most) : ''

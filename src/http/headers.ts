@@ -1,12 +1,12 @@
-// What is believed of a request's headers, and what every answer says about itself.
+// Which headers of a request are trusted, and the headers of every answer.
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { Context, Middleware } from 'koa'
 import helmet from 'koa-helmet'
 
 /**
- * Rewrites the headers that say who asks and under which name, before anything reads them: the host and scheme are those of
- * the issuer, whatever the request claims, and the address is the last one in X-Forwarded-For that is not a trusted proxy.
+ * Rewrites headers about host, scheme and address before anything reads them: host and scheme become those of the issuer, whatever the
+ * request claims, and the address is the last one in X-Forwarded-For that is not a trusted proxy.
  */
 export function believedHeaders(
   issuer: URL,
@@ -42,9 +42,9 @@ export function believedHeaders(
 }
 
 /**
- * Security headers of every answer. Pages: no scripts, no framing, nothing loaded from elsewhere but app logos. Answers for
- * programs, which are many, get those that mean something there.
- * @param isForPrograms whether nobody looks at what this path answers
+ * Sets security headers. Pages: no scripts, no framing, nothing loaded from elsewhere except app logos. Answers for programs get only
+ * headers that matter to them.
+ * @param isForPrograms whether only programs read the answers under this path
  */
 export function securityHeaders(https: boolean, isForPrograms: (path: string) => boolean): Middleware {
   const pages = helmet({
@@ -53,9 +53,9 @@ export function securityHeaders(https: boolean, isForPrograms: (path: string) =>
       directives: {
         defaultSrc: ["'none'"],
         styleSrc: ["'self'"],
-        // data: for the ticks of the style sheet; an image cannot run anything.
+        // data: for the tick marks of the style sheet; an image cannot run code.
         imgSrc: ["'self'", 'https:', 'data:'],
-        // Nothing at all; the provider adds the digest of its one script, which sends a form_post answer off.
+        // No scripts. oidc-provider adds the digest of its one script, which submits a form_post answer.
         scriptSrc: [],
         formAction: ["'self'"],
         frameAncestors: ["'none'"],
@@ -78,8 +78,8 @@ export function securityHeaders(https: boolean, isForPrograms: (path: string) =>
 const HSTS_SECONDS = 31_536_000
 
 /**
- * Lets the forms of this answer lead on to an app. Its scheme alone is named: browsers hold every redirect after a form against
- * this list, and many an app's callback hands on to another of its hosts.
+ * Lets the forms of this answer lead to an app. It allows the whole scheme, because browsers check every redirect after a form
+ * against this list, and callbacks of apps often redirect to another host.
  */
 export function allowFormTo(ctx: Context, uri: string | undefined): void {
   const url = uri ? URL.parse(uri) : null
@@ -91,8 +91,8 @@ export function allowFormTo(ctx: Context, uri: string | undefined): void {
   )
 }
 
-// A request may name the host in its target (RFC 9112 §3.2.2), and what builds addresses out of the target would believe it.
-// A foreign host gets an address that does not exist.
+// A request may name the host in its target (RFC 9112 §3.2.2), and code that builds addresses from the target would trust it. Give a
+// foreign host an address that does not exist.
 function originForm(target: string, host: string): string {
   if (target.startsWith('/')) return target
   const url = URL.parse(target)
@@ -100,13 +100,13 @@ function originForm(target: string, host: string): string {
 }
 
 function plainAddress(address: string): string {
-  // Some gateways add a port, and a zone (fe80::1%eth0) means something on one machine only.
+  // Some gateways add a port, and a zone (fe80::1%eth0) is valid on one machine only.
   const bare = address
     .replace(/^\[(.*)\](:\d+)?$/, '$1')
     .replace(/^([\d.]+):\d+$/, '$1')
     .replace(/%.*/, '')
   if (!isIPv6(bare)) return bare
-  // One spelling for one address; an IPv4 address in IPv6 clothes is that IPv4 address.
+  // One spelling for each address; an IPv4-mapped IPv6 address becomes the IPv4 address.
   const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1)
   const mapped = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/.exec(canonical)
   if (!mapped) return canonical

@@ -1,11 +1,11 @@
-// What a load balancer and an orchestrator ask.
+// Health checks for load balancers and orchestrators.
 import type { Context } from 'koa'
 import type { DatabaseCheck } from '../db/check.ts'
 import type { Clock } from '../db/clock.ts'
 import type { Listener } from '../db/listen.ts'
 import { get, type Row } from './routes.ts'
 
-/** What the pages of this file stand on. */
+/** What the health checks need. */
 export interface HealthParts {
   check: DatabaseCheck
   listener: Listener
@@ -22,15 +22,15 @@ export function healthRoutes(parts: HealthParts): Row[] {
 
 function healthPages({ check, listener, clock, isDraining }: HealthParts) {
   return {
-    /** This process answers. It says nothing of the database: restarting a node mends no database. */
+    /** This process answers. It does not check the database, because restarting a node does not repair a database. */
     alive(ctx: Context): void {
       ctx.body = { status: 'ok' }
       ctx.set('Cache-Control', 'no-store')
     },
 
     /**
-     * This process can do its work: the database takes writes, and its schema is what this version expects. A node that hears no
-     * announcements, or whose clock is wrong, says so and goes on: it is slower, or corrects it, and what it answers is right.
+     * This process can work: the database takes writes, and its schema fits this version. A node that receives no announcements, or whose
+     * clock is wrong, reports that and stays ready, because it reads everything anew, or corrects the time.
      */
     async ready(ctx: Context): Promise<void> {
       ctx.set('Cache-Control', 'no-store')

@@ -1,28 +1,28 @@
-// An HTTP server that can be stopped without cutting anybody off. It knows no noun of ours.
+// An HTTP server that stops without cutting off requests in flight. It knows no noun of ours.
 import { createServer, type RequestListener } from 'node:http'
 
-/** Where to listen, and how long what is slow may take. */
+/** Where to listen, and the time limits of slow clients. */
 export interface ListenOptions {
   host: string
   port: number
-  /** How long requests in flight may take to finish once it is stopped. */
+  /** How long requests in flight may take after the server was stopped. */
   shutdownSeconds: number
-  /** How long a connection may take to bring the headers of its next request. */
+  /** How long the headers of a request may take to arrive. */
   headersSeconds?: number
-  /** How long a request may take to arrive as a whole. */
+  /** How long a whole request may take to arrive. */
   requestSeconds?: number
 }
 
 /** A server that accepts requests. */
 export interface Listening {
   port: number
-  /** Ends each connection with its next answer, so that who keeps it opens the next one elsewhere; new ones are still accepted. */
+  /** Ends each connection with its next answer, so that clients connect to another node. New connections are still accepted. */
   drain(): void
-  /** Accepts no more, waits for the requests in flight, and cuts off what the deadline finds unfinished. */
+  /** Accepts no more connections, waits for requests in flight, and cuts off those that are unfinished at the deadline. */
   stop(): Promise<void>
 }
 
-/** The port is taken, or not ours to use; the message says which and what to do. */
+/** The port is taken or forbidden; the message says which one and what to do. */
 export class CannotListen extends Error {
   override name = 'CannotListen'
 }
@@ -35,11 +35,11 @@ export async function listenHttp(handler: RequestListener, options: ListenOption
     if (draining) response.setHeader('Connection', 'close')
     handler(request, response)
   })
-  // Asked once while it is known, the address of a connection stays known after the other side has torn it down.
+  // Read the address once, so that Node remembers it after the other side has closed the connection.
   server.on('connection', (socket) => void socket.remoteAddress)
   server.headersTimeout = headersSeconds * 1000
   server.requestTimeout = requestSeconds * 1000
-  // Longer than the minute for which proxies keep a connection, so that they, not we, are the first to close it.
+  // Longer than the minute for which proxies keep a connection, so that they close it first.
   server.keepAliveTimeout = 65_000
 
   await new Promise<void>((resolve, reject) => {
@@ -54,7 +54,7 @@ export async function listenHttp(handler: RequestListener, options: ListenOption
   async function stop(): Promise<void> {
     drain()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    // A connection that was busy when the server closed is idle afterwards, and nobody else ends it.
+    // Close connections that were busy when the server closed, once they become idle. Node does not.
     const sweep = setInterval(() => server.closeIdleConnections(), 50)
     const deadline = setTimeout(() => server.closeAllConnections(), options.shutdownSeconds * 1000)
     await closed
@@ -65,7 +65,7 @@ export async function listenHttp(handler: RequestListener, options: ListenOption
   return { port: (server.address() as { port: number }).port, drain, stop }
 }
 
-// Node ends what is too slow when it looks, every 30 seconds unless told otherwise: a limit of 15 was one of up to 45.
+// How often Node checks the limits. The default of 30 seconds would make a limit of 15 seconds one of up to 45.
 const CHECK_MS = 500
 
 function explained(error: NodeJS.ErrnoException, { host, port }: ListenOptions): Error {

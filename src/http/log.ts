@@ -1,5 +1,5 @@
-// Sets up the log: JSON lines on standard output. What is logged is chosen field by field where it is logged; headers,
-// forms and queries, which may hold credentials, are never handed over whole.
+// Sets up the log: JSON lines on standard output. Callers choose the fields to log one by one, and never log whole headers, forms or
+// queries, which may hold credentials.
 import { type Logger, pino } from 'pino'
 import type { LogLevel } from '../base/config-keys.ts'
 
@@ -8,7 +8,7 @@ export type { Logger }
 const FLUSH_MS = 200
 const BUFFER_BYTES = 4096
 
-/** A logger that writes from `level` on. Lines are gathered for a moment: a write each would cost more than the rest. */
+/** A logger that writes from `level` on. It collects lines for a moment, because a write for each line would be too expensive. */
 export function createLogger(level: LogLevel): Logger {
   if (level === 'silent') return pino({ level })
   const out = pino.destination({ dest: 1, sync: false, minLength: BUFFER_BYTES })
@@ -21,6 +21,6 @@ function flushNow(out: ReturnType<typeof pino.destination>): void {
   try {
     out.flushSync()
   } catch {
-    // Nobody reads the log any more (a closed pipe); the process ends anyway.
+    // The pipe is closed, so nobody reads the log any more; the process ends anyway.
   }
 }

@@ -1,8 +1,8 @@
-// What holds for addresses that only programs talk to: they are answered as JSON whatever they accept, and a credential comes once.
+// Rules for addresses that only programs use: answers are JSON whatever the client accepts, and there is one credential.
 import type { Middleware } from 'koa'
 import { BadRequest } from './errors.ts'
 
-/** Answers in JSON under these addresses, whatever `Accept` says: clients read it, and a page would say nothing to them. */
+/** Answers in JSON under these addresses, whatever `Accept` says, because clients cannot read pages. */
 export function answerInJson(isForPrograms: (path: string) => boolean): Middleware {
   return (ctx, next) => {
     if (isForPrograms(ctx.path)) ctx.req.headers.accept = 'application/json'
@@ -13,8 +13,8 @@ export function answerInJson(isForPrograms: (path: string) => boolean): Middlewa
 const CREDENTIALS = new Set(['authorization', 'dpop'])
 
 /**
- * Refuses a request with two headers of which only one can be meant: which of them is believed would depend on who reads it, a
- * proxy or us. Node keeps the first of two `Authorization` headers, and joins two `DPoP` headers.
+ * Refuses a request with two credential headers, because a proxy might read another one than we do. Node keeps the first of two
+ * `Authorization` headers, and joins two `DPoP` headers.
  */
 export const oneCredential: Middleware = (ctx, next) => {
   const seen = new Set<string>()

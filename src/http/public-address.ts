@@ -1,8 +1,7 @@
 // Which IP addresses belong to the public internet. It opens no connection and knows no name.
 import { BlockList, isIP } from 'node:net'
 
-// RFC 6890 and the registries of special-purpose addresses that follow it, multicast, and a cloud's own address among the
-// public ones (168.63.129.16).
+// RFC 6890 and the registries of special-purpose addresses, multicast, and the address of a cloud's own service (168.63.129.16).
 const NOT_PUBLIC_IPV4 = ranges('ipv4', [
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -25,12 +24,12 @@ const NOT_PUBLIC_IPV4 = ranges('ipv4', [
   '240.0.0.0/4',
 ])
 
-// Only 2000::/3 is given out to anybody; loopback, link-local, unique local and multicast addresses are outside of it.
+// Only 2000::/3 is public; loopback, link-local, unique local and multicast addresses are outside of it.
 const GIVEN_OUT_IPV6 = ranges('ipv6', ['2000::/3'])
 const NOT_PUBLIC_IPV6 = ranges('ipv6', [
   '2001::/23',
   '2001:db8::/32',
-  // 6to4 leads to the IPv4 address inside, through relays of others (RFC 7526: no longer to be used).
+  // 6to4 leads to the embedded IPv4 address through relays of others (RFC 7526: deprecated).
   '2002::/16',
   '2620:4f:8000::/48',
   '3fff::/20',
@@ -39,7 +38,7 @@ const NOT_PUBLIC_IPV6 = ranges('ipv6', [
 // An IPv4 address in its last 32 bits: IPv4-mapped, and NAT64's well-known prefix (RFC 6052).
 const CARRIES_IPV4 = ranges('ipv6', ['::ffff:0:0/96', '64:ff9b::/96'])
 
-/** Whether an IP address is one that anybody on the internet could have; text that is no IP address is not. */
+/** Whether it is a public IP address. */
 export function isPublicAddress(address: string): boolean {
   const version = isIP(address)
   if (version === 4) return !NOT_PUBLIC_IPV4.check(address, 'ipv4')

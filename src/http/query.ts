@@ -1,4 +1,4 @@
-// Reading what a list is asked for from its address, and writing the addresses of its other pages. It knows no noun.
+// Reads the query of a list, and writes the addresses of its other pages. It knows no noun.
 import type { Context } from 'koa'
 import { EVENT_ID, isUuid } from '../base/ids.ts'
 import { BadRequest } from './errors.ts'
@@ -21,25 +21,25 @@ export function queryChoice<T extends string>(
   return choices.find((choice) => choice === text)
 }
 
-/** A parameter that says behind which row of a list with UUIDs a page begins: its cursor or its id; else undefined. */
+/** A parameter with the place behind which a page begins, of a list whose ids are UUIDs: a cursor or an id; else undefined. */
 export function queryPlace(ctx: Context, name: string): string | undefined {
   const text = queryText(ctx, name)
   return isUuid(text.replace(/^\d{1,16}\./, '')) ? text : undefined
 }
 
-/** A parameter that says before which audit event a page begins: its number; else undefined. */
+/** A parameter with the number of the audit event before which a page begins; else undefined. */
 export function queryEventId(ctx: Context, name: string): string | undefined {
   const text = queryText(ctx, name)
   return EVENT_ID.test(text) ? text : undefined
 }
 
-/** An address with those parameters that say something. */
+/** An address with those parameters that are not empty. */
 export function withQuery(path: string, parameters: Record<string, string | undefined>): string {
   const given = Object.entries(parameters).filter((entry): entry is [string, string] => Boolean(entry[1]))
   return given.length > 0 ? `${path}?${new URLSearchParams(given)}` : path
 }
 
-/** What views show of a list: its rows, and where the next page begins. */
+/** A page of a list for views: its rows, and the address of the next page. */
 export function pageOf<Row>(
   found: Row[],
   limit: number,

@@ -1,15 +1,15 @@
-// Addresses of an earlier version: whoever asks there is sent on, and told that the address goes away (RFC 9745).
+// Addresses of an earlier version: requests are redirected, with a header that announces the end of the address (RFC 9745).
 import type { Middleware } from 'koa'
 
 /** An address that has another name now. */
 export interface Renamed {
-  /** The whole path as it was. */
+  /** The whole former path. */
   from: RegExp
-  /** The path as it is, with `$1` for what `from` takes out of it. */
+  /** The present path, with `$1` for the first group of `from`. */
   to: string
   /** The methods that moved; absent: all. */
   methods?: readonly string[]
-  /** The query with which it was asked; absent: any. */
+  /** The query that a request must have; absent: any. */
   query?: RegExp
 }
 

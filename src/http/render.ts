@@ -1,4 +1,4 @@
-// Turns a view and its words into a page. It must not know any noun: what a page says comes from the handler.
+// Renders views. It must not know any noun: the handler passes the content of a page.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Context } from 'koa'
@@ -8,30 +8,29 @@ import { assets } from './assets.ts'
 
 const VIEWS = fileURLToPath(new URL('../../views', import.meta.url))
 
-/** Who is signed in, as the top bar shows it. */
+/** The signed-in person, as the top bar shows them. */
 export interface PageUser {
   name: string
   email: string
   role: string
 }
 
-/** What guards leave for the pages behind them. */
+/** What guards pass to pages. */
 interface PageState {
   user?: PageUser
   csrf?: string
-  /** What every page of a part of the site shows, e.g. how much waits. */
+  /** What every page of a part of the site shows, for example how many decisions wait. */
   locals?: object
 }
 
-/** Answers `ctx` with a page; `locals` are what the comment on top of the view lists. */
+/** Answers with a page. The comment at the top of the view lists its `locals`. */
 export type Render = (ctx: Context, view: string, locals?: object, status?: number) => void
 
 /**
- * Makes the function that shows pages. A view is compiled at its first use and kept.
+ * Makes the function that renders pages. It compiles each view once, at its first use.
  *
- * Every view can use `brand`, `version`, `asset`, `path`, and `user` and `csrf`, which are taken from
- * `ctx.state` unless the handler passes its own; `title` replaces the view's own title. A page is never
- * stored: it may hold a person's data.
+ * Every view can use `brand`, `version`, `asset`, `path`, and `user` and `csrf`, which come from `ctx.state` unless the handler passes
+ * them; `title` replaces the title of the view. Browsers must not store pages, which may hold personal data.
  */
 export function createRender({ brand, version }: { brand: Config['brand']; version?: string }): Render {
   const { url } = assets({ brand })

@@ -1,10 +1,10 @@
-// What every request passes first: a number with a line in the log, and the check of its address.
+// The first steps of every request: an id with a line in the log, and the check of its address.
 import { randomUUID } from 'node:crypto'
 import type { Middleware } from 'koa'
 import { BadRequest } from './errors.ts'
 import type { Logger } from './log.ts'
 
-/** Logs one line a request. The path alone: a query may hold codes and hints, a path of ours may hold an interaction's id. */
+/** Logs one line for each request, without the query, which may hold codes and hints, and without ids of interactions. */
 export function requests(log: Logger): Middleware {
   return async (ctx, next) => {
     const started = performance.now()
@@ -31,7 +31,7 @@ export function requests(log: Logger): Middleware {
   }
 }
 
-/** Refuses NUL and broken percent-encoding, which mean nothing anywhere: nothing behind has to think of them. */
+/** Refuses NUL and broken percent-encoding, so that no later code has to handle them. */
 export const wellFormedAddress: Middleware = (ctx, next) => {
   if (!ctx.url.includes('%')) return next()
   let decoded: string

@@ -5,7 +5,7 @@ import type { Context, Middleware } from 'koa'
 import { formBody } from './form.ts'
 import { uploadBody } from './upload.ts'
 
-/** An address with what answers there. */
+/** An address and its handler. */
 export interface Row {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
   path: string
@@ -14,10 +14,10 @@ export interface Row {
 
 type Handler = (ctx: Context) => unknown
 
-/** Runs a handler for some requests only, with what the handler wants to know of them. */
+/** Runs a handler only for requests that it lets through, and gives it what it needs to know about them. */
 export type Guarded<Admitted> = (handler: (ctx: Admitted) => unknown) => Handler
 
-/** A page with a form, which is sent to the address of its page. */
+/** A page with a form that posts to the same address. */
 export interface FormPage<Admitted> {
   show(ctx: Admitted): unknown
   send(ctx: Admitted): unknown
@@ -28,17 +28,17 @@ export function get(path: string, handle: Handler): Row {
   return { method: 'GET', path, handle }
 }
 
-/** What a form is sent to. */
+/** The target of a form. */
 export function post(path: string, handle: Handler): Row {
   return { method: 'POST', path, handle: (ctx) => readBody(ctx, async () => void (await handle(ctx))) }
 }
 
-/** A page with a form, and what the form is sent to. */
+/** A page with a form, and the target of the form. */
 export function form<Admitted>(path: string, guard: Guarded<Admitted>, page: FormPage<Admitted>): Row[] {
   return [get(path, guard(page.show)), post(path, guard(page.send))]
 }
 
-/** The same with a file in the form, of at most `mostBytes`, which the guard reads once it knows who sends it. */
+/** As above, with a file of at most `mostBytes`, which is read only after the guard has passed. */
 export function uploadForm<Admitted>(
   path: string,
   guard: Guarded<Admitted>,
@@ -56,7 +56,7 @@ export function uploadForm<Admitted>(
 
 /** Answers at the addresses of these rows. A method that no row takes is refused with 405. */
 export function routing(rows: readonly Row[]): Middleware[] {
-  // All methods there are: one that no row takes is refused rather than said to be unknown.
+  // All methods, so that one without a row is refused with 405 and not with 501.
   const router = new Router({ sensitive: true, methods: METHODS })
   for (const { method, path, handle } of rows)
     router.register(path, [method], (ctx) => handle(ctx as Context))

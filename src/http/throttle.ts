@@ -1,4 +1,4 @@
-// Limits that all nodes share: counters in Postgres, kept by rate-limiter-flexible. It knows no noun of ours.
+// Limits that all nodes share: counters in Postgres, by rate-limiter-flexible. It knows no noun of ours.
 import { isIPv6 } from 'node:net'
 import { BurstyRateLimiter, RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
 import { asDatabaseError } from '../db/errors.ts'
@@ -6,7 +6,7 @@ import { type Pool, run, sql } from '../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../db/sweep.ts'
 import { TooManyRequests } from './errors.ts'
 
-/** Under which key an address counts: one household or machine has a whole IPv6 /64, so its addresses count together. */
+/** The key of an address. One household or machine has a whole IPv6 /64, so its addresses count together. */
 export function placeOf(ip: string): string {
   if (!isIPv6(ip)) return ip
   const [head = '', tail] = ip.split('::')
@@ -20,18 +20,18 @@ export function placeOf(ip: string): string {
     .join(':')}::/64`
 }
 
-/** What is left of a window. */
+/** The rest of a window. */
 export interface Left {
   attempts: number
-  /** Until the window is over. */
+  /** Until the window ends. */
   seconds: number
 }
 
 /** Counts attempts under a key. */
 export interface Throttle {
-  /** Counts one attempt. @returns what is left. @throws TooManyRequests when there were too many. */
+  /** Counts one attempt. @returns how many are left. @throws TooManyRequests */
   count(key: string): Promise<Left>
-  /** Takes one attempt back that turned out to be rightful. */
+  /** Takes back an attempt that turned out to be legitimate. */
   forgive(key: string): Promise<void>
   /** Forgets the attempts of a key. */
   reset(key: string): Promise<void>
@@ -39,19 +39,19 @@ export interface Throttle {
 
 /** What a {@link Throttle} allows. */
 export interface ThrottleOptions {
-  /** Tells the counters of several throttles apart. */
+  /** Distinguishes the counters of several throttles. */
   name: string
   attempts: number
   seconds: number
-  /** For the person, who is told how long to wait. */
+  /** The message for the person; how long to wait is added. */
   message: string
-  /** What is allowed on top, over a longer time: for somebody who does much at once, and then nothing. */
+  /** Additional attempts over a longer time, for somebody who does much at once and then nothing. */
   burst?: { attempts: number; seconds: number }
-  /** A node refuses who goes on at twice the limit without a write, until the window has passed. Not for what may be forgiven. */
+  /** Whether a node refuses without a write once a key exceeds twice the limit. Not for attempts that may be taken back. */
   inMemory?: boolean
 }
 
-/** At most `attempts` in `seconds` under one key, and a burst on top; beyond that none until a window has passed. */
+/** Allows `attempts` in `seconds` for each key, and a burst on top; beyond that none until the window ends. */
 export function throttle(
   db: Pool,
   { name, attempts, seconds, message, burst, inMemory = false }: ThrottleOptions,
@@ -65,7 +65,7 @@ export function throttle(
       keyPrefix,
       points,
       duration,
-      // Its own clearing would be a timer a limiter; the sweeper does it.
+      // The sweeper deletes expired counters, instead of a timer for each limiter.
       clearExpiredByTimeout: false,
       ...(inMemory && { inMemoryBlockOnConsumed: points * 2 }),
     })
@@ -98,17 +98,17 @@ function rethrow(error: unknown): never {
   throw asDatabaseError(error)
 }
 
-/** Counters whose window has passed. */
+/** Deletes counters whose window has ended. */
 export const sweepCounters: Sweep = (db) =>
   run(
     db,
     sql`delete from rate_limits where key = any(array(
-          -- Of the column's type: its index knows no other.
+          -- Of the type of the column, so that Postgres uses the index.
           select key from rate_limits where expire < (extract(epoch from now()) * 1000)::bigint
           limit ${SWEEP_BATCH} for update skip locked))`,
   )
 
-/** How long to wait, as people say it. */
+/** How long to wait, in words. */
 export function inWords(seconds: number): string {
   if (seconds <= 90) return `${seconds} seconds`
   return `${Math.ceil(seconds / 60)} minutes`

@@ -1,4 +1,4 @@
-// How a moment is said on a page: relative when near, a date when far. It must not know which page.
+// Moments in words for pages: relative when near, a date when far. It must not know which page.
 
 /** A moment in words; the mixin `+time` in views/mixins.pug shows it. */
 export interface Time {
@@ -15,7 +15,7 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-// The time zone of the reader is not known without a script: dates are UTC, and the title says so.
+// Without a script the time zone of the reader is unknown, so dates are in UTC, and the title says so.
 const day = new Intl.DateTimeFormat('en-GB', {
   day: 'numeric',
   month: 'long',
@@ -25,7 +25,7 @@ const day = new Intl.DateTimeFormat('en-GB', {
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'UTC' })
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
 
-/** Says when `date` is, seen from `now`; past and future alike. @returns undefined without a date */
+/** Describes `date`, past or future, as seen from `now`. @returns undefined without a date */
 export function when(date: Date, now?: Date): Time
 export function when(date: Date | null | undefined, now?: Date): Time | undefined
 export function when(date: Date | null | undefined, now = new Date(Date.now())): Time | undefined {
@@ -46,12 +46,12 @@ function words(date: Date, now: Date): string {
   return Math.abs(days) < 7 ? relative.format(days, 'day') : day.format(date)
 }
 
-/** Whole units, toward zero, but never none: 50 seconds are said as a minute. */
+/** Whole units, rounded toward zero, but at least one: 50 seconds are a minute. */
 function whole(distance: number, unit: number): number {
   return Math.sign(distance) * Math.max(1, Math.floor(Math.abs(distance) / unit))
 }
 
-/** Which day of the calendar: "yesterday" is the day before today, not 24 to 48 hours ago. */
+/** The day of the calendar: "yesterday" is the day before today, not 24 to 48 hours ago. */
 function dayNumber(date: Date): number {
   return Math.floor(date.getTime() / DAY)
 }

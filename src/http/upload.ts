@@ -1,17 +1,17 @@
-// Reading forms that carry a file (multipart/form-data, RFC 7578): the whole of it in memory, within a hard limit.
+// Reads forms with a file (multipart/form-data, RFC 7578) into memory, within a hard limit.
 import type { Context, Middleware } from 'koa'
 import { BadRequest, HttpError } from './errors.ts'
 
-// What a form may hold beside its file: field names, the form token, the lines between the parts.
+// The most bytes beside the file: field names, the form token, the boundaries.
 const AROUND_BYTES = 64 * 1024
 const MOST_FIELDS = 20
-// A browser that is cut off in the middle of sending shows no answer; what is far too large is not worth that.
+// A browser that is cut off while it sends shows no answer, so read on up to this limit; a larger body is cut off.
 const DRAINED_BYTES = 16 * 1024 * 1024
 const READ_SECONDS = 60
 
 /**
- * Reads the body of a form post that may carry files of together at most `mostBytes`; its texts become the request's body, so
- * that the form token is checked as in every other form. Anything else is refused with 4xx.
+ * Reads a form post with files of at most `mostBytes` together. Its texts become the body of the request, so that the form token is
+ * checked as in every other form. Anything else is refused with 4xx.
  */
 export function uploadBody(mostBytes: number): Middleware {
   return async (ctx, next) => {
@@ -27,7 +27,7 @@ export function uploadBody(mostBytes: number): Middleware {
     for (const [name, value] of form) {
       if (++count > MOST_FIELDS) throw new BadRequest('The form holds too many fields.')
       if (typeof value === 'string') fields[name] ??= value
-      // The name that the file had at home says nothing that is to be believed.
+      // Ignore the name of the file, which can be anything.
       else if (!files.has(name)) files.set(name, Buffer.from(await value.arrayBuffer()))
     }
     ctx.request.body = fields
@@ -41,7 +41,7 @@ export function uploadedFile(ctx: Context, field: string): Buffer {
   return (ctx.state.files as Map<string, Buffer> | undefined)?.get(field) ?? Buffer.alloc(0)
 }
 
-/** The body as it came. @throws HttpError 413, BadRequest */
+/** The raw body. @throws HttpError 413, BadRequest */
 export async function wholeBody(ctx: Context, mostBytes: number): Promise<Buffer> {
   const { req } = ctx
   if (Number(ctx.get('content-length') || 0) > DRAINED_BYTES) throw tooLarge(ctx)
@@ -65,7 +65,7 @@ export async function wholeBody(ctx: Context, mostBytes: number): Promise<Buffer
 }
 
 function tooLarge(ctx: Context): HttpError {
-  // The rest of the body is not read: nothing else can come over this connection.
+  // The rest of the body is not read, so the connection cannot be used again.
   ctx.set('Connection', 'close')
   return new HttpError(413, 'too_large', 'The file is too large: choose a smaller one.')
 }

@@ -1,4 +1,4 @@
-// One app as operations of the Admin API reach it, change it and answer it: whichever of them it is, the same checks hold.
+// One app, as operations of the Admin API find it, change it and answer it, all with the same checks.
 import { z } from 'zod'
 import { isDocumentId } from '../../core/clients/document-url.ts'
 import { findOwners } from '../../core/clients/owners.ts'
@@ -13,12 +13,12 @@ import * as json from './schemas.ts'
 /** What names an app in a path. */
 export const oneApp = z.object({ client_id: clientId })
 
-/** Why something is refused. */
+/** The reason of a rejection. */
 export const reason = z.strictObject({
   reason: z.string().min(1).max(1000).meta({ description: 'In words for its owners.' }),
 })
 
-/** The answer of whatever changes an app. */
+/** The answer of operations that change an app. */
 export const SHOWN = {
   status: 200,
   description: 'The app as it stands now.',
@@ -26,7 +26,7 @@ export const SHOWN = {
   etag: true,
 } as const
 
-/** What of a request {@link locked} looks at. */
+/** The part of a request that {@link locked} reads. */
 export type OfClient = Pick<Input<{ client_id: string }, unknown, unknown>, 'db' | 'params' | 'mustMatch'>
 
 /** An app as it is answered. */
@@ -41,7 +41,7 @@ export async function shown(db: Db, client: Client) {
 }
 
 /**
- * Does something to an app. What was seen is held against what stands while nobody else can change it.
+ * Does something to an app, while its row is locked, if it has the version of If-Match.
  * @throws NotFound, HttpError 412
  */
 export function locked(input: OfClient, work: (t: Db, client: Client) => Promise<Answer>): Promise<Answer> {
@@ -52,7 +52,7 @@ export function locked(input: OfClient, work: (t: Db, client: Client) => Promise
   })
 }
 
-/** As {@link locked}, and answers the app as it stands then. */
+/** As {@link locked}, and answers with the changed app. */
 export function change(input: OfClient, work: (t: Db, client: Client) => Promise<unknown>): Promise<Answer> {
   return locked(input, async (t, client) => {
     await work(t, client)

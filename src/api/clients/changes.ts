@@ -1,5 +1,5 @@
-// Changes of approved apps over the Admin API: those that wait, and deciding about them. Each has an id of its own, so that
-// nobody approves what they have not seen.
+// Changes of approved apps over the Admin API: listing those that wait, and deciding about them. Each change has an id, so that nobody
+// approves a change that they have not seen.
 import { z } from 'zod'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import {
@@ -124,7 +124,7 @@ function fieldView({ field, from, to }: WaitingChange['changes'][number]) {
   return { field, from: from ?? null, to: to ?? null }
 }
 
-// Nothing is wrong with the request: what stands has moved on.
+// The request is valid, but the app has changed since.
 function asConflict(error: unknown): unknown {
   if (error instanceof ChangeOutdated) {
     const words = `The app was changed since this was asked for: ${error.fields.join(', ')}. Reject it; its owners can ask anew.`

@@ -60,7 +60,7 @@ export const decisionOperations: readonly Operation[] = [
   }),
 ]
 
-/** Something that is decided without a word, and stands afterwards whether it stood before or not. */
+/** A decision without a body. Repeating it changes nothing. */
 function decision(
   method: 'PUT' | 'DELETE',
   name: string,

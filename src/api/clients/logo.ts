@@ -1,4 +1,4 @@
-// The logo of an app over the Admin API: a picture comes in as it is, and becomes one of ours.
+// The logo of an app over the Admin API: an uploaded picture is decoded and made into a logo.
 import { getClient } from '../../core/clients/store.ts'
 import { updateClient } from '../../core/clients/update.ts'
 import { checkClientEscalation } from '../../core/escalation/clients.ts'
@@ -27,7 +27,7 @@ export function logoOperations({ issuer, makeLogo }: { issuer: string; makeLogo:
       success: SHOWN,
       async run(input) {
         const { db, params, file, by } = input
-        // Nobody who may not change it has a picture decoded.
+        // Check this before decoding the picture.
         const { id } = await getClient(db, params.client_id)
         await checkClientEscalation(db, id, by)
         const png = await makeLogo(file, by.id!)

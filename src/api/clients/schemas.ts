@@ -1,5 +1,4 @@
-// Apps, their secrets and registration tokens as the Admin API takes and writes them. Member by member: what is not named here
-// goes neither in nor out.
+// Apps and their secrets as the Admin API reads and writes them, member by member: no other member gets in or out.
 import { z } from 'zod'
 import { type Field, mapFields, REGISTRARS, schemas } from '../../core/clients/fields.ts'
 import { APP_TYPES, CLIENT_STATES } from '../../core/clients/kinds.ts'
@@ -22,12 +21,12 @@ import {
   words,
 } from '../framework/schemas.ts'
 
-/** What an app is registered with. */
+/** The body with which an app is registered. */
 export const newClient = named('NewClient', z.strictObject(schemas))
 
 const { type: _type, ...changeable } = schemas
 
-/** What may be changed of an app: what is absent stays. Without the defaults of a registration, which would come along. */
+/** A change of an app: absent members stay, so the defaults of a registration are left out. */
 export const clientChange = named(
   'ClientChange',
   z
@@ -35,7 +34,7 @@ export const clientChange = named(
     .meta({ description: 'A merge patch (RFC 7396): what is absent stays.' }),
 )
 
-/** What apps are looked for. */
+/** Which apps to find. */
 export const clientQuery = listQuery(
   {
     q: words
@@ -125,18 +124,18 @@ const secret = named(
 /** The secrets of an app. */
 export const secretList = listOf('SecretList', secret)
 
-/** What tells one secret from another. */
+/** The name of a secret. */
 export const secretName = z.strictObject({
   name: z.string().max(100).meta({ description: 'Where it is used, e.g. web server 2.' }),
 })
 
-/** A value that is shown this once. */
+/** A new secret, whose value is shown only once. */
 export const madeSecret = named(
   'MadeSecret',
   z.strictObject({ client_id: clientId, client_secret: shownOnce }),
 )
 
-/** How long the secrets that an app has go on beside a new one. */
+/** How long the present secrets of an app stay valid beside a new one. */
 export const rotation = named(
   'Rotation',
   z.strictObject({
@@ -154,7 +153,7 @@ export function summaryView(app: ClientSummary) {
   return { ...pick(app, Object.keys(told)), owners: app.owners, users: app.users }
 }
 
-/** What an app's own row does not say. */
+/** What is answered about an app beyond its own row. */
 export interface Around {
   owners: Owner[]
   change: WaitingChange | undefined
@@ -176,7 +175,7 @@ export function secretView(row: SecretRow) {
   return pick(row, Object.keys(secret.shape))
 }
 
-/** A field as it stands in a registration. */
+/** The schema of a field in an answer. */
 function standing({ shape, choices }: Field): z.ZodType {
   if (shape === 'address') return z.string().nullable()
   if (shape === 'list') return z.array(z.string())
@@ -184,7 +183,7 @@ function standing({ shape, choices }: Field): z.ZodType {
   return choices ? z.enum(choices) : z.string()
 }
 
-// A default would be filled in for what a patch leaves out, and overwrite what stands.
+// A default would overwrite the present value of a field that a patch leaves out.
 function changeOf<F extends Record<string, z.ZodType>>(fields: F) {
   const entries = Object.entries(fields).map(([name, field]) => [
     name,

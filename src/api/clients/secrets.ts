@@ -11,7 +11,7 @@ import * as json from './schemas.ts'
 
 const oneSecret = one.extend({ secret_id: uuid })
 
-/** How making a secret answers. */
+/** The answer of making a secret. */
 export const MADE_SECRET = {
   status: 201,
   description: 'Made; the secret is shown this once.',

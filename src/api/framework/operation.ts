@@ -1,5 +1,5 @@
-// What an operation of the Admin API is: the row from which its address, its checks and its place in the document are made.
-// It knows no noun.
+// The type of an operation of the Admin API, from which its address, its checks and its entry in the document are made. It knows no
+// noun.
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import type { ApiScope } from '../../base/admin-api-scopes.ts'
@@ -7,34 +7,34 @@ import type { Actor } from '../../base/audit-events.ts'
 import type { Db } from '../../db/pool.ts'
 import type { Access } from '../../protocol/rules/access-token.ts'
 
-/** What a handler is given: everything in it was checked against the operation's schemas. */
+/** The input of a handler, checked against the schemas of the operation. */
 export interface Input<Params, Query, Body> {
-  /** The pool, or the transaction of a creation that must happen once. */
+  /** The pool, or the transaction of a creation with an Idempotency-Key. */
   db: Db
   params: Params
   query: Query
   body: Body
-  /** What was uploaded; empty where nothing is. */
+  /** The uploaded file; empty for other operations. */
   file: Buffer
   by: Actor
   access: Access
-  /** Throws unless what If-Match names is this version; where it may be absent, and is, every version will do. */
+  /** Throws unless If-Match names this version, or is absent where it is optional. */
   mustMatch(etag: string): void
 }
 
-/** What a handler answers; its body is written as JSON. */
+/** The answer of a handler; its body is written as JSON. */
 export interface Answer {
   body?: unknown
   /** Instead of a body: a file of any size. */
   file?: { type: string; name: string; lines: Readable }
   etag?: string
-  /** The path of what was made, under the API. */
+  /** The path of the created thing under the API. */
   location?: string
-  /** Where the next page of a list begins: the value of `after`. */
+  /** The value of `after` for the next page of a list. */
   next?: string | undefined
 }
 
-/** What goes well, for the document and the tests. */
+/** The successful answer, for the document and the tests. */
 export interface Success {
   status: 200 | 201 | 202 | 204
   description: string
@@ -42,13 +42,13 @@ export interface Success {
   schema?: z.ZodType
   /** Media types of a file. */
   files?: readonly string[]
-  /** Members of the body that are shown this once: a repeated request gets null in their place. */
+  /** Members of the body that are shown only once: a repeated request gets null in their place. */
   secretMembers?: readonly string[]
   etag?: true
   location?: true
 }
 
-/** Under which heading an operation stands in the document. */
+/** The heading of an operation in the document. */
 export type Tag =
   | 'Overview'
   | 'Apps'
@@ -62,9 +62,9 @@ export type Tag =
   | 'Signing keys'
   | 'Audit log'
 
-/** An operation as its noun declares it. */
+/** An operation, as its noun declares it. */
 export interface OperationOf<P extends z.ZodObject, Q extends z.ZodObject, B extends z.ZodObject> {
-  /** Stable: programs that are made from the document call it so. */
+  /** Stable, because programs generated from the document use this name. */
   id: string
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Under the API, as in OpenAPI: `/clients/{client_id}`. */
@@ -78,7 +78,7 @@ export interface OperationOf<P extends z.ZodObject, Q extends z.ZodObject, B ext
   body?: B
   /** Instead of a body of JSON: a file of one of these media types. */
   upload?: { types: readonly string[]; mostBytes: number }
-  /** `seen`: required, and a version of its own, not `*`: nobody vouches for what they have not seen. */
+  /** `seen`: required, and `*` is not allowed, because nobody may vouch for what they have not seen. */
   ifMatch?: 'required' | 'seen' | 'optional'
   success: Success
   /** Why it may be refused with 409. */

@@ -1,4 +1,4 @@
-// Reading a request of the Admin API: its path, query, body and If-Match, each checked and refused with what is wrong.
+// Reads requests of the Admin API: path, query, body and If-Match, each checked, and refused with what is wrong.
 import { bodyParser } from '@koa/bodyparser'
 import type { Context } from 'koa'
 import type { z } from 'zod'
@@ -7,7 +7,7 @@ import { BadRequest, HttpError, NotFound } from '../../http/errors.ts'
 import { wholeBody } from '../../http/upload.ts'
 import type { Operation } from './operation.ts'
 
-/** What names what an operation is about. @throws NotFound for what cannot be a name */
+/** The parameters in the path. @throws NotFound for a text that cannot be an id */
 export function readParams(ctx: Context, { params }: Operation): unknown {
   if (!params) return {}
   const parsed = params.safeParse({ ...ctx.params })
@@ -30,7 +30,7 @@ export function readQuery(ctx: Context, { query }: Operation): unknown {
 
 const parse = bodyParser({
   enableTypes: ['json'],
-  // The type was looked at before.
+  // The content type was checked before.
   detectJSON: () => true,
   jsonLimit: '56kb',
   encoding: 'utf-8',
@@ -61,7 +61,7 @@ export async function readBody(ctx: Context, { body, method }: Operation): Promi
   return read(body, sent, 422)
 }
 
-/** The file that was uploaded; what is in it, its noun looks at. @throws HttpError 400, 413, 415 */
+/** The uploaded file, whose content the noun checks. @throws HttpError 400, 413, 415 */
 export async function readUpload(ctx: Context, { upload }: Operation): Promise<Buffer> {
   if (!upload) return NOTHING
   checkType(ctx, upload.types, 'Accept')
@@ -79,7 +79,7 @@ function checkType(ctx: Context, types: readonly string[], header: string): void
   })
 }
 
-/** Holds If-Match against what stands (RFC 9110 §13.1.1). @throws HttpError 412; 428 where it has to be there and is not */
+/** Compares If-Match with the present version (RFC 9110 §13.1.1). @throws HttpError 412; 428 where it is required and missing */
 export function matcher(ctx: Context, { ifMatch }: Operation): (etag: string) => void {
   const header = ctx.get('if-match').trim()
   if ((ifMatch === 'required' || ifMatch === 'seen') && !header) {
@@ -105,7 +105,7 @@ export function matcher(ctx: Context, { ifMatch }: Operation): (etag: string) =>
   }
 }
 
-/** A refusal that names what is wrong with which member. */
+/** An error that names what is wrong with which member. */
 export function invalid(
   status: StatusOf<'invalid'>,
   message: string,
@@ -131,8 +131,8 @@ function read<T extends z.ZodType>(schema: T, given: unknown, status: StatusOf<'
   throw invalid(status, 'Something is missing, wrong or not known: see errors.', errors)
 }
 
-// Postgres keeps neither NUL nor half a character. Without recursion: whoever asks decides how deep a body is.
-// @returns the member that holds one
+// Finds a text with NUL or a lone surrogate, which Postgres cannot store. It does not recurse, because a body may be arbitrarily deep.
+// @returns the member that holds the text
 function unstorable(body: unknown): string | undefined {
   const left: { value: unknown; name: string }[] = [{ value: body, name: 'body' }]
   for (let next = left.pop(); next; next = left.pop()) {
@@ -155,7 +155,7 @@ function shown(name: string): string {
   return name.slice(0, 100)
 }
 
-/** The Idempotency-Key of a request. @throws BadRequest for one that nobody could tell from others */
+/** The Idempotency-Key of a request. @throws BadRequest for an invalid one */
 export function idempotencyKey(ctx: Context): string | undefined {
   const key = ctx.get('idempotency-key')
   if (!key) return undefined

@@ -1,11 +1,11 @@
-// Schemas that several nouns share: ids, moments, pages, jobs, problems. They check requests, make the document, and tests
-// hold the answers against them.
+// Schemas that several nouns share: ids, moments, pages, jobs, problems. They check requests and make the document, and tests compare the
+// answers with them.
 import { z } from 'zod'
 import { SHORT_ID, UUID } from '../../base/ids.ts'
 import { CURSOR_PATTERN } from '../../db/cursor.ts'
 import { JOB_STATES, type Job } from '../../db/jobs.ts'
 
-/** The schemas that stand under a name in the document. */
+/** The schemas that have a name in the document. */
 export const NAMED = z.registry<{ id: string }>()
 
 /** Gives a schema a name in the document. */
@@ -26,13 +26,13 @@ export const clientId = z
   .regex(new RegExp(`^(${CLIENT_ID})$`))
   .meta({ examples: ['c_q8fHnDfXsVvCgk3y'] })
 
-/** Where a page begins whose rows stand in the order of a moment (db/cursor.ts). */
+/** A cursor (db/cursor.ts). */
 export const cursor = z.string().regex(new RegExp(`^${CURSOR_PATTERN}$`), NOT_A_CURSOR)
 
-/** As {@link cursor}, of rows whose ids are UUIDs; also the id of a row that is there. */
+/** As {@link cursor}, of rows whose ids are UUIDs, or the id of an existing row. */
 export const uuidCursor = z.string().regex(new RegExp(`^(\\d{1,16}\\.)?${UUID}$`, 'i'), NOT_A_CURSOR)
 
-/** As {@link cursor}, of apps; also the id of one that is there. */
+/** As {@link cursor}, of apps, or the id of an existing app. */
 export const clientCursor = z.string().regex(new RegExp(`^(\\d{1,16}\\.)?(${CLIENT_ID})$`), NOT_A_CURSOR)
 
 /** A moment in an answer. */
@@ -45,7 +45,7 @@ export const given = z.iso
 
 const MOST = 200
 
-/** The query of a list: what is looked for, and which page. @param after names the last row that was already seen */
+/** The query of a list: a filter and a page. @param after the schema of the place behind which the page begins */
 export function listQuery<F extends z.core.$ZodLooseShape>(filter: F, after: z.ZodType<string | undefined>) {
   return z.strictObject({
     ...filter,
@@ -71,13 +71,13 @@ export function listOf(id: string, item: z.ZodType) {
   )
 }
 
-/** Cuts what was found, one more than was asked for, into a page. */
+/** Makes a page of rows, of which one more was read than the limit. */
 export function pageOf<Row>(found: Row[], limit: number, idOf: (row: Row) => string) {
   const rows = found.slice(0, limit)
   return { rows, next: found.length > limit ? idOf(rows.at(-1)!) : undefined }
 }
 
-/** Words to look for. */
+/** A text to search for. */
 export const words = z
   .string()
   .trim()
@@ -114,12 +114,12 @@ export function jobView({ id, kind, state, done, total, problem, params, created
   return { id, kind, state, done, total, problem, user_id, client_id, created_at, finished_at }
 }
 
-/** 202: where the job is that was begun. */
+/** The answer 202 with the address of the job that was started. */
 export function begun(started: Job) {
   return { body: jobView(started), location: `/jobs/${started.id}` }
 }
 
-/** What is refused (RFC 9457). */
+/** An error (RFC 9457). */
 export const problem = named(
   'Problem',
   z.object({

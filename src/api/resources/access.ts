@@ -1,4 +1,4 @@
-// Finding, showing and changing an API over the Admin API, which is one of them and cannot be changed.
+// One API, as operations of the Admin API find it, change it and answer it. The Admin API is one of them and cannot be changed.
 import { builtInApi } from '../../base/admin-api-scopes.ts'
 import { digest } from '../../base/credentials.ts'
 import { listResources, type Resource } from '../../core/resources/store.ts'
@@ -8,7 +8,7 @@ import { HttpError, NotFound } from '../../http/errors.ts'
 import type { Answer, Input } from '../framework/operation.ts'
 import { resource } from './schemas.ts'
 
-/** How an API is answered. */
+/** The answer of operations that change an API. */
 export const SHOWN = {
   status: 200,
   description: 'The API as it stands now.',
@@ -16,10 +16,10 @@ export const SHOWN = {
   etag: true,
 } as const
 
-/** Why an API of ours is refused. */
+/** Why the Admin API cannot be changed. */
 export const BUILT_IN = 'It is built in and cannot be changed.'
 
-/** Why a secret is refused. */
+/** Why an API has no secrets. */
 export const NO_CREDENTIALS = 'This API has no credentials.'
 
 type OfResource = Pick<Input<{ resource_id: string }, unknown, unknown>, 'db' | 'params' | 'mustMatch'>
@@ -48,7 +48,7 @@ export function resourceAccess(issuer: string) {
   }
   const view = (api: Resource) => resourceView(api, api.identifier === builtIn.identifier)
   const shown = (api: Resource) => ({ body: view(api), etag: etagOf(api) })
-  /** Holds what was seen against what stands, while nobody else changes it. */
+  /** Does something to an API, while it is locked, if it has the version of If-Match. */
   const locked = (input: OfResource, work: (t: Db, api: Resource) => Promise<unknown>): Promise<Answer> =>
     tx(input.db, async (t) => {
       const { identifier } = await find(t, input.params.resource_id)

@@ -100,7 +100,7 @@ export const accountOperations: readonly Operation[] = [
   }),
 ]
 
-/** Ends what apps may do with an account. It comes last among the operations on people. */
+/** Ends what apps may do with an account. The document shows it last among the operations on people. */
 export const userConsentOperations: readonly Operation[] = [
   operation({
     id: 'revokeUserConsents',

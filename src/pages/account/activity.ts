@@ -1,5 +1,4 @@
 // What happened to an account, for its owner. base/audit-events.ts has the sentence of each event.
-
 import { sentenceOf } from '../../base/audit-events.ts'
 import { type AuditRow, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'

@@ -1,5 +1,4 @@
 // The apps that have access to an account, as its owner sees and removes them.
-
 import { openidWords } from '../../base/openid-scopes.ts'
 import { type AppView, appView } from '../../core/clients/presentation.ts'
 import {

@@ -1,5 +1,4 @@
 // The audit log, as administrators search it.
-
 import { isUuid } from '../../base/ids.ts'
 import { type AuditRow, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'

@@ -1,5 +1,4 @@
 // How administrators end access: that of one app to one account, or all that a filter names.
-
 import { isUuid } from '../../base/ids.ts'
 import { endAccess, endAllAccess } from '../../core/grants/revoke.ts'
 import { type Access, searchAccess } from '../../core/grants/search.ts'

@@ -1,6 +1,5 @@
 // The filter of the list of access: an account, an app, or both. Naming one that does not exist is an error, so that the filter is
 // never dropped silently.
-
 import { isUuid } from '../../base/ids.ts'
 import { type Client, findClient } from '../../core/clients/store.ts'
 import { findUser, findUserByEmail, type User } from '../../core/users/store.ts'

@@ -1,5 +1,4 @@
 // Bulk jobs as administrators see them: how far each has come, and where to ask for one that failed again.
-
 import { isUuid } from '../../base/ids.ts'
 import { findClient } from '../../core/clients/store.ts'
 import { END_ACCESS, type EndAccess } from '../../core/grants/revoke.ts'

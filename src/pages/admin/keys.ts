@@ -1,5 +1,4 @@
 // The signing keys, and the form with which administrators rotate them now.
-
 import type { Secrets } from '../../base/secrets.ts'
 import { justRotated, listKeys, RETIRED_DAYS, rotateKeys, type SigningKey } from '../../core/keys/store.ts'
 import type { Pool } from '../../db/pool.ts'

@@ -1,5 +1,4 @@
 // The address of an API in the console. Its identifier is a URI, so the address holds it as base64url.
-
 import { listResources, type Resource } from '../../core/resources/store.ts'
 import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'

@@ -1,5 +1,4 @@
 // The secrets with which an API introspects tokens. Administrators add one, replace all of them, or revoke one.
-
 import { introspectionClient } from '../../core/resources/update.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'

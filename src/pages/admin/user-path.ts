@@ -1,5 +1,4 @@
 // The address of an account in the console, and the account that such an address names.
-
 import { isUuid } from '../../base/ids.ts'
 import { findUser, type User } from '../../core/users/store.ts'
 import type { Db } from '../../db/pool.ts'

@@ -1,5 +1,4 @@
 // A developer's own apps: the list, the page of one with its state, asking for approval again, and deleting it.
-
 import { isConfidential } from '../../core/clients/kinds.ts'
 import { deleteClient } from '../../core/clients/lifecycle.ts'
 import { findOwners, listOwnApps, MOST_APPS } from '../../core/clients/owners.ts'

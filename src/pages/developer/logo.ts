@@ -1,5 +1,4 @@
 // The logo of an app, for its owners. A new logo of an approved app waits for a decision, as all of its branding does.
-
 import type { Client } from '../../core/clients/store.ts'
 import { changeOwnLogo } from '../../core/ownership/developer-clients.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'

@@ -1,5 +1,4 @@
 // Inviting somebody to own an app, and withdrawing the invitation. invitation.ts has the pages for the invited person.
-
 import { isUuid } from '../../base/ids.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { appView } from '../../core/clients/presentation.ts'

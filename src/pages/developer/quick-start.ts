@@ -1,5 +1,4 @@
 // The quick start of an app, for its owners: programs that sign somebody in, filled in and ready to run.
-
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import { hasRedirects, isConfidential } from '../../core/clients/kinds.ts'
 import type { SignedIn } from '../../protocol/guards.ts'

@@ -1,6 +1,5 @@
 // The secrets of a developer's app. It may have several, each with a name, shown once; their owner chooses how long old ones overlap with
 // a new one.
-
 import { isConfidential } from '../../core/clients/kinds.ts'
 import { appView } from '../../core/clients/presentation.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'

@@ -1,6 +1,5 @@
 // The form of an app's metadata: how it is read, shown again, and which message stands at which field. It follows from the table of
 // fields (core/clients/fields.ts). The pages that use it decide who may send it.
-
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { VERSION } from '../../base/ids.ts'

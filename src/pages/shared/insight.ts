@@ -1,5 +1,4 @@
 // The refused requests of an app with the reasons, and how much it is used: for its owners, and for administrators.
-
 import { countUsers } from '../../core/clients/search.ts'
 import type { Client } from '../../core/clients/store.ts'
 import { usageOfDays } from '../../core/clients/usage.ts'

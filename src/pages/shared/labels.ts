@@ -1,5 +1,4 @@
 // Words and short texts that several pages of developers and administrators show. It knows no storage and no page.
-
 import type { Change } from '../../base/audit-events.ts'
 import { labelOf } from '../../core/clients/fields.ts'
 import { standingOf } from '../../core/clients/kinds.ts'

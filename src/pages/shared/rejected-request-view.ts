@@ -1,5 +1,4 @@
 // A refused request as pages show it: what went wrong, what the server expected beside what it received, and how to fix it.
-
 import { difference, type Piece } from '../../core/diagnostics/diff.ts'
 import { REJECTIONS, type RejectionKind } from '../../core/diagnostics/messages.ts'
 import type { RejectedRequestRow } from '../../core/diagnostics/store.ts'

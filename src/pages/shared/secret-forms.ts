@@ -1,6 +1,5 @@
 // The forms that add, replace and revoke the secrets of an app or an API, for developers and administrators. The caller passes what
 // differs between them.
-
 import { isUuid } from '../../base/ids.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { AppView } from '../../core/clients/presentation.ts'

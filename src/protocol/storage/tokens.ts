@@ -1,6 +1,5 @@
 // The table of codes, device codes, access tokens and refresh tokens: reading one together with everything that decides whether it lives,
 // and the one statement that uses codes or refresh tokens up and issues their successors.
-
 import type { AdapterPayload } from 'oidc-provider'
 import type { GrantedScopes } from '../../core/grants/store.ts'
 import type { User } from '../../core/users/store.ts'

@@ -1,5 +1,4 @@
 // How administrators decide about a change of an approved app. The pages show the app before and after the change.
-
 import { isUuid } from '../../../base/ids.ts'
 import { labelOf } from '../../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'

@@ -1,5 +1,4 @@
 // Deleting unused dynamic clients in bulk: how many there are, examples, and a typed confirmation.
-
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'
 import { hostOf } from '../../../core/clients/presentation.ts'
 import { checkDays, cleanUpApps, findUnused, MOST_UNUSED } from '../../../core/registration/cleanup.ts'

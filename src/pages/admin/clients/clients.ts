@@ -1,5 +1,4 @@
 // Apps as administrators search for them, and the page of one app.
-
 import { isDocumentId } from '../../../core/clients/document-url.ts'
 import { REGISTRARS } from '../../../core/clients/fields.ts'
 import { APP_TYPES, isConfidential } from '../../../core/clients/kinds.ts'

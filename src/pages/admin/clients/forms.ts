@@ -1,5 +1,4 @@
 // Registering an app and editing one, as an administrator: the same rules as at every other surface.
-
 import { createClient } from '../../../core/clients/create.ts'
 import type { ClientInput } from '../../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../../core/clients/metadata.ts'

@@ -1,5 +1,4 @@
 // The logo of an app, for administrators.
-
 import type { Client } from '../../../core/clients/store.ts'
 import { updateClient } from '../../../core/clients/update.ts'
 import type { Pool } from '../../../db/pool.ts'

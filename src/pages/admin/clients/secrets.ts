@@ -1,5 +1,4 @@
 // The secrets of an app. Administrators add one, replace all of them, or revoke one.
-
 import { isConfidential } from '../../../core/clients/kinds.ts'
 import { appView } from '../../../core/clients/presentation.ts'
 import { NotFound } from '../../../http/errors.ts'

@@ -1,5 +1,4 @@
 // Steps that an administrator takes with an app. A page says what will happen, and its button does it.
-
 import type { Actor } from '../../../base/audit-events.ts'
 import { digest } from '../../../base/credentials.ts'
 import { VERSION } from '../../../base/ids.ts'
