@@ -29,7 +29,7 @@ const AGAIN_MS = 1_000
 
 /** @param parts all that a provider stands on, but what is read from the database */
 export function currentProvider(
-  parts: Omit<ProviderParts, 'keySet' | 'resourceScopes'>,
+  parts: Omit<ProviderParts, 'keySet' | 'identifiers' | 'resourceScopes'>,
   log: Logger,
 ): CurrentProvider {
   let current: Built | undefined
@@ -41,10 +41,11 @@ export function currentProvider(
     const keySet = await loadKeySet(parts.db, parts.secrets)
     const apis = await parts.resources.all()
     const resourceScopes = apis.flatMap(({ scopes }) => scopes.map(({ name }) => name))
-    const from = digest(JSON.stringify([keySet, resourceScopes]))
+    const identifiers = apis.map(({ identifier }) => identifier)
+    const from = digest(JSON.stringify([keySet, identifiers, resourceScopes]))
     // Much is announced that makes no difference here.
     if (current?.from.equals(from)) return current
-    const provider = createProvider({ ...parts, keySet, resourceScopes })
+    const provider = createProvider({ ...parts, keySet, identifiers, resourceScopes })
     provider.on('server_error', (ctx, error) => {
       log.error({ request_id: ctx.state.requestId, err: error }, 'protocol error of ours')
     })

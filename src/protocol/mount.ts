@@ -18,6 +18,7 @@ import { ANSWERS, keepRejections, noteRejection } from './diagnostics/record.ts'
 import { middlewareOf, routeOf } from './internals/library.ts'
 import type { ProviderPages } from './provider.ts'
 import type { OwnMetadata } from './rules/clients.ts'
+import { challengeNamed, keepQuery, readAuthorization } from './rules/forgiving.ts'
 import type { GiveBacks } from './storage/state.ts'
 import type { TokenStore } from './storage/tokens.ts'
 import { beginUnit, noteAnswered, type Unit } from './storage/unit-of-work.ts'
@@ -109,6 +110,7 @@ export function protocol({
     if (ctx.method === 'POST' && BY_GET.has(ctx.path)) return body(ctx, async () => askAgainByGet(ctx))
 
     if (ctx.path === '/device') typedEarlier(ctx)
+    readAuthorization(ctx)
     const current = provider()
     const run = mounted.get(current) ?? mount(current)
     mounted.set(current, run)
@@ -128,6 +130,10 @@ export function protocol({
     if (ctx.method === 'POST' && !ctx.response.get('cache-control')) ctx.set('Cache-Control', 'no-store')
     noteClientUse(ctx, clientUse)
     refused(ctx)
+    keepQuery(ctx)
+    challengeNamed(ctx, current.issuer)
+    // RFC 7009 §2.2 has no body; clients read what says it is text as JSON, and fail.
+    if (ctx.path === '/revoke' && ctx.status === 200) ctx.remove('Content-Type')
     if (ctx.status >= 500 || isOurFault(ctx)) await giveBackUsed(uses, ctx)
     else {
       if (ctx.state.refused) await orGiveBack(usePushedByError(db, answers, ctx))

@@ -30,6 +30,7 @@ import {
 } from './internals/library.ts'
 import { keepClients } from './rules/client-lookup.ts'
 import { OWN_METADATA, type OwnMetadata } from './rules/clients.ts'
+import { forgiveParams, sayUnauthorized } from './rules/forgiving.ts'
 import { ACCOUNT_CLIENT_ID, grantLoader } from './rules/grants.ts'
 import { answerForStructured, issueStructured } from './rules/jwt-access-tokens.ts'
 import { promptPolicy, rememberPrompts } from './rules/prompts.ts'
@@ -48,6 +49,8 @@ export interface ProviderParts extends AdapterParts {
   documents: DocumentReader | undefined
   fetchOutside: FetchOutside
   keySet: { keys: JWK[] }
+  /** Identifiers of all APIs. */
+  identifiers: string[]
   /** Scopes of all APIs, for discovery. */
   resourceScopes: string[]
   pages: ProviderPages
@@ -84,6 +87,8 @@ export function createProvider(parts: ProviderParts): Provider {
   compareSecretDigests(provider, parts)
   rotateSessionsAtSignInOnly(provider)
   rememberPrompts(provider)
+  forgiveParams(provider, parts.identifiers)
+  sayUnauthorized(provider)
   discloseWhatAppsMayUse(provider, parts)
   onUntyped(provider, 'device_authorization.success', sayHowOften)
   return provider

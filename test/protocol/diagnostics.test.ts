@@ -157,7 +157,7 @@ const CASES: Record<string, Case> = {
     send: (app) => app.post('/token', { grant_type: 'refresh_token', refresh_token: 'x' }),
     answer: {
       status: 400,
-      error: 'invalid_request',
+      error: 'unauthorized_client',
       error_description: 'requested grant type is not allowed for this client',
     },
     says: ['The app may not use this grant type', 'Expected client_credentials', 'Came refresh_token'],
@@ -414,7 +414,7 @@ const CASES: Record<string, Case> = {
     },
     answer: {
       status: 400,
-      error: 'invalid_request',
+      error: 'unauthorized_client',
       error_description: 'requested grant type is not allowed for this client',
     },
     says: ['The app waits for approval'],

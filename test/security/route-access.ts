@@ -153,7 +153,7 @@ export const TABLE: Rows = {
   ...rows('link 403', 'POST /reset/:secret'),
   ...rows('link to its page', 'GET /developer/invitations/:secret'),
   ...gets('interaction 410', '/interaction/', ':uid'),
-  ...posts('interaction 410', '/interaction/', ':uid/login :uid/consent :uid/abort :uid/switch'),
+  ...posts('interaction 410', '/interaction/', ':uid/select :uid/login :uid/consent :uid/abort :uid/switch'),
   ...gets('interaction to its page', '/interaction/', ':uid/:action'),
 
   ...gets('person page', '/account', '. /apps /activity'),

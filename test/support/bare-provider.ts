@@ -7,6 +7,8 @@ import Koa, { type Context } from 'koa'
 import compose from 'koa-compose'
 import { type Adapter, type AdapterPayload, type Configuration, Provider } from 'oidc-provider'
 import {
+  accessTokenOf,
+  changeParams,
   formStateOf,
   isSessionStored,
   leaveSession,
@@ -14,10 +16,12 @@ import {
   onUntyped,
   providerContext,
   replaceClientLookup,
+  replacePermissions,
   replacePrompts,
   replaceSecretComparison,
   replaceSessionRotation,
   replaceTokenId,
+  replaceTokenLookup,
   replaceTokenValue,
   routeOf,
   useAround,
@@ -73,6 +77,9 @@ function nothingSeen() {
     payloads: [] as unknown[],
     lookups: [] as unknown[],
     secrets: [] as string[],
+    params: [] as { route: unknown; params: object }[],
+    permissions: [] as string[],
+    tokens: [] as unknown[],
     rotations: [] as object[],
     pending: [] as string[],
     cookiesAtStoring: [] as string[][],
@@ -133,8 +140,9 @@ export async function startHost(): Promise<Host> {
     },
     async post(path, form, secret = SECRET) {
       const authorization = `Basic ${Buffer.from(`app:${secret}`).toString('base64')}`
-      // No client sends the forms of people.
-      const headers: Record<string, string> = path === '/device' ? {} : { authorization }
+      // No client sends the forms of people, and a token is shown in one way only.
+      const headers: Record<string, string> =
+        path === '/device' || path === '/userinfo' ? {} : { authorization }
       const answer = await send(path, { method: 'POST', body: new URLSearchParams(form), headers })
       const text = await answer.text()
       const isJson = answer.headers.get('content-type')?.includes('json')
@@ -251,6 +259,23 @@ function replaceAll(provider: Provider, seen: Seen): void {
     seen.values.push(made)
     return { ...made, payload: payload! }
   })
+  changeParams(provider, ({ route }, params) => seen.params.push({ route, params: { ...params } }))
+  replacePermissions(provider, (kind, type, isAllowed) => {
+    seen.permissions.push(`${kind} ${type} ${isAllowed}`)
+    return isAllowed
+  })
+  replaceTokenLookup(provider, async (value, original) => {
+    seen.tokens.push(value)
+    if (value !== 'made of what is stored') return original()
+    const exp = Math.floor(Date.now() / 1000) + 60
+    return accessTokenOf(provider, {
+      kind: 'AccessToken',
+      jti: value,
+      clientId: 'app',
+      scope: 'profile',
+      exp,
+    })
+  })
   replaceClientLookup(provider, (id, original) => {
     seen.lookups.push(id)
     seen.current = providerContext()
@@ -282,6 +307,7 @@ function replaceAll(provider: Provider, seen: Seen): void {
     'device_authorization.success',
     'device_authorization.error',
     'pushed_authorization_request.error',
+    'end_session.error',
   ] as const) {
     onUntyped(provider, event, () => seen.events.push(event))
   }

@@ -17,6 +17,16 @@ export const REJECTIONS = {
     advice:
       'Send a registered redirect URI, character by character, or register the one you send. Scheme, host, port, path and a slash at the end all count.',
   },
+  post_logout_mismatch: {
+    title: 'The address after signing out is not registered',
+    advice:
+      'Send a registered post-logout redirect URI, character by character, or register the one you send. Without one, people stay on a page of this server.',
+  },
+  id_token_hint: {
+    title: 'The ID token that came as a hint cannot be used',
+    advice:
+      'Send an ID token that this server gave to this app, as it came, or none; at sign-out client_id does as well.',
+  },
   redirect_uri_changed: {
     title: 'The redirect URI is not the one the code was asked for with',
     advice: 'Send the same redirect_uri to the token endpoint as in the authorization request.',

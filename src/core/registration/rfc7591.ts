@@ -195,7 +195,8 @@ function typeOf(members: Members, grant_types: string[]): ClientInput['type'] {
 function isNative({ application_type, token_endpoint_auth_method, redirect_uris }: Members): boolean {
   if (application_type) return application_type === 'native'
   if (token_endpoint_auth_method !== 'none' || !redirect_uris || redirect_uris.length === 0) return false
-  return redirect_uris.every((uri) => !uri.startsWith('https:'))
+  // Loopback beside https is an app on a device that also takes answers by a page of its own: it needs any port (RFC 8252 §7.3).
+  return redirect_uris.some((uri) => !uri.startsWith('https:'))
 }
 
 function authMethodOf({ token_endpoint_auth_method, application_type, grant_types }: Members): AuthMethod {

@@ -32,6 +32,7 @@ export function rejectedRequestView(row: RejectedRequestRow): RejectedRequestVie
 
 const COMPARED: ReadonlySet<RejectionKind> = new Set([
   'redirect_uri_mismatch',
+  'post_logout_mismatch',
   'redirect_uri_changed',
   'dpop_target',
 ])

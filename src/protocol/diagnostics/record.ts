@@ -31,6 +31,7 @@ export function keepRejections(provider: Provider): void {
   provider.on('userinfo.error', noteRejection)
   onUntyped(provider, 'pushed_authorization_request.error', noteRejection)
   onUntyped(provider, 'device_authorization.error', noteRejection)
+  onUntyped(provider, 'end_session.error', noteRejection)
 }
 
 /** Remembers why this request is refused. Of several reasons the last one is what was answered. */
@@ -101,6 +102,7 @@ const ENDPOINTS: Partial<Record<Route, string>> = {
   introspection: '/introspect',
   revocation: '/revoke',
   userinfo: '/userinfo',
+  end_session: '/session/end',
 }
 
 /** What people decide, or that they have to be asked, is an answer and no mistake of the app. */

@@ -36,6 +36,15 @@ const RULES: Rule[] = [
   ['secret_wrong', wrongSecret],
   ['auth_method', authMethod],
   ['auth_malformed', malformed],
+  ['post_logout', postLogoutRedirectUri],
+  [
+    'id_token_hint',
+    ({ says }) => ({
+      kind: 'id_token_hint',
+      expected: 'an ID token that this app was given',
+      received: says,
+    }),
+  ],
   ['redirect_uri', redirectUri],
   ['redirect_uri_of_code', redirectUriOfCode],
   ['no_challenge', noChallenge],
@@ -97,6 +106,12 @@ function redirectUri({ client, params }: Seen): Reason {
   const received = String(params.redirect_uri ?? '')
   const expected = nearest(client?.redirectUris ?? [], received)
   return { kind: 'redirect_uri_mismatch', expected: expected ?? 'none is registered', received }
+}
+
+function postLogoutRedirectUri({ client, params }: Seen): Reason {
+  const received = String(params.post_logout_redirect_uri ?? '')
+  const expected = nearest(client?.postLogoutRedirectUris ?? [], received)
+  return { kind: 'post_logout_mismatch', expected: expected ?? 'none is registered', received }
 }
 
 async function redirectUriOfCode({ ctx, params }: Seen): Promise<Reason> {

@@ -133,6 +133,44 @@ export function replaceSecretComparison(
 }
 
 /**
+ * Replaces which grant types and response types a client may use. Reason: the library says `invalid_request` where RFC 6749 §4.1.2.1 and
+ * §5.2 say `unauthorized_client`. Read in 9.13.3: models/client.js, actions/token.js, actions/authorization/client.js, response_parameters.js.
+ */
+export function replacePermissions(
+  provider: Provider,
+  check: (kind: 'grant' | 'response', type: string, isAllowed: boolean) => boolean,
+): void {
+  const { prototype } = provider.Client
+  const { grantTypeAllowed, responseTypeAllowed } = prototype
+  prototype.grantTypeAllowed = function (type) {
+    return check('grant', type, grantTypeAllowed.call(this, type))
+  }
+  prototype.responseTypeAllowed = function (type) {
+    return check('response', type, responseTypeAllowed.call(this, type))
+  }
+}
+
+/**
+ * Lets `change` at the parameters of each request, before the library reads any of them. Reason: nothing else of ours runs between the
+ * reading of a request and its checks. Read in 9.13.3: shared/assemble_params.js, actions/authorization/{resume,device}.js.
+ */
+export function changeParams(
+  provider: Provider,
+  change: (oidc: OidcContext, params: Record<string, unknown>) => void,
+): void {
+  const all = new WeakMap<OidcContext, Record<string, unknown>>()
+  Object.defineProperty(provider.OIDCContext.prototype, 'params', {
+    get(this: OidcContext) {
+      return all.get(this)
+    },
+    set(this: OidcContext, params: Record<string, unknown>) {
+      change(this, params)
+      all.set(this, params)
+    },
+  })
+}
+
+/**
  * Replaces when a session gets another id. The library then destroys the session under the old id, and stores it under the new one.
  * Reason: no setting says when. Read in 9.13.3: models/session.js (`resetIdentifier`, `save`), actions/authorization/resume.js.
  */
@@ -213,6 +251,7 @@ export type Route =
   | 'revocation'
   | 'userinfo'
   | 'discovery'
+  | 'end_session'
   | 'end_session_confirm'
 
 /** The route of a request; undefined where the provider does not handle it, and for routes that nothing here asks about. */
@@ -223,6 +262,7 @@ export function routeOf(ctx: Context | undefined): Route | undefined {
 /** Events that the library's types do not have. Read in 9.13.3: helpers/initialize_app.js, actions/authorization/device.js. */
 export type UntypedEvent =
   | 'device_authorization.error'
+  | 'end_session.error'
   | 'device_authorization.success'
   | 'pushed_authorization_request.error'
 
@@ -319,7 +359,7 @@ export const ERROR_TEXTS = {
   dpop_other_key: ['jkt verification', 'does not match dpop_jkt'],
   dpop_missing: ['DPoP proof JWT not provided', 'missing DPoP proof'],
   dpop: ['DPoP', 'sender-constrained'],
-  grant_type: ['grant type is not allowed', 'device_code is not allowed'],
+  grant_type: ['grant type is not allowed'],
   response_type: ['response_type is not allowed'],
   scope_malformed: ['scope contains invalid'],
   scope_not_granted: ['refresh token missing requested'],
@@ -332,6 +372,13 @@ export const ERROR_TEXTS = {
   code_expired: ['code is expired'],
   refresh_expired: ['refresh token is expired'],
   used: ['already consumed', 'already used'],
+  post_logout: ['post_logout_redirect_uri not registered'],
+  id_token_hint: [
+    'decode id_token_hint',
+    'validate id_token_hint',
+    'provided id_token_hint',
+    'unrecognized id_token_hint',
+  ],
   parameter_missing: ['missing required parameter'],
   parameter_repeated: ['must not be provided twice'],
 } as const

@@ -91,7 +91,6 @@ export function answerForStructured(provider: Provider, parts: StructuredParts):
         await throughStorage(() => parts.tokens.destroy(found.hash))
       }
       ctx.body = ''
-      ctx.type = 'text'
     }
   })
 }

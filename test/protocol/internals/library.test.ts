@@ -55,6 +55,9 @@ describe('a method that is replaced', () => {
     ['ClientCredentials.getValueAndPayload', (p) => p.ClientCredentials.prototype, 'getValueAndPayload', 0],
     ['Client.find', (p) => p.Client, 'find', 1],
     ['Client.compareClientSecret', (p) => p.Client.prototype, 'compareClientSecret', 1],
+    ['AccessToken.find', (p) => p.AccessToken, 'find', 0],
+    ['Client.grantTypeAllowed', (p) => p.Client.prototype, 'grantTypeAllowed', 1],
+    ['Client.responseTypeAllowed', (p) => p.Client.prototype, 'responseTypeAllowed', 1],
     ['Session.resetIdentifier', (p) => p.Session.prototype, 'resetIdentifier', 0],
     ['OIDCContext.promptPending', (p) => p.OIDCContext.prototype, 'promptPending', 1],
   ])('%s is there, and takes what it took', (_, of, method, parameters) => {
@@ -93,6 +96,42 @@ describe('a method that is replaced', () => {
     await host.post('/token', { grant_type: 'client_credentials' })
 
     expect(new Set(host.seen.lookups)).toEqual(new Set(['app']))
+  })
+
+  test('AccessToken.find is what userinfo finds a token by, and a token can be made of what is stored', async () => {
+    host.seen.tokens.length = 0
+
+    const { status } = await host.post('/userinfo', { access_token: 'made of what is stored' }, undefined)
+
+    expect(host.seen.tokens).toEqual(['made of what is stored'])
+    // It was found, and lacks the scope openid.
+    expect(status).toBe(403)
+  })
+
+  test('the permissions of a client are what requests for grants and response types are held to', async () => {
+    host.seen.permissions.length = 0
+
+    const { status } = await host.post('/token', { grant_type: 'refresh_token' })
+    await host.get(`/auth?${new URLSearchParams({ ...REQUEST, response_type: 'none' })}`)
+
+    expect(status).toBe(400)
+    expect(host.seen.permissions).toEqual(
+      expect.arrayContaining(['grant refresh_token false', 'response none false']),
+    )
+  })
+
+  test('parameters are set before the library reads them, at each route', async () => {
+    host.seen.params.length = 0
+
+    await host.post('/token', { grant_type: 'client_credentials' })
+    await host.get(`/auth?${new URLSearchParams(REQUEST)}`)
+
+    expect(host.seen.params).toEqual(
+      expect.arrayContaining([
+        { route: 'token', params: expect.objectContaining({ grant_type: 'client_credentials' }) },
+        { route: 'authorization', params: expect.objectContaining(REQUEST) },
+      ]),
+    )
   })
 
   test('compareClientSecret judges a presented secret, in a request of the provider', async () => {
@@ -174,6 +213,7 @@ describe('a request', () => {
     ['device_authorization.success', () => host.post('/device_authorization', { scope: 'openid' })],
     ['device_authorization.error', () => host.post('/device_authorization', { scope: 'no"scope' })],
     ['pushed_authorization_request.error', () => host.post('/par', { ...REQUEST, scope: 'no"scope' })],
+    ['end_session.error', () => host.get('/session/end?client_id=app&post_logout_redirect_uri=x')],
   ])('the event %s is sent', async (event, send) => {
     host.seen.events.length = 0
 
