@@ -1,10 +1,14 @@
 // Every view, with words in it: what a person reads, what a form sends, and what must never be in a page.
+import { readdir, readFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import Koa from 'koa'
 import { createRender, type PageUser } from '../../src/http/render.ts'
 import { when } from '../../src/http/time.ts'
+
+const VIEWS_DIR = join(import.meta.dirname, '../../views')
 
 const brand = { name: 'Example Cloud', logoUrl: undefined, accent: '#1f5eff', supportAddress: undefined }
 const user: PageUser = { name: 'Jamie Doe', email: 'you@example.com', role: 'user' }
@@ -164,6 +168,23 @@ describe.each(VIEWS)('%s', (view, locals) => {
     expect(new Set(ids).size).toBe(ids.length)
     for (const [, list] of pointers) for (const id of list!.split(' ')) expect(ids).toContain(id)
   })
+})
+
+test('a view fills only blocks that its layouts have', async () => {
+  const views = (await readdir(VIEWS_DIR, { recursive: true })).filter((name) => name.endsWith('.pug'))
+  const texts = new Map(
+    await Promise.all(
+      views.map(async (name) => [`/${name}`, await readFile(join(VIEWS_DIR, name), 'utf8')] as const),
+    ),
+  )
+
+  for (const [name, text] of texts) {
+    const layout = layoutOf(text)
+    if (!layout) continue
+    const has = blocksOfLayouts(texts, layout)
+    const filled = [...text.matchAll(/^block ([\w-]+)/gm)].map(([, block]) => block)
+    expect([name, filled.filter((block) => !has.has(block!))]).toEqual([name, []])
+  }
 })
 
 describe('an answer', () => {
@@ -474,4 +495,16 @@ function hidden(html: string, name: string): string[] {
 
 function row(name: string, sentence: string, detail: string, marks: object) {
   return { name, sentence, detail, dangerous: false, is_new: false, checked: false, ...marks }
+}
+
+function layoutOf(text: string): string | undefined {
+  return /^extends (\S+)/m.exec(text)?.[1]
+}
+
+// The blocks of a layout, and of the layouts that it extends.
+function blocksOfLayouts(texts: Map<string, string>, layout: string): Set<string> {
+  const text = texts.get(layout)!
+  const above = layoutOf(text)
+  const own = [...text.matchAll(/^\s*block ([\w-]+)/gm)].map(([, block]) => block!)
+  return new Set([...own, ...(above ? blocksOfLayouts(texts, above) : [])])
 }

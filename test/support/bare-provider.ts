@@ -51,7 +51,7 @@ export interface Host {
   /** The same without any replacement. */
   untouched: Provider
   publicKey: Awaited<ReturnType<typeof generateKeyPair>>['publicKey']
-  seen: ReturnType<typeof nothingSeen>
+  observed: ReturnType<typeof nothingObserved>
   get(path: string): Promise<{ location: string | null }>
   post(
     path: string,
@@ -66,7 +66,7 @@ export interface Host {
   stored(model: string): AdapterPayload[]
 }
 
-function nothingSeen() {
+function nothingObserved() {
   return {
     calls: [] as Call[],
     contexts: [] as Context[],
@@ -91,20 +91,20 @@ const SECRET = 'right'
 
 /** Starts it on a free port. */
 export async function startHost(): Promise<Host> {
-  const seen = nothingSeen()
+  const observed = nothingObserved()
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
   const app = new Koa()
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const jwk = { ...(await exportJWK(privateKey)), alg: 'ES256', use: 'sig', kid: 'a' }
-  const settled = settings(seen, { keys: [jwk] } as Configuration['jwks'])
+  const settled = settings(observed, { keys: [jwk] } as Configuration['jwks'])
   const provider = new Provider(issuer, settled)
   const untouched = new Provider(issuer, settled)
-  replaceAll(provider, seen)
+  replaceAll(provider, observed)
   useAround(provider, async (ctx, next) => {
     await next()
-    seen.contexts.push(ctx)
+    observed.contexts.push(ctx)
   })
   app.use(async (ctx, next) => {
     if (ctx.path.startsWith('/interaction/')) await decide(provider, ctx)
@@ -132,7 +132,7 @@ export async function startHost(): Promise<Host> {
     provider,
     untouched,
     publicKey,
-    seen,
+    observed,
     async get(path) {
       const answer = await send(path)
       await answer.text()
@@ -150,8 +150,8 @@ export async function startHost(): Promise<Host> {
     },
     async signIn() {
       this.forget()
-      seen.rotations.length = 0
-      seen.calls.length = 0
+      observed.rotations.length = 0
+      observed.calls.length = 0
       // A new session has no earlier id to replace.
       await this.get('/device')
       const { body } = await this.post('/par', REQUEST)
@@ -167,23 +167,23 @@ export async function startHost(): Promise<Host> {
     forget: () => jar.clear(),
     cookies: () => [...jar.keys()].map((key) => key.split(' ')[0]!),
     stored: (model) =>
-      seen.calls
+      observed.calls
         .filter((each) => each.model === model && each.call === 'upsert')
         .map(({ payload }) => payload!),
   }
   return host
 }
 
-type Seen = Host['seen']
+type Observed = Host['observed']
 
-function settings(seen: Seen, jwks: Configuration['jwks']): Configuration {
+function settings(observed: Observed, jwks: Configuration['jwks']): Configuration {
   const noteForm = (ctx: Context, error?: Error): void => {
     if (ctx.query.leave) leaveSession(ctx)
-    seen.form = { isStored: isSessionStored(ctx), secret: formStateOf(ctx.oidc.session)?.secret, error }
+    observed.form = { isStored: isSessionStored(ctx), secret: formStateOf(ctx.oidc.session)?.secret, error }
     ctx.body = 'a form'
   }
   return {
-    adapter: (model) => adapter(model, seen),
+    adapter: (model) => adapter(model, observed),
     clients: [
       {
         client_id: 'app',
@@ -243,10 +243,10 @@ function settings(seen: Seen, jwks: Configuration['jwks']): Configuration {
   }
 }
 
-function replaceAll(provider: Provider, seen: Seen): void {
+function replaceAll(provider: Provider, observed: Observed): void {
   replaceTokenId(provider.ClientCredentials, (token, original) => {
     const id = original()
-    seen.formats.push(token.format)
+    observed.formats.push(token.format)
     return token.format === 'jwt' ? `jti-${id}` : `opaque-${id}`
   })
   replaceTokenValue(provider.ClientCredentials, async (token, original) => {
@@ -255,8 +255,8 @@ function replaceAll(provider: Provider, seen: Seen): void {
     const { payload } = await original()
     Object.assign(token, { format: 'jwt', iat: payload!.iat, exp: payload!.exp })
     const made = await original()
-    seen.payloads.push(payload)
-    seen.values.push(made)
+    observed.payloads.push(payload)
+    observed.values.push(made)
     return { ...made, payload: payload! }
   })
   changeParams(provider, ({ route }, params) => seen.params.push({ route, params: { ...params } }))
@@ -277,29 +277,29 @@ function replaceAll(provider: Provider, seen: Seen): void {
     })
   })
   replaceClientLookup(provider, (id, original) => {
-    seen.lookups.push(id)
-    seen.current = providerContext()
+    observed.lookups.push(id)
+    observed.current = providerContext()
     return original(id)
   })
   replaceSecretComparison(provider, async (client, secret) => {
     if (client.clientId !== 'app' || !providerContext()) throw new Error('not as it was')
-    seen.secrets.push(secret)
+    observed.secrets.push(secret)
     return secret === SECRET
   })
   replaceSessionRotation(provider, (_session, original) => {
     const ctx = providerContext()
-    seen.rotations.push({ route: routeOf(ctx), login: ctx?.oidc.result?.login !== undefined })
+    observed.rotations.push({ route: routeOf(ctx), login: ctx?.oidc.result?.login !== undefined })
     original()
   })
   const prompts = new Set(['login', 'consent'])
   replacePrompts(
     provider,
     () => {
-      seen.pending.push('prompts')
+      observed.pending.push('prompts')
       return prompts
     },
     (oidc, name) => {
-      seen.pending.push(name)
+      observed.pending.push(name)
       return prompts.has(name) && !oidc.result?.[name] && !oidc.entities.Interaction?.lastSubmission?.[name]
     },
   )
@@ -309,7 +309,7 @@ function replaceAll(provider: Provider, seen: Seen): void {
     'pushed_authorization_request.error',
     'end_session.error',
   ] as const) {
-    onUntyped(provider, event, () => seen.events.push(event))
+    onUntyped(provider, event, () => observed.events.push(event))
   }
 }
 
@@ -330,14 +330,14 @@ async function decide(provider: Provider, ctx: Context): Promise<void> {
 
 const rows = new Map<string, AdapterPayload>()
 
-function adapter(model: string, seen: Seen): Adapter {
+function adapter(model: string, observed: Observed): Adapter {
   const key = (id: string) => `${model} ${id}`
   const findBy = (name: 'uid' | 'userCode', value: string) =>
     [...rows].find(([each, row]) => each.startsWith(`${model} `) && row[name] === value)?.[1]
   return {
     async upsert(id, payload) {
-      seen.calls.push({ model, call: 'upsert', id, payload: structuredClone(payload) })
-      if (model === 'Session') seen.cookiesAtStoring.push(namesOfCookies(providerContext()))
+      observed.calls.push({ model, call: 'upsert', id, payload: structuredClone(payload) })
+      if (model === 'Session') observed.cookiesAtStoring.push(namesOfCookies(providerContext()))
       rows.set(key(id), payload)
     },
     find: async (id) => rows.get(key(id)),
@@ -347,7 +347,7 @@ function adapter(model: string, seen: Seen): Adapter {
       Object.assign(rows.get(key(id)) ?? {}, { consumed: true })
     },
     async destroy(id) {
-      seen.calls.push({ model, call: 'destroy', id })
+      observed.calls.push({ model, call: 'destroy', id })
       rows.delete(key(id))
     },
     revokeByGrantId: async () => {},

@@ -10,17 +10,17 @@ import { type Pool, run, sql } from '../../src/db/pool.ts'
 import { until } from './patience.ts'
 
 /** Listening connections, each with the last mark that it received. */
-const ears = new Map<pg.Client, string>()
+const marks = new Map<pg.Client, string>()
 
 const prototype = pg.Client.prototype as unknown as { emit(this: pg.Client, ...args: unknown[]): boolean }
 const { emit } = prototype
 prototype.emit = function (...args) {
   const isHandled = emit.apply(this, args)
-  const [event, told] = args
-  if (event === 'end') ears.delete(this)
+  const [event, message] = args
+  if (event === 'end') marks.delete(this)
   if (event === 'notification') {
-    const { payload = '' } = told as pg.Notification
-    ears.set(this, payload.startsWith(MARK) ? payload : (ears.get(this) ?? ''))
+    const { payload = '' } = message as pg.Notification
+    marks.set(this, payload.startsWith(MARK) ? payload : (marks.get(this) ?? ''))
   }
   return isHandled
 }
@@ -38,8 +38,8 @@ export async function heard({ db, origin }: { db: Pool; origin: string }): Promi
     const mark = MARK + randomUUID()
     await run(db, sql`select pg_notify('valetkey', ${mark})`)
     for (let looks = 0; looks < 50; looks++) {
-      const own = [...ears].filter(([{ database }]) => `/${database}` === pathname)
-      if (own.length > 0 && own.every(([, told]) => told === mark)) return true
+      const listeners = [...marks].filter(([{ database }]) => `/${database}` === pathname)
+      if (listeners.length > 0 && listeners.every(([, last]) => last === mark)) return true
       await sleep(10)
     }
     return false

@@ -1,4 +1,5 @@
 // The tokens with which apps may register themselves (RFC 7591), as administrators make, list and revoke them.
+
 import { z } from 'zod'
 import { isUuid } from '../../base/ids.ts'
 import { OPENID_SCOPES } from '../../base/openid-scopes.ts'
@@ -22,8 +23,9 @@ import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { confirmPages, type FormErrors } from '../shared/confirm-page.ts'
-import { TOKEN_STATE_WORDS } from '../shared/labels.ts'
+import { TOKEN_STATE_LABELS } from '../shared/labels.ts'
 import { scopeChoices } from '../shared/scope-choices.ts'
+import { secretPages } from '../shared/secret-page.ts'
 
 const PAGE = 25
 const PATH = '/admin/registration-tokens'
@@ -75,6 +77,7 @@ export function registrationTokenAdmin(parts: TokenParts) {
 }
 
 function createForm({ db, resources, render, mayRegister }: TokenParts) {
+  const showSecret = secretPages(render, 'admin')
   const show = async (ctx: SignedIn, values: Values, errors: FormErrors = {}): Promise<void> => {
     const locals = {
       done: takeNotice(ctx),
@@ -96,10 +99,10 @@ function createForm({ db, resources, render, mayRegister }: TokenParts) {
       try {
         const wanted = { name, scopes, client_credentials, maxUses, days }
         const { token, value } = await createRegistrationToken(db, wanted, actingUser(ctx))
-        render(ctx, 'admin/secret', {
+        showSecret(ctx, {
           heading: 'A new registration token',
           note: mayRegister ? USE_OF_TOKEN : 'It is good for nothing while DYNAMIC_REGISTRATION is off.',
-          client_id: token.id,
+          id: token.id,
           id_label: 'Id',
           secret: value,
           secret_label: 'Token',
@@ -182,7 +185,7 @@ function tokenView(token: RegistrationToken) {
     name: token.name || 'No name',
     prefix: token.prefix,
     is_live: state === 'live',
-    state_text: TOKEN_STATE_WORDS[state],
+    state_text: TOKEN_STATE_LABELS[state],
     used: `${token.uses.toLocaleString('en')} of ${token.max_uses.toLocaleString('en')}`,
     scopes: token.scopes,
     client_credentials: token.client_credentials,

@@ -13,7 +13,7 @@ import { withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
-import { JOB_STATE_WORDS } from '../shared/labels.ts'
+import { JOB_STATE_LABELS } from '../shared/labels.ts'
 import { apiPath } from './resource-path.ts'
 
 /** Handlers of /admin/jobs and /admin/jobs/:job_id. */
@@ -45,7 +45,7 @@ async function jobView(db: Pool, job: Job) {
     href: `/admin/jobs/${job.id}`,
     title: TITLES[job.kind]?.(job.params) ?? `End the access of ${app}${to}`,
     state: job.state,
-    state_text: JOB_STATE_WORDS[job.state],
+    state_text: JOB_STATE_LABELS[job.state],
     done: job.done.toLocaleString('en'),
     total: job.total?.toLocaleString('en'),
     // Somebody may allow the app while the job is at work.

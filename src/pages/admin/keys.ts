@@ -8,7 +8,7 @@ import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'
-import { KEY_STATE_WORDS } from '../shared/labels.ts'
+import { KEY_STATE_LABELS } from '../shared/labels.ts'
 
 const TOO_SOON =
   'They were rotated within the last minute: some who verify may not know the next keys yet, and refuse what they sign.'
@@ -82,7 +82,7 @@ function keyView(key: SigningKey, rotationDays: number) {
     kid: key.kid,
     alg: key.alg,
     state: key.state,
-    state_text: KEY_STATE_WORDS[key.state],
+    state_text: KEY_STATE_LABELS[key.state],
     created: when(key.created_at),
     activated: when(key.activated_at),
     retired: when(key.retired_at),

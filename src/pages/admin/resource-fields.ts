@@ -8,7 +8,7 @@ import { sentText } from '../../http/form.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
 import type { FormErrors } from '../shared/confirm-page.ts'
-import { KIND_WORDS } from '../shared/labels.ts'
+import { KIND_LABELS } from '../shared/labels.ts'
 
 /** What the pages of APIs are made of. */
 export interface ResourceParts {
@@ -76,7 +76,7 @@ export function errorsOf({ field, problem }: InvalidMetadata): FormErrors {
 
 /** The boxes of the kinds of app. */
 export function kindChoices(ticked: string[]): { value: AppKind; label: string; checked: boolean }[] {
-  return APP_TYPES.map((kind) => ({ value: kind, label: KIND_WORDS[kind], checked: ticked.includes(kind) }))
+  return APP_TYPES.map((kind) => ({ value: kind, label: KIND_LABELS[kind], checked: ticked.includes(kind) }))
 }
 
 /** A number of seconds, in words. */

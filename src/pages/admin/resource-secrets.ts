@@ -5,6 +5,7 @@ import { NotFound } from '../../http/errors.ts'
 import type { Render } from '../../http/render.ts'
 import { confirmPages } from '../shared/confirm-page.ts'
 import { secretForms } from '../shared/secret-forms.ts'
+import { secretPages } from '../shared/secret-page.ts'
 import { apiAt, apiPath } from './resource-path.ts'
 
 /** Forms of /admin/apis/:api/secret and /admin/apis/:api/secrets. */
@@ -21,10 +22,9 @@ export function resourceAdminSecrets({ db, render }: { db: Pool; render: Render 
       const api = await apiAt(db, String(ctx.params.api))
       const client_id = await introspectionClient(db, api.identifier)
       if (!client_id) throw new NotFound('This API has no credentials.')
-      return { name: api.name, client_id, back: apiPath(api) }
+      return { name: api.name, client_id, back: { href: apiPath(api), label: `Go to ${api.name}` } }
     },
     confirm: confirmPages(render, 'admin'),
-    reveal: (ctx, { name, client_id, back }, secret) =>
-      render(ctx, 'admin/secret', { client_id, ...secret, next: { href: back, label: `Go to ${name}` } }),
+    reveal: secretPages(render, 'admin'),
   })
 }

@@ -1,4 +1,5 @@
 // APIs: the list, the page of one, registering and renaming. Scopes, tokens and secrets have files of their own.
+
 import { z } from 'zod'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { listSecrets } from '../../core/clients/secrets.ts'
@@ -8,7 +9,8 @@ import { readForm, sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { type Confirmation, confirmPages, type FormErrors } from '../shared/confirm-page.ts'
-import { KIND_WORDS, secretView } from '../shared/labels.ts'
+import { KIND_LABELS, secretView } from '../shared/labels.ts'
+import { secretPages } from '../shared/secret-page.ts'
 import {
   errorsOf,
   kindChoices,
@@ -64,7 +66,7 @@ function resourcePages({ db, render, standardSeconds }: ResourceParts) {
         secrets: secrets.map((secret) => secretView(secret, path)),
         scopes: api.scopes.map((scope) => ({
           ...scope,
-          kinds: scope.kinds?.map((kind) => KIND_WORDS[kind]),
+          kinds: scope.kinds?.map((kind) => KIND_LABELS[kind]),
           edit_href: scopePath(path, scope),
           remove_href: `${scopePath(path, scope)}/remove`,
         })),
@@ -80,6 +82,7 @@ function resourcePages({ db, render, standardSeconds }: ResourceParts) {
 }
 
 function registerForm({ db, render }: ResourceParts) {
+  const showSecret = secretPages(render, 'admin')
   const showNew = (ctx: SignedIn, errors: FormErrors = {}, status = 200): void =>
     render(
       ctx,
@@ -98,17 +101,17 @@ function registerForm({ db, render }: ResourceParts) {
     async send(ctx: SignedIn): Promise<void> {
       const { values, errors } = readForm(ctx, apiForm)
       if (errors) return showNew(ctx, errors, 422)
-      const { identifier, name, scope, ...words } = values
+      const { identifier, name, scope, ...fields } = values
       try {
         const { resource, client, secret } = await createResource(
           db,
-          { identifier, name, scopes: [{ name: scope, ...words }] },
+          { identifier, name, scopes: [{ name: scope, ...fields }] },
           actingUser(ctx),
         )
-        render(ctx, 'admin/secret', {
+        showSecret(ctx, {
           heading: `${resource.name} is registered`,
           note: 'With these the API asks /introspect about the tokens it gets; they are good for nothing else.',
-          client_id: client.id,
+          id: client.id,
           secret,
           next: { href: apiPath(resource), label: `Go to ${resource.name}` },
         })

@@ -1,4 +1,5 @@
 // Registering an app and editing one, as its developer: the same rules and the same form as at the other surfaces.
+
 import { labelOf } from '../../core/clients/fields.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import { MOST_APPS, TooManyApps } from '../../core/clients/owners.ts'
@@ -26,6 +27,7 @@ import {
 } from '../shared/client-form.ts'
 import type { FormErrors } from '../shared/confirm-page.ts'
 import { scopeChoices } from '../shared/scope-choices.ts'
+import { secretPages } from '../shared/secret-page.ts'
 import { type DeveloperParts, getOwnApp, NO_SUCH_APP, ownAppPath, policyOf } from './own-client.ts'
 
 const newClient = newAppForm('developer')
@@ -46,6 +48,7 @@ export function developerForms(parts: DeveloperParts) {
 
 function registerForm(parts: DeveloperParts) {
   const { db, render } = parts
+  const showSecret = secretPages(render, 'account')
   const registrations = throttle(db, {
     name: 'register-own',
     attempts: 20,
@@ -70,7 +73,7 @@ function registerForm(parts: DeveloperParts) {
         const waits = client.state === 'pending' ? 'It waits for approval.' : ''
         if (secret === undefined) return seeOther(ctx, path, { heading: `${heading}. ${waits}`.trim() })
         const next = { href: path, label: `Go to ${client.name}` }
-        render(ctx, 'developer/secret', { heading, note: waits, client_id: client.id, secret, next })
+        showSecret(ctx, { heading, note: waits, id: client.id, secret, next })
       } catch (error) {
         await registrations.forgive(by.id)
         if (error instanceof TooManyApps) return show(ctx, sentValues(ctx), { form: TOO_MANY })

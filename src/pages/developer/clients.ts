@@ -13,7 +13,7 @@ import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import { fieldFacts } from '../shared/client-facts.ts'
 import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'
-import { differenceView, KIND_WORDS, stateOf } from '../shared/labels.ts'
+import { differenceView, KIND_LABELS, stateOf } from '../shared/labels.ts'
 import { type DeveloperParts, getOwnApp, ownAppPath } from './own-client.ts'
 
 /** Handlers of /developer and /developer/apps/:client_id. */
@@ -26,7 +26,7 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
         apps: apps.map((app) => ({
           app: appView(app),
           href: ownAppPath(app.id),
-          kind: KIND_WORDS[app.type],
+          kind: KIND_LABELS[app.type],
           host: hostOf(app.homepage_uri ?? app.redirect_uris[0]),
           state: stateOf(app),
           change_waits: app.change_waits,
@@ -50,7 +50,7 @@ export function developerPages({ db, resources, render, mode }: DeveloperParts) 
         app: appView(client),
         client: {
           ...client,
-          kind: KIND_WORDS[client.type],
+          kind: KIND_LABELS[client.type],
         },
         facts: fieldFacts(client, apis),
         state: stateOf(client),

@@ -9,6 +9,7 @@ import type { SignedIn } from '../../protocol/guards.ts'
 import { confirmPages } from '../shared/confirm-page.ts'
 import { secretView } from '../shared/labels.ts'
 import { EFFECTS_FOR_APPS, secretForms } from '../shared/secret-forms.ts'
+import { secretPages } from '../shared/secret-page.ts'
 import { type DeveloperParts, getOwnApp, headOf, ownAppPath } from './own-client.ts'
 
 /** Handlers of /developer/apps/:client_id/secrets and below. */
@@ -23,15 +24,11 @@ export function developerSecrets({ db, render }: DeveloperParts) {
     effects: EFFECTS_FOR_APPS,
     async getHolder(ctx) {
       const app = await getApp(ctx)
-      return { name: app.name, client_id: app.id, back: ownAppPath(app.id, 'secrets'), app: appView(app) }
+      const back = { href: ownAppPath(app.id, 'secrets'), label: `Go to the secrets of ${app.name}` }
+      return { name: app.name, client_id: app.id, back, app: appView(app) }
     },
     confirm: confirmPages(render, 'account'),
-    reveal: (ctx, { name, client_id, back }, secret) =>
-      render(ctx, 'developer/secret', {
-        client_id,
-        ...secret,
-        next: { href: back, label: `Go to the secrets of ${name}` },
-      }),
+    reveal: secretPages(render, 'account'),
   })
 
   return {

@@ -42,8 +42,8 @@ export function snippetRedirect({ type, redirect_uris }: Pick<SnippetFacts, 'typ
   redirect_uri: string
   can_listen: boolean
 } {
-  const own = redirect_uris.filter(isOwnMachine)
-  const choice = [...own, ...redirect_uris]
+  const onOwnMachine = redirect_uris.filter(isOwnMachine)
+  const choice = [...onOwnMachine, ...redirect_uris]
   const redirect_uri = choice.find((uri) => !isRewritten(uri)) ?? choice[0] ?? ''
   const can_listen = isOwnMachine(redirect_uri)
   // RFC 8252 §7.3: an installed app takes whatever port is free.

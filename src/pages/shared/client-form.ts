@@ -45,7 +45,7 @@ export interface FormRow {
 
 /** How a form shows a value, and reads it. */
 interface Control {
-  shown(value: unknown): FormValue
+  format(value: unknown): FormValue
   read: z.ZodType
   attributes?: Record<string, string>
 }
@@ -65,18 +65,18 @@ const area = z
   .transform((all) => all.replaceAll('\r\n', '\n'))
 
 const CONTROLS: Record<FormField['as'], Control> = {
-  line: { shown: text, read: oneLine, attributes: { type: 'text', autocomplete: 'off' } },
-  address: { shown: text, read: oneLine, attributes: { type: 'url', autocomplete: 'off' } },
-  area: { shown: text, read: area },
+  line: { format: text, read: oneLine, attributes: { type: 'text', autocomplete: 'off' } },
+  address: { format: text, read: oneLine, attributes: { type: 'url', autocomplete: 'off' } },
+  area: { format: text, read: area },
   lines: {
-    shown: (value) => (value as string[]).join('\n'),
+    format: (value) => (value as string[]).join('\n'),
     read: lines,
     attributes: { spellcheck: 'false', autocapitalize: 'off' },
   },
-  scopes: { shown: (value) => value as string[], read: ticked },
-  choice: { shown: text, read: z.string().optional() },
+  scopes: { format: (value) => value as string[], read: ticked },
+  choice: { format: text, read: z.string().optional() },
   check: {
-    shown: (value) => value === true,
+    format: (value) => value === true,
     read: z
       .string()
       .optional()
@@ -119,13 +119,13 @@ export function changeOf(sent: object, audience: Audience, type: ClientType): Cl
 export function noValues(): AppValues {
   return {
     type: 'web',
-    ...shownFields((name) => (name === 'scopes' ? OPENID_SCOPES : standardOf(name))),
+    ...formattedFields((name) => (name === 'scopes' ? OPENID_SCOPES : standardOf(name))),
   } as AppValues
 }
 
 /** The values of a registration, as the form shows them. */
 export function appValues(client: Client): AppValues {
-  return { type: client.type, ...shownFields((name) => client[name]) } as AppValues
+  return { type: client.type, ...formattedFields((name) => client[name]) } as AppValues
 }
 
 /** The values that were sent, to be shown again. */
@@ -161,7 +161,7 @@ export function errorsOf({ field, problem }: InvalidMetadata): Record<string, st
 /** The message for somebody who edited an app while somebody else changed it. */
 export function conflictText(stands: Client, typed: ClientChange): string {
   const now = appValues(stands)
-  const mine = shownFields((name) => (name in typed ? typed[name] : stands[name]))
+  const mine = formattedFields((name) => (name in typed ? typed[name] : stands[name]))
   const different = FIELD_NAMES.filter((name) => JSON.stringify(mine[name]) !== JSON.stringify(now[name]))
   const names = different.map(labelOf).join(', ')
   return `Somebody else changed this app meanwhile. What you typed is kept below and was not saved; it differs from what stands now in: ${names || 'nothing'}. Send it again to overwrite that.`
@@ -193,8 +193,8 @@ function sentAs(name: FieldName): string {
   return name === 'scopes' ? 'scope' : name
 }
 
-function shownFields(of: (name: FieldName) => unknown) {
-  return mapFields(({ form }, name) => CONTROLS[form.as].shown(of(name)))
+function formattedFields(of: (name: FieldName) => unknown) {
+  return mapFields(({ form }, name) => CONTROLS[form.as].format(of(name)))
 }
 
 function rowOf(name: FieldName, audience: Audience, value: FormValue, error?: string): FormRow {
@@ -203,8 +203,8 @@ function rowOf(name: FieldName, audience: Audience, value: FormValue, error?: st
   return {
     name,
     as: form.as,
-    label: wordsFor(audience, form.label) ?? label,
-    hint: wordsFor(audience, form.hint),
+    label: textFor(audience, form.label) ?? label,
+    hint: textFor(audience, form.hint),
     value,
     error,
     rows,
@@ -231,6 +231,6 @@ function optionsOf({ choices }: Field) {
   return choices?.map((value) => ({ value, label: value }))
 }
 
-function wordsFor(audience: Audience, words: string | ByAudience | undefined): string | undefined {
-  return typeof words === 'string' ? words : words?.[audience]
+function textFor(audience: Audience, text: string | ByAudience | undefined): string | undefined {
+  return typeof text === 'string' ? text : text?.[audience]
 }

@@ -7,7 +7,7 @@ import type { Client } from '../../core/clients/store.ts'
 import { when } from '../../http/time.ts'
 
 /** Kinds of app. */
-export const KIND_WORDS = {
+export const KIND_LABELS = {
   web: 'Web',
   spa: 'Single-page',
   native: 'Native',
@@ -17,7 +17,7 @@ export const KIND_WORDS = {
 } as const
 
 /** States of an app. */
-export const CLIENT_STATE_WORDS = {
+export const CLIENT_STATE_LABELS = {
   pending: 'Waiting for approval',
   active: 'Active',
   suspended: 'Suspended',
@@ -25,7 +25,7 @@ export const CLIENT_STATE_WORDS = {
 } as const
 
 /** States of a bulk job. */
-export const JOB_STATE_WORDS = {
+export const JOB_STATE_LABELS = {
   waiting: 'Waiting',
   running: 'Under way',
   done: 'Done',
@@ -33,7 +33,7 @@ export const JOB_STATE_WORDS = {
 } as const
 
 /** States of an initial access token. */
-export const TOKEN_STATE_WORDS: Record<string, string> = {
+export const TOKEN_STATE_LABELS: Record<string, string> = {
   live: 'Live',
   revoked: 'Revoked',
   'used up': 'Used up',
@@ -41,7 +41,7 @@ export const TOKEN_STATE_WORDS: Record<string, string> = {
 }
 
 /** States of a signing key. */
-export const KEY_STATE_WORDS = {
+export const KEY_STATE_LABELS = {
   current: 'Signs now',
   next: 'Next',
   retired: 'Retired',
@@ -49,11 +49,11 @@ export const KEY_STATE_WORDS = {
 
 /** The state of an app: its name, and the text of its chip. */
 export function stateOf(client: Pick<Client, 'state' | 'suspended_at'>): {
-  name: keyof typeof CLIENT_STATE_WORDS
+  name: keyof typeof CLIENT_STATE_LABELS
   text: string
 } {
   const name = standingOf(client)
-  return { name, text: CLIENT_STATE_WORDS[name] }
+  return { name, text: CLIENT_STATE_LABELS[name] }
 }
 
 /** A number that was counted up to `most`. */

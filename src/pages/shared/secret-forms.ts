@@ -8,15 +8,15 @@ import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { sentText } from '../../http/form.ts'
 import { seeOther } from '../../http/notice.ts'
-
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
 import type { Confirm, Confirmation } from './confirm-page.ts'
+import type { SecretPage, ShowSecret } from './secret-page.ts'
 
-/** Whose secrets they are, and the page to go back to. */
+/** Whose secrets they are, and the link to the page to go back to. */
 export interface SecretHolder {
   name: string
   client_id: string
-  back: string
+  back: { href: string; label: string }
   /** Shown on the pages, where it is an app. */
   app?: AppView
 }
@@ -27,8 +27,7 @@ export interface SecretFormParts {
   /** @throws NotFound where the app or API has no secrets, or is somebody else's */
   getHolder(ctx: SignedIn): Promise<SecretHolder>
   confirm: Confirm
-  /** Shows a new secret. No other page shows it again. */
-  reveal(ctx: SignedIn, holder: SecretHolder, secret: { heading: string; secret: string; note: string }): void
+  reveal: ShowSecret
   /** The parameter of the address that names the secret to revoke; `secret_id` by default. */
   parameter?: string
   /** What revoking does, and what neither revoking nor replacing touches. */
@@ -60,11 +59,7 @@ function addForm({ db, getHolder, confirm, reveal }: SecretFormParts) {
       try {
         const secret = await addNamedSecret(db, holder.client_id, name, actingUser(ctx))
         if (secret === undefined) throw new NotFound(GONE)
-        reveal(ctx, holder, {
-          heading: newSecretOf(holder),
-          secret,
-          note: 'The secrets it had go on working.',
-        })
+        reveal(ctx, newSecretPage(holder, secret, 'The secrets it had go on working.'))
       } catch (error) {
         if (!(error instanceof InvalidMetadata)) throw error
         confirm(ctx, addPage(holder, name), { name: `Name: ${error.problem}.` })
@@ -87,8 +82,7 @@ function rotateForm({ db, getHolder, confirm, reveal, effects }: SecretFormParts
       try {
         const secret = await rotateSecret(db, holder.client_id, actingUser(ctx), { overlapSeconds })
         if (secret === undefined) throw new NotFound(GONE)
-        const note = `The secrets it had end ${overlap.label}.`
-        reveal(ctx, holder, { heading: newSecretOf(holder), secret, note })
+        reveal(ctx, newSecretPage(holder, secret, `The secrets it had end ${overlap.label}.`))
       } catch (error) {
         if (!(error instanceof InvalidMetadata)) throw error
         confirm(ctx, page, { overlap: `The old secrets: ${error.problem}.` })
@@ -110,7 +104,7 @@ function revokeForm({ db, getHolder, confirm, effects, parameter = 'secret_id' }
         will_not: [effects.untouched],
         confirm_label: 'Revoke this secret',
         danger: true,
-        cancel_href: holder.back,
+        cancel_href: holder.back.href,
       })
     },
     async send(ctx: SignedIn): Promise<void> {
@@ -118,7 +112,7 @@ function revokeForm({ db, getHolder, confirm, effects, parameter = 'secret_id' }
       const id = String(ctx.params[parameter])
       const revoked = isUuid(id) && (await revokeSecret(db, holder.client_id, id, actingUser(ctx)))
       if (!revoked) throw new NotFound('That secret has ended.')
-      seeOther(ctx, holder.back, { heading: 'The secret is revoked.' })
+      seeOther(ctx, holder.back.href, { heading: 'The secret is revoked.' })
     },
   }
 }
@@ -129,8 +123,8 @@ export const EFFECTS_FOR_APPS = {
   untouched: 'Tokens that were given already live on until they expire.',
 }
 
-function newSecretOf({ name }: SecretHolder): string {
-  return `A new secret for ${name}`
+function newSecretPage({ name, client_id, back }: SecretHolder, secret: string, note: string): SecretPage {
+  return { heading: `A new secret for ${name}`, note, id: client_id, secret, next: back }
 }
 
 function addPage({ name, app, back }: SecretHolder, typed = ''): Confirmation {
@@ -140,7 +134,7 @@ function addPage({ name, app, back }: SecretHolder, typed = ''): Confirmation {
     will: ['The next page shows the new secret, this once.'],
     will_not: ['The secrets it has go on working.'],
     confirm_label: 'Add the secret',
-    cancel_href: back,
+    cancel_href: back.href,
     field: {
       name: 'name',
       label: 'Name',
@@ -161,7 +155,7 @@ function rotatePage({ name, app, back }: SecretHolder, untouched: string): Confi
     ],
     will_not: [untouched],
     confirm_label: 'Make a new secret',
-    cancel_href: back,
+    cancel_href: back.href,
     field: {
       name: 'overlap',
       label: 'The old secrets end',

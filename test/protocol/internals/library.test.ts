@@ -77,7 +77,7 @@ describe('a method that is replaced', () => {
     const { body } = await host.post('/token', { grant_type: 'client_credentials' })
 
     expect(body).toMatchObject({ access_token: expect.stringMatching(/^opaque-/) })
-    expect(host.seen.formats).toContain('opaque')
+    expect(host.observed.formats).toContain('opaque')
   })
 
   test('getValueAndPayload of a JWT gives no payload, and that of the opaque format gives it', async () => {
@@ -85,17 +85,17 @@ describe('a method that is replaced', () => {
 
     const { payload } = await jwtVerify(String(body.access_token), host.publicKey, { typ: 'at+jwt' })
     expect(payload).toMatchObject({ aud: API, jti: expect.stringMatching(/^jti-/) })
-    expect(host.seen.values).toEqual([{ value: body.access_token }])
-    expect(host.seen.payloads[0]).toMatchObject({ iat: payload.iat, exp: payload.exp, jti: payload.jti })
+    expect(host.observed.values).toEqual([{ value: body.access_token }])
+    expect(host.observed.payloads[0]).toMatchObject({ iat: payload.iat, exp: payload.exp, jti: payload.jti })
     expect(host.stored('ClientCredentials').at(-1)).toMatchObject({ jti: payload.jti })
   })
 
   test('Client.find is what every request finds its client by', async () => {
-    host.seen.lookups.length = 0
+    host.observed.lookups.length = 0
 
     await host.post('/token', { grant_type: 'client_credentials' })
 
-    expect(new Set(host.seen.lookups)).toEqual(new Set(['app']))
+    expect(new Set(host.observed.lookups)).toEqual(new Set(['app']))
   })
 
   test('AccessToken.find is what userinfo finds a token by, and a token can be made of what is stored', async () => {
@@ -138,17 +138,17 @@ describe('a method that is replaced', () => {
     const { status, body } = await host.post('/token', { grant_type: 'client_credentials' }, 'wrong')
 
     expect([status, body.error]).toEqual([401, 'invalid_client'])
-    expect(host.seen.secrets).toEqual(expect.arrayContaining(['right', 'wrong']))
+    expect(host.observed.secrets).toEqual(expect.arrayContaining(['right', 'wrong']))
   })
 
   test('resetIdentifier is called at each resume; the old session is destroyed before the new one is stored', async () => {
     await host.signIn()
 
-    expect(host.seen.rotations).toEqual([
+    expect(host.observed.rotations).toEqual([
       { route: 'resume', login: true },
       { route: 'resume', login: false },
     ])
-    const calls = host.seen.calls.filter(({ model }) => model === 'Session')
+    const calls = host.observed.calls.filter(({ model }) => model === 'Session')
     const at = calls.findIndex(({ call }) => call === 'destroy')
     expect(calls[at + 1]).toMatchObject({ call: 'upsert' })
     expect(calls[at + 1]!.id).not.toBe(calls[at]!.id)
@@ -158,7 +158,7 @@ describe('a method that is replaced', () => {
     const { location } = await host.get(`/auth?${new URLSearchParams({ ...REQUEST, prompt: 'select' })}`)
 
     expect(location).toMatch(/^\/interaction\//)
-    expect(host.seen.pending).toEqual(expect.arrayContaining(['prompts', 'login']))
+    expect(host.observed.pending).toEqual(expect.arrayContaining(['prompts', 'login']))
   })
 
   test.each([
@@ -202,11 +202,11 @@ describe('a request', () => {
     ['entities', (ctx) => ctx.oidc.entities.ClientCredentials?.clientId === 'app'],
     ['issuer', (ctx) => ctx.oidc.issuer === host.provider.issuer],
     ['provider', (ctx) => ctx.oidc.provider === host.provider],
-    ['Provider.ctx', (ctx) => host.seen.current === ctx],
+    ['Provider.ctx', (ctx) => host.observed.current === ctx],
   ])('has its %s', async (_, is) => {
     await host.post('/token', { grant_type: 'client_credentials', unheard_of: 'as it came' })
 
-    expect(is(host.seen.contexts.at(-1)!)).toBe(true)
+    expect(is(host.observed.contexts.at(-1)!)).toBe(true)
   })
 
   test.each<[UntypedEvent, () => Promise<unknown>]>([
@@ -215,11 +215,11 @@ describe('a request', () => {
     ['pushed_authorization_request.error', () => host.post('/par', { ...REQUEST, scope: 'no"scope' })],
     ['end_session.error', () => host.get('/session/end?client_id=app&post_logout_redirect_uri=x')],
   ])('the event %s is sent', async (event, send) => {
-    host.seen.events.length = 0
+    host.observed.events.length = 0
 
     await send()
 
-    expect(host.seen.events).toEqual([event])
+    expect(host.observed.events).toEqual([event])
   })
 })
 
@@ -227,7 +227,7 @@ describe('an interaction', () => {
   beforeAll(() => host.signIn())
 
   test('keeps the id of the pushed request that it came from as parJti', () => {
-    const pushed = host.seen.calls.find(({ model }) => model === 'PushedAuthorizationRequest')!
+    const pushed = host.observed.calls.find(({ model }) => model === 'PushedAuthorizationRequest')!
 
     expect(host.stored('Interaction')[0]).toMatchObject({ parJti: pushed.id })
   })
@@ -235,7 +235,7 @@ describe('an interaction', () => {
   test('keeps the value of the session cookie as session.cookie, which withoutSessionCookie takes away', () => {
     const { session } = host.stored('Interaction').find((each) => each.session)!
 
-    const sessions = host.seen.calls.filter(({ model }) => model === 'Session').map(({ id }) => id)
+    const sessions = host.observed.calls.filter(({ model }) => model === 'Session').map(({ id }) => id)
     const { cookie, ...rest } = session as Record<string, unknown>
     expect(sessions).toContain(cookie)
     expect(withoutSessionCookie(session!)).toEqual(rest)
@@ -244,7 +244,7 @@ describe('an interaction', () => {
   })
 
   test('is an entity of the request that goes on with it, until it is forgotten', () => {
-    const ctx = host.seen.contexts.findLast((each) => routeOf(each) === 'resume')!
+    const ctx = host.observed.contexts.findLast((each) => routeOf(each) === 'resume')!
     expect(interactionOf(ctx)).toMatchObject({ jti: expect.any(String), parJti: expect.any(String) })
 
     forgetInteraction(ctx)
@@ -257,18 +257,18 @@ describe('a session', () => {
   test('is not stored before its first request is over, and then it is', async () => {
     host.forget()
     await host.get('/device')
-    expect(host.seen.form).toMatchObject({ isStored: false })
+    expect(host.observed.form).toMatchObject({ isStored: false })
 
     await host.get('/device')
 
-    expect(host.seen.form).toMatchObject({ isStored: true })
+    expect(host.observed.form).toMatchObject({ isStored: true })
   })
 
   test('keeps the secret of a form, in its stored payload, too', async () => {
     await host.get('/device')
 
-    expect(host.seen.form?.secret).toMatch(/^[\w-]{20,}$/)
-    expect(formStateOf(host.stored('Session').at(-1))?.secret).toBe(host.seen.form?.secret)
+    expect(host.observed.form?.secret).toMatch(/^[\w-]{20,}$/)
+    expect(formStateOf(host.stored('Session').at(-1))?.secret).toBe(host.observed.form?.secret)
   })
 
   test('keeps who signs out, and to where', async () => {
@@ -286,9 +286,9 @@ describe('a session', () => {
     host.forget()
     await host.get('/device')
 
-    const names = sessionCookieNames(host.seen.contexts.at(-1)!)
+    const names = sessionCookieNames(host.observed.contexts.at(-1)!)
     expect(names.filter((name) => host.cookies().includes(name))).toEqual(names)
-    expect(host.seen.cookiesAtStoring.at(-1)).toEqual(names)
+    expect(host.observed.cookiesAtStoring.at(-1)).toEqual(names)
   })
 
   test('is neither stored nor sent where it is left', async () => {
@@ -353,9 +353,9 @@ describe('an error', () => {
     host.forget()
     await host.get('/device')
 
-    await host.post('/device', { xsrf: host.seen.form!.secret!, user_code: 'NONE-SUCH' })
+    await host.post('/device', { xsrf: host.observed.form!.secret!, user_code: 'NONE-SUCH' })
 
-    expect(userCodeError(host.seen.form?.error)).toBe('unknown')
+    expect(userCodeError(host.observed.form?.error)).toBe('unknown')
   })
 })
 

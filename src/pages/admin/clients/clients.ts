@@ -23,10 +23,10 @@ import { when } from '../../../http/time.ts'
 import type { SignedIn } from '../../../protocol/guards.ts'
 import { fieldFacts } from '../../shared/client-facts.ts'
 import {
-  CLIENT_STATE_WORDS,
+  CLIENT_STATE_LABELS,
   countText,
   differenceView,
-  KIND_WORDS,
+  KIND_LABELS,
   secretView,
   stateOf,
 } from '../../shared/labels.ts'
@@ -39,7 +39,7 @@ const STATES = ['pending', 'changed', 'active', 'suspended', 'rejected'] as cons
 const UNUSED_DAYS = ['30', '90', '180', '365'] as const
 const MOST_USERS = 50_000
 
-const REGISTRAR_WORDS = {
+const REGISTRAR_LABELS = {
   admin: 'by an administrator',
   developer: 'by a developer',
   itself: 'by itself',
@@ -94,9 +94,9 @@ function listPage({ db, documents, mayRegister, render }: ClientParts): Page {
       is_filtered: Object.values(asked).some(Boolean),
       values: asked,
       errors: tooShort ? { q: `Enter at least ${SHORTEST} characters.` } : {},
-      states: options(STATES, { ...CLIENT_STATE_WORDS, changed: 'A change waits' }),
-      kinds: options(APP_TYPES, KIND_WORDS),
-      registrars: options(REGISTRARS, REGISTRAR_WORDS),
+      states: options(STATES, { ...CLIENT_STATE_LABELS, changed: 'A change waits' }),
+      kinds: options(APP_TYPES, KIND_LABELS),
+      registrars: options(REGISTRARS, REGISTRAR_LABELS),
       blocked_href: documents ? '/admin/clients/blocked' : undefined,
       unused_days: UNUSED_DAYS.map((days) => ({ value: days, label: `${days} days` })),
     })
@@ -120,8 +120,8 @@ function clientPage({ db, resources, render }: ClientParts): Page {
       app: appView(client),
       client: {
         ...client,
-        kind: KIND_WORDS[client.type],
-        registrar: REGISTRAR_WORDS[client.registered_by],
+        kind: KIND_LABELS[client.type],
+        registrar: REGISTRAR_LABELS[client.registered_by],
       },
       facts: fieldFacts(client, apis),
       state: stateOf(client),
@@ -160,7 +160,7 @@ function summaryView(client: ClientSummary) {
         ? client.id
         : ((client.registered_by === 'itself' ? null : client.homepage_uri) ?? client.redirect_uris[0]),
     ),
-    kind: KIND_WORDS[client.type],
+    kind: KIND_LABELS[client.type],
     owners: client.owners,
     is_dynamic: client.registered_by === 'itself',
     state: stateOf(client),
@@ -171,6 +171,6 @@ function summaryView(client: ClientSummary) {
   }
 }
 
-function options<T extends string>(values: readonly T[], words: Record<T, string>) {
-  return values.map((value) => ({ value, label: words[value] }))
+function options<T extends string>(values: readonly T[], labels: Record<T, string>) {
+  return values.map((value) => ({ value, label: labels[value] }))
 }

@@ -25,6 +25,7 @@ import {
 } from '../../shared/client-form.ts'
 import type { FormErrors } from '../../shared/confirm-page.ts'
 import { scopeChoices } from '../../shared/scope-choices.ts'
+import { secretPages } from '../../shared/secret-page.ts'
 import { appPath, getApp } from './path.ts'
 
 const newClient = newAppForm('admin')
@@ -51,6 +52,7 @@ export function clientAdminForms(parts: FormParts) {
 
 function registerForm(parts: FormParts) {
   const { db, render } = parts
+  const showSecret = secretPages(render, 'admin')
   const show = (ctx: SignedIn, values: AppValues, errors?: FormErrors): Promise<void> =>
     showForm(parts, ctx, { values, action: '/admin/clients/new', cancel_href: '/admin/clients' }, errors)
   return {
@@ -66,7 +68,7 @@ function registerForm(parts: FormParts) {
         const heading = `${client.name} is registered`
         if (secret === undefined) return seeOther(ctx, appPath(client.id), { heading: `${heading}.` })
         const next = { href: appPath(client.id), label: `Go to ${client.name}` }
-        render(ctx, 'admin/secret', { heading, client_id: client.id, secret, next })
+        showSecret(ctx, { heading, id: client.id, secret, next })
       } catch (error) {
         if (!(error instanceof InvalidMetadata)) throw error
         return show(ctx, sentValues(ctx), errorsOf(error))

@@ -4,6 +4,7 @@ import { appView } from '../../../core/clients/presentation.ts'
 import { NotFound } from '../../../http/errors.ts'
 import { confirmPages } from '../../shared/confirm-page.ts'
 import { EFFECTS_FOR_APPS, secretForms } from '../../shared/secret-forms.ts'
+import { secretPages } from '../../shared/secret-page.ts'
 import { appPath, getApp } from './path.ts'
 import type { StepParts } from './steps.ts'
 
@@ -15,10 +16,14 @@ export function clientAdminSecrets({ db, render }: StepParts) {
     async getHolder(ctx) {
       const app = await getApp(db, ctx)
       if (!isConfidential(app.type)) throw new NotFound('This kind of app keeps no secret.')
-      return { name: app.name, client_id: app.id, back: appPath(app.id), app: appView(app) }
+      return {
+        name: app.name,
+        client_id: app.id,
+        back: { href: appPath(app.id), label: `Go to ${app.name}` },
+        app: appView(app),
+      }
     },
     confirm: confirmPages(render, 'admin'),
-    reveal: (ctx, { name, client_id, back }, secret) =>
-      render(ctx, 'admin/secret', { client_id, ...secret, next: { href: back, label: `Go to ${name}` } }),
+    reveal: secretPages(render, 'admin'),
   })
 }
