@@ -259,13 +259,13 @@ function replaceAll(provider: Provider, observed: Observed): void {
     observed.values.push(made)
     return { ...made, payload: payload! }
   })
-  changeParams(provider, ({ route }, params) => seen.params.push({ route, params: { ...params } }))
+  changeParams(provider, ({ route }, params) => observed.params.push({ route, params: { ...params } }))
   replacePermissions(provider, (kind, type, isAllowed) => {
-    seen.permissions.push(`${kind} ${type} ${isAllowed}`)
+    observed.permissions.push(`${kind} ${type} ${isAllowed}`)
     return isAllowed
   })
   replaceTokenLookup(provider, async (value, original) => {
-    seen.tokens.push(value)
+    observed.tokens.push(value)
     if (value !== 'made of what is stored') return original()
     const exp = Math.floor(Date.now() / 1000) + 60
     return accessTokenOf(provider, {

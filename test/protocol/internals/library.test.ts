@@ -99,34 +99,34 @@ describe('a method that is replaced', () => {
   })
 
   test('AccessToken.find is what userinfo finds a token by, and a token can be made of what is stored', async () => {
-    host.seen.tokens.length = 0
+    host.observed.tokens.length = 0
 
     const { status } = await host.post('/userinfo', { access_token: 'made of what is stored' }, undefined)
 
-    expect(host.seen.tokens).toEqual(['made of what is stored'])
+    expect(host.observed.tokens).toEqual(['made of what is stored'])
     // It was found, and lacks the scope openid.
     expect(status).toBe(403)
   })
 
   test('the permissions of a client are what requests for grants and response types are held to', async () => {
-    host.seen.permissions.length = 0
+    host.observed.permissions.length = 0
 
     const { status } = await host.post('/token', { grant_type: 'refresh_token' })
     await host.get(`/auth?${new URLSearchParams({ ...REQUEST, response_type: 'none' })}`)
 
     expect(status).toBe(400)
-    expect(host.seen.permissions).toEqual(
+    expect(host.observed.permissions).toEqual(
       expect.arrayContaining(['grant refresh_token false', 'response none false']),
     )
   })
 
   test('parameters are set before the library reads them, at each route', async () => {
-    host.seen.params.length = 0
+    host.observed.params.length = 0
 
     await host.post('/token', { grant_type: 'client_credentials' })
     await host.get(`/auth?${new URLSearchParams(REQUEST)}`)
 
-    expect(host.seen.params).toEqual(
+    expect(host.observed.params).toEqual(
       expect.arrayContaining([
         { route: 'token', params: expect.objectContaining({ grant_type: 'client_credentials' }) },
         { route: 'authorization', params: expect.objectContaining(REQUEST) },
