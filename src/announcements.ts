@@ -41,6 +41,6 @@ export function followAnnouncements(followers: Followers): Promise<Listener> {
   }
   // While no announcements arrive, clients and APIs are read anew each time; the provider keeps what it was built from until
   // it is built anew.
-  const ears = { heard, missedSome, deaf: current.renewUnlessUnderWay, tells }
-  return listen({ pool: db, clock, log, node: answers.node }, ears)
+  const handlers = { heard, missedSome, deaf: current.renewUnlessUnderWay, tells }
+  return listen({ pool: db, clock, log, node: answers.node }, handlers)
 }

@@ -1,4 +1,4 @@
-// Builds what the protocol and the surfaces stand on, each once: what reads and writes, what is kept in memory, what collects.
+// Builds what the protocol and the surfaces need, each once: stores, directories in memory, limits and recorders.
 import { builtInApi } from './base/admin-api-scopes.ts'
 import type { Config } from './base/config.ts'
 import type { Secrets } from './base/secrets.ts'
@@ -34,7 +34,7 @@ export interface Needs {
   mayRemember(): boolean
 }
 
-/** What the protocol and the surfaces stand on. */
+/** What the protocol and the surfaces need. */
 export type Parts = ReturnType<typeof buildParts>
 
 /** Builds all of it. Nothing is read from the database yet. */
@@ -78,7 +78,7 @@ function documentsOf(
 ) {
   const { on, hosts } = config.clientDocuments
   if (!on) return undefined
-  return documentReader({ db, fetchOutside, door: config.dynamicRegistration, hosts, log, ...parts })
+  return documentReader({ db, fetchOutside, open: config.dynamicRegistration, hosts, log, ...parts })
 }
 
 // Each collects what requests leave behind and writes it now and then. A write that fails is noted in the log and lost.

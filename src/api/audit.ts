@@ -3,10 +3,11 @@ import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { EVENT_TYPES } from '../base/audit-events.ts'
 import { EVENT_ID } from '../base/ids.ts'
+import { pageOf } from '../base/page.ts'
 import { EXPORT_FORMATS, type ExportChunk, type ExportFormat, exportAudit } from '../core/audit/export.ts'
 import { type AuditRow, listEvents } from '../core/audit/store.ts'
 import { type Operation, operation } from './framework/operation.ts'
-import { clientId, given, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
+import { clientId, given, listOf, listQuery, moment, named, uuid } from './framework/schemas.ts'
 
 const ACTORS = ['user', 'client', 'cli', 'system'] as const
 const eventId = z.string().regex(EVENT_ID)

@@ -1,5 +1,6 @@
 // Consents over the Admin API: listing them, and ending one, or all that match a filter by a job.
 import { z } from 'zod'
+import { pageOf } from '../base/page.ts'
 import { findClient } from '../core/clients/store.ts'
 import { endAccess, endAllAccess } from '../core/grants/revoke.ts'
 import { type Access, searchAccess } from '../core/grants/search.ts'
@@ -16,7 +17,6 @@ import {
   listQuery,
   moment,
   named,
-  pageOf,
   uuid,
   uuidCursor,
 } from './framework/schemas.ts'

@@ -1,11 +1,12 @@
 // Grants over the Admin API: one for each app and device. A consent (consents.ts) has several.
 import { z } from 'zod'
 import { SHORT_ID } from '../base/ids.ts'
+import { pageOf } from '../base/page.ts'
 import { endGrant } from '../core/grants/revoke.ts'
 import { type GrantRow, listGrants, scopesOf } from '../core/grants/store.ts'
 import { NotFound } from '../http/errors.ts'
 import { type Operation, operation } from './framework/operation.ts'
-import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from './framework/schemas.ts'
+import { clientId, cursor, listOf, listQuery, moment, named, uuid } from './framework/schemas.ts'
 
 // The ids of grants are made in core/grants/store.ts.
 const grantId = z.string().regex(new RegExp(`^${SHORT_ID}$`))

@@ -1,5 +1,6 @@
 // Initial access tokens (RFC 7591) over the Admin API.
 import { z } from 'zod'
+import { pageOf } from '../base/page.ts'
 import {
   createRegistrationToken,
   findRegistrationToken,
@@ -12,17 +13,7 @@ import {
 import type { Db } from '../db/pool.ts'
 import { NotFound } from '../http/errors.ts'
 import { type Operation, operation } from './framework/operation.ts'
-import {
-  listOf,
-  listQuery,
-  moment,
-  named,
-  pageOf,
-  pick,
-  shownOnce,
-  uuid,
-  uuidCursor,
-} from './framework/schemas.ts'
+import { listOf, listQuery, moment, named, pick, shownOnce, uuid, uuidCursor } from './framework/schemas.ts'
 
 const newToken = named(
   'NewRegistrationToken',

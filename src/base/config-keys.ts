@@ -1,4 +1,4 @@
-// The table of environment keys: what each means, its default, how it is read. README and .env.example are held against it.
+// The table of environment keys: what each means, its default, how it is read. A test compares README and .env.example with it.
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import {

@@ -1,4 +1,4 @@
-// How the text of an environment key becomes a value, and what is said where it cannot.
+// Parses the texts of environment keys, and says what is wrong with a text.
 import { isIP } from 'node:net'
 import { z } from 'zod'
 

@@ -2,6 +2,7 @@
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
 import { ConfigError } from '../base/config.ts'
 import { isUuid } from '../base/ids.ts'
+import { pageOf as cut } from '../base/page.ts'
 import { type Listed, placeAt } from '../db/cursor.ts'
 import { PooledByTransaction } from '../db/direct.ts'
 import { SchemaTooNew } from '../db/migrate.ts'
@@ -112,8 +113,8 @@ export function pageOf<Row>(
   limit: number,
   idOf: (row: Row) => string,
 ): { rows: Row[]; note?: string } {
-  const rows = found.slice(0, limit)
-  return found.length > limit ? { rows, note: `more: --after ${idOf(rows.at(-1)!)}` } : { rows }
+  const { rows, next } = cut(found, limit, idOf)
+  return next === undefined ? { rows } : { rows, note: `more: --after ${next}` }
 }
 
 /** As {@link pageOf}, of a list with cursors, which it removes from the rows. */

@@ -15,8 +15,8 @@ export interface Listener {
   close(): Promise<void>
 }
 
-/** Who is told what the listener hears. */
-export interface Ears {
+/** What to do with announcements. */
+export interface AnnouncementHandlers {
   /** The payload of one announcement. */
   heard(payload: string): void
   /** Announcements arrive again. Postgres does not repeat a NOTIFY, so anything may have changed meanwhile. */
@@ -47,8 +47,8 @@ const NOW = 'extract(epoch from clock_timestamp())::float8 as now'
  * Subscribes to the channel 'valetkey' of all nodes. A connection that breaks is made again for as long as the listener is
  * open. @throws DatabaseUnavailable when there is no first connection
  */
-export async function listen(parts: ListenParts, ears: Ears): Promise<Listener> {
-  const subscription = new Subscription(parts, ears)
+export async function listen(parts: ListenParts, handlers: AnnouncementHandlers): Promise<Listener> {
+  const subscription = new Subscription(parts, handlers)
   await subscription.connect()
   const ticking = setInterval(() => subscription.tick(), BEAT_MS)
   ticking.unref()
@@ -68,7 +68,7 @@ export async function listen(parts: ListenParts, ears: Ears): Promise<Listener> 
  */
 class Subscription {
   readonly #parts: ListenParts
-  readonly #ears: Ears
+  readonly #handlers: AnnouncementHandlers
   // Announcements reach every listener of their channel, and no other node wants the beats of this one.
   readonly #ownChannel = `${CHANNEL}_${randomBytes(8).toString('hex')}`
   #client: pg.Client | undefined
@@ -84,9 +84,9 @@ class Subscription {
   #isBeating = false
   readonly #sentAt = new Map<string, number>()
 
-  constructor(parts: ListenParts, ears: Ears) {
+  constructor(parts: ListenParts, handlers: AnnouncementHandlers) {
     this.#parts = parts
-    this.#ears = ears
+    this.#handlers = handlers
   }
 
   isHearing(): boolean {
@@ -118,7 +118,7 @@ class Subscription {
   tick(): void {
     if (!this.isHearing()) {
       this.#noteLoss()
-      this.#ears.deaf()
+      this.#handlers.deaf()
     }
     if (!this.#client) return
     const lastAt = Math.max(this.#heardAt, this.#connectedAt)
@@ -144,7 +144,7 @@ class Subscription {
     })
     client.on('notification', ({ channel, payload = '' }) => {
       if (channel === this.#ownChannel) this.#beatCameBack(payload)
-      else this.#ears.heard(payload)
+      else this.#handlers.heard(payload)
     })
     client.on('error', () => {})
     client.on('end', () => this.#ended(client))
@@ -152,7 +152,7 @@ class Subscription {
   }
 
   #ended(client: pg.Client): void {
-    // Whoever made an attempt that failed repeats it: if this repeated it too, there would be two attempts, then four.
+    // A failed attempt is repeated by its caller: if this repeated it, too, there would be two attempts, then four.
     if (client !== this.#client) return
     this.#client = undefined
     this.#heardAt = Number.NEGATIVE_INFINITY
@@ -173,7 +173,7 @@ class Subscription {
     this.#sentAt.set(number, performance.now())
     this.#isBeating = true
     try {
-      const told = this.#ears.tells?.()
+      const told = this.#handlers.tells?.()
       const [text, values] =
         told === undefined
           ? [`select pg_notify($1, $2), ${NOW}`, [this.#ownChannel, number]]
@@ -193,7 +193,7 @@ class Subscription {
     if (!this.#isLost) return
     this.#isLost = false
     this.#parts.log.info('announcements of changes arrive again')
-    this.#ears.missedSome()
+    this.#handlers.missedSome()
   }
 
   #noteLoss(): void {

@@ -1,6 +1,7 @@
 // Reads the query of a list, and writes the addresses of its other pages. It knows no noun.
 import type { Context } from 'koa'
 import { EVENT_ID, isUuid } from '../base/ids.ts'
+import { pageOf as cut } from '../base/page.ts'
 import { BadRequest } from './errors.ts'
 
 /** A parameter of the query, trimmed; empty when it is absent. */
@@ -45,6 +46,6 @@ export function pageOf<Row>(
   limit: number,
   hrefAfter: (last: Row) => string,
 ): { rows: Row[]; next_href: string | undefined } {
-  const rows = found.slice(0, limit)
-  return { rows, next_href: found.length > limit ? hrefAfter(rows.at(-1)!) : undefined }
+  const { rows, next } = cut(found, limit, hrefAfter)
+  return { rows, next_href: next }
 }

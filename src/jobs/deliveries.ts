@@ -17,8 +17,8 @@ import { type Lane, startLane } from './lane.ts'
 
 /** How an attempt came out. */
 export type Outcome =
-  /** `later`: try it again. `away`: try it again, and stop for now, because the other deliveries would fail, too. */
-  | { is: 'sent' | 'withdrawn' | 'later' | 'away' }
+  /** `later`: try it again. `unreachable`: try it again, and stop for now, because the other deliveries would fail, too. */
+  | { is: 'sent' | 'withdrawn' | 'later' | 'unreachable' }
   /** It was refused for good. `why` is for the log. */
   | { is: 'given_up'; why: object }
 
@@ -66,7 +66,7 @@ export function startDeliveries({ db, log }: { db: Pool; log: Logger }, delivere
     const outcome = await deliverer
       .attempt(delivery, signal)
       .catch((error: unknown) => failed(delivery, error))
-    if (outcome.is === 'away') return undefined
+    if (outcome.is === 'unreachable') return undefined
     if (outcome.is === 'later') return 0
     await noted(delivery, outcome.is)
     if (outcome.is === 'given_up') deliverer.gaveUp(delivery, outcome.why)

@@ -7,11 +7,11 @@ import { InvalidMetadata } from '../core/clients/metadata.ts'
 import { isRegistrationToken } from '../core/registration/initial-access-tokens.ts'
 import { asciiText, asRegistrationError, clientInformation } from '../core/registration/rfc7591.ts'
 import {
+  type DynamicClient,
   deleteDynamicClient,
   findOwnRegistration,
   mayUpdateDynamicClient,
   registerDynamicClient,
-  type SelfRegistered,
   updateDynamicClient,
 } from '../core/registration/store.ts'
 import { DatabaseUnavailable } from '../db/errors.ts'
@@ -52,7 +52,7 @@ export function registrationRoutes(parts: RegistrationParts): Row[] {
 
 function registrationEndpoints({ db, config, log, issuer, limits }: RegistrationParts) {
   const { mode, scopes, approval } = config.dynamicRegistration
-  const door = { scopes, approval }
+  const open = { scopes, approval }
   const body = jsonBody()
   const perAddress = throttle(db, {
     name: 'register',
@@ -105,7 +105,7 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
       await handler(ctx, { client, access_token })
     })
 
-  const tell = (client: SelfRegistered, access_token: string, secret?: string) => ({
+  const tell = (client: DynamicClient, access_token: string, secret?: string) => ({
     ...clientInformation(client),
     ...(secret ? { client_secret: secret, client_secret_expires_at: 0 } : {}),
     registration_access_token: access_token,
@@ -132,7 +132,7 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
         perBlock.count(ctx.ip)
         await perAddress.count(placeOf(ctx.ip))
       }
-      const registered = await registerDynamicClient(db, await read(ctx, body), door, initial, actorOf(ctx))
+      const registered = await registerDynamicClient(db, await read(ctx, body), open, initial, actorOf(ctx))
       if (!registered) return challenge(ctx, initial)
       const { client, access_token, secret } = registered
       ctx.status = 201
@@ -147,7 +147,7 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
       if (!mayUpdateDynamicClient(client)) return forbid(ctx)
       await perClient.count(client.id)
       if (client.allowed_scopes === null) await changesPerAddress.count(placeOf(ctx.ip))
-      const changed = await updateDynamicClient(db, client.id, await read(ctx, body), door, actorOf(ctx))
+      const changed = await updateDynamicClient(db, client.id, await read(ctx, body), open, actorOf(ctx))
       if (!changed) return forbid(ctx)
       ctx.body = tell(changed, access_token)
     }),
@@ -160,7 +160,7 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
 }
 
 interface Own {
-  client: SelfRegistered
+  client: DynamicClient
   access_token: string
 }
 

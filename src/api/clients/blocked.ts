@@ -1,9 +1,10 @@
 // Deleted apps that may not come back, over the Admin API: the id of each is the address of its metadata document.
 import { z } from 'zod'
+import { pageOf } from '../../base/page.ts'
 import { listBlockedDocuments, unblockDocument } from '../../core/registration/metadata-documents.ts'
 import { NotFound } from '../../http/errors.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { clientId, cursor, listOf, listQuery, moment, named, pageOf } from '../framework/schemas.ts'
+import { clientId, cursor, listOf, listQuery, moment, named } from '../framework/schemas.ts'
 import { oneApp } from './access.ts'
 
 const blockedClient = named(

@@ -1,6 +1,7 @@
 // Changes of approved apps over the Admin API: listing those that wait, and deciding about them. Each change has an id, so that nobody
 // approves a change that they have not seen.
 import { z } from 'zod'
+import { pageOf } from '../../base/page.ts'
 import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import {
   approveChange,
@@ -14,7 +15,7 @@ import { getClient } from '../../core/clients/store.ts'
 import type { Db } from '../../db/pool.ts'
 import { HttpError, NotFound } from '../../http/errors.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { clientId, cursor, listOf, listQuery, moment, named, pageOf, uuid } from '../framework/schemas.ts'
+import { clientId, cursor, listOf, listQuery, moment, named, uuid } from '../framework/schemas.ts'
 import { change, oneApp, reason, SHOWN } from './access.ts'
 
 const told = {

@@ -1,11 +1,11 @@
 // Apps over the Admin API: finding, registering, reading, changing and deleting them.
+import { pageOf } from '../../base/page.ts'
 import { createClient } from '../../core/clients/create.ts'
 import { deleteClient } from '../../core/clients/lifecycle.ts'
 import { searchClients } from '../../core/clients/search.ts'
 import { getClient } from '../../core/clients/store.ts'
 import { updateClient } from '../../core/clients/update.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { pageOf } from '../framework/schemas.ts'
 import { change, locked, oneApp as one, SHOWN, shown } from './access.ts'
 import * as json from './schemas.ts'
 

@@ -71,12 +71,6 @@ export function listOf(id: string, item: z.ZodType) {
   )
 }
 
-/** Makes a page of rows, of which one more was read than the limit. */
-export function pageOf<Row>(found: Row[], limit: number, idOf: (row: Row) => string) {
-  const rows = found.slice(0, limit)
-  return { rows, next: found.length > limit ? idOf(rows.at(-1)!) : undefined }
-}
-
 /** A text to search for. */
 export const words = z
   .string()

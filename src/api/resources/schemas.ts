@@ -20,7 +20,7 @@ const by_default = z.boolean().meta({
 })
 const kinds = z
   .array(z.enum(APP_TYPES))
-  // Whoever sends none does not mean all.
+  // An empty list must not mean all.
   .min(1, 'must name a kind, e.g. ["web"]; null is all')
   .nullable()
   .meta({ description: 'Which kinds of app may ask for it; null: all.' })

@@ -1,11 +1,12 @@
 // People over the Admin API: finding them, their role, disabling and enabling them, and ending the access of their apps.
 import { z } from 'zod'
+import { pageOf } from '../../base/page.ts'
 import { endAllAccess } from '../../core/grants/revoke.ts'
 import { ROLES, setRole } from '../../core/users/roles.ts'
 import { searchUsers } from '../../core/users/search.ts'
 import { disableUser, enableUser } from '../../core/users/store.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { begun, job, listOf, listQuery, pageOf, uuidCursor, words } from '../framework/schemas.ts'
+import { begun, job, listOf, listQuery, uuidCursor, words } from '../framework/schemas.ts'
 import { getUser, one, POWER, user, userView } from './access.ts'
 
 const SHOWN = { status: 200, description: 'The account as it stands now.', schema: user } as const

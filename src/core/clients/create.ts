@@ -62,20 +62,20 @@ export async function createClients(
 }
 
 /** Who registers an app, and its first state. */
-type Door = Pick<Client, 'registered_by' | 'state'>
+type Origin = Pick<Client, 'registered_by' | 'state'>
 
 /**
  * Stores an app whose registration was checked, with a secret if it can keep one. The caller records the audit event.
  */
-export async function insertApp(db: Db, id: string, m: ClientMetadata, door: Door): Promise<MadeClient> {
-  const [made] = await insertApps(db, [{ id, m }], door)
+export async function insertApp(db: Db, id: string, m: ClientMetadata, origin: Origin): Promise<MadeClient> {
+  const [made] = await insertApps(db, [{ id, m }], origin)
   return made!
 }
 
 async function insertApps(
   db: Db,
   apps: { id: string; m: ClientMetadata }[],
-  { registered_by, state }: Door,
+  { registered_by, state }: Origin,
 ): Promise<MadeClient[]> {
   const rows = JSON.stringify(apps.map(({ id, m }) => ({ id, ...m })))
   const clients = await insertClients(

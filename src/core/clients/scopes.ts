@@ -31,13 +31,17 @@ export async function apiScopes(db: Db, names: readonly string[]): Promise<ApiSc
  * The scopes that a client may have, by who registers it, in the given order: those of OpenID and of the APIs, and those of the
  * Admin API if an administrator registers it.
  */
-export async function knownScopes(db: Db, scopes: readonly string[], door: Registrar): Promise<KnownScope[]> {
-  return allowedScopes(await apiScopes(db, scopes), scopes, door)
+export async function knownScopes(
+  db: Db,
+  scopes: readonly string[],
+  registrar: Registrar,
+): Promise<KnownScope[]> {
+  return allowedScopes(await apiScopes(db, scopes), scopes, registrar)
 }
 
-function allowedScopes(ofApis: ApiScopes, scopes: readonly string[], door: Registrar): KnownScope[] {
+function allowedScopes(ofApis: ApiScopes, scopes: readonly string[], registrar: Registrar): KnownScope[] {
   return scopes.flatMap((name) => {
-    const isOurs = door === 'admin' && isApiScope(name)
+    const isOurs = registrar === 'admin' && isApiScope(name)
     return ofApis.get(name) ?? (isOpenidScope(name) || isOurs ? { name, kinds: null } : [])
   })
 }
@@ -49,26 +53,26 @@ export function isForKind({ kinds }: Pick<KnownScope, 'kinds'>, type: ClientType
 
 /**
  * The one rule of which scopes a registration may hold.
- * @param door who registers the client. @param type its kind; undefined where it is not known yet
+ * @param registrar who registers the client. @param type its kind; undefined where it is not known yet
  * @throws InvalidMetadata for a scope that belongs to no API, or that this client may not have
  */
 export async function checkScopes(
   db: Db,
   scopes: string[],
-  door: Registrar,
+  registrar: Registrar,
   type: ClientType | undefined,
 ): Promise<void> {
-  mustBeAllowed(await apiScopes(db, scopes), scopes, door, type)
+  mustBeAllowed(await apiScopes(db, scopes), scopes, registrar, type)
 }
 
 /** As {@link checkScopes}, with the scopes of APIs that the caller has read. */
 export function mustBeAllowed(
   ofApis: ApiScopes,
   scopes: readonly string[],
-  door: Registrar,
+  registrar: Registrar,
   type: ClientType | undefined,
 ): void {
-  const known = allowedScopes(ofApis, scopes, door)
+  const known = allowedScopes(ofApis, scopes, registrar)
   const unknown = scopes.find((scope) => !known.some(({ name }) => name === scope))
   if (unknown !== undefined) {
     throw new InvalidMetadata(

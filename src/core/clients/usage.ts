@@ -10,7 +10,7 @@ export interface ClientUseRecorder {
   issued(client_id: string): void
   /** A request of a client was refused. */
   refused(): void
-  /** A request in the name of a client was refused, at whatever address. */
+  /** A request in the name of a client was refused, at any endpoint. */
   refusedFor(client_id: string): void
   /** The secret was presented, and right. */
   secret(id: string): void

@@ -7,7 +7,7 @@ import { redact } from './redact.ts'
 
 /** A refused request, as the protocol saw it. */
 export interface RejectedRequest {
-  /** Undefined: whoever the token of `token_hash` was for. */
+  /** Undefined: the client of the token of `token_hash`. */
   client_id: string | undefined
   kind: RejectionKind
   /** `/token` and the like. */

@@ -1,5 +1,5 @@
-// Why requests of apps are refused, in words for whoever builds the app: what went wrong, and how to fix it. What the wire
-// says stays with the protocol; this is read by the app's owners only.
+// Why requests of apps are rejected, in words for developers: what went wrong, and how to fix it. Only the owners of the app read
+// them; the protocol answers with its own errors.
 
 /** A reason in words. */
 export interface RejectionMessage {

@@ -12,7 +12,7 @@ import { redact } from './redact.ts'
 export interface RejectedRequestRow {
   id: string
   at: Date
-  /** Whoever sent it proved to be the app. */
+  /** Whether the app had authenticated itself. */
   authenticated: boolean
   endpoint: string
   error: string

@@ -73,7 +73,7 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Lane
       const { isRefused, isServer, ...why } = reasonOf(error)
       if (isRefused) return { is: 'given_up', why }
       log.warn({ ...told, ...why }, 'a mail could not be sent, it is tried again')
-      return { is: isServer ? 'away' : 'later' }
+      return { is: isServer ? 'unreachable' : 'later' }
     }
     log.info(told, 'a mail was sent')
     return { is: 'sent' }

@@ -11,7 +11,7 @@ import { documentUrlProblem, isDocumentId, isHostOf } from '../clients/document-
 import { InvalidMetadata, validMetadata } from '../clients/metadata.ts'
 import { findDocument, keepDocument, putOffDocument, type ReadDocument } from './metadata-documents.ts'
 import { asRegistrationError, type Permission, readMetadata } from './rfc7591.ts'
-import type { OpenDoor } from './store.ts'
+import type { OpenRegistration } from './store.ts'
 import { permission } from './store.ts'
 
 /** A document that cannot be used; the message says why, for its author. */
@@ -42,7 +42,7 @@ export interface DocumentReader {
 export interface DocumentParts {
   db: Pool
   fetchOutside: FetchOutside
-  door: OpenDoor
+  open: OpenRegistration
   /** Hosts whose documents are read; none: all. */
   hosts: string[]
   log: Logger
@@ -61,7 +61,7 @@ const RETRY_SECONDS = 60
 export function documentReader({
   db,
   fetchOutside,
-  door,
+  open,
   hosts,
   log,
   limits,
@@ -88,9 +88,9 @@ export function documentReader({
     const document = await readDocument(
       id,
       await fetchOutside(id),
-      await permission(db, { scopes: door.scopes, client_credentials: false }),
+      await permission(db, { scopes: open.scopes, client_credentials: false }),
     )
-    await keepDocument(db, id, document, door, by)
+    await keepDocument(db, id, document, open, by)
     forget(id)
   }
 

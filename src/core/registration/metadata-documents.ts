@@ -11,7 +11,12 @@ import { hostOf } from '../clients/presentation.ts'
 import { checkScopes } from '../clients/scopes.ts'
 import { endAllAccess } from '../grants/revoke.ts'
 import type { Requested } from './rfc7591.ts'
-import { mayUpdateDynamicClient, type OpenDoor, putRegistration, type SelfRegistered } from './store.ts'
+import {
+  type DynamicClient,
+  mayUpdateDynamicClient,
+  type OpenRegistration,
+  putRegistration,
+} from './store.ts'
 
 const CURSOR_AT = fragment`d.refused_at`
 const CURSOR_ID = fragment`d.client_id`
@@ -66,11 +71,11 @@ export function keepDocument(
   db: Db,
   client_id: string,
   document: ReadDocument,
-  door: OpenDoor,
+  open: OpenRegistration,
   by: Actor,
 ): Promise<void> {
   const m = validMetadata(document.input)
-  const itself: Actor = { ...by, type: 'client', id: client_id }
+  const byClient: Actor = { ...by, type: 'client', id: client_id }
   return tx(db, async (t) => {
     // Several nodes may have read it at once, while there is no row yet to lock.
     await run(t, sql`select pg_advisory_xact_lock(hashtextextended(${client_id}, 0))`)
@@ -78,7 +83,7 @@ export function keepDocument(
     const stored = await findDocument(t, client_id)
     if (stored?.is_closed) return
     if (!stored) {
-      const state = door.approval ? 'pending' : 'active'
+      const state = open.approval ? 'pending' : 'active'
       const { client } = await insertApp(t, client_id, m, { registered_by: 'itself', state })
       const { grant_types, token_endpoint_auth_method } = document
       await run(
@@ -91,11 +96,11 @@ export function keepDocument(
         sql`insert into client_documents (client_id, digest, fresh_until)
             values (${client_id}, ${document.digest}, now() + make_interval(secs => ${document.fresh_seconds}))`,
       )
-      await recordArrival(t, client_id, client.type, state, itself)
+      await recordArrival(t, client_id, client.type, state, byClient)
       return
     }
-    if (stored.is_gone) await bringBack(t, client_id, door)
-    const before = await maybe<SelfRegistered & { digest: Buffer }>(
+    if (stored.is_gone) await bringBack(t, client_id, open)
+    const before = await maybe<DynamicClient & { digest: Buffer }>(
       t,
       sql`select ${CLIENT_COLUMNS}, r.grant_types, r.token_endpoint_auth_method, r.allowed_scopes,
                  r.allowed_client_credentials, d.digest
@@ -106,10 +111,10 @@ export function keepDocument(
     )
     if (!before || !mayUpdateDynamicClient(before)) return
     if (stored.is_gone || !before.digest.equals(document.digest)) {
-      await putRegistration(t, before, { ...document, metadata: m, approval: door.approval }, itself)
+      await putRegistration(t, before, { ...document, metadata: m, approval: open.approval }, byClient)
     }
     if (stored.is_gone) {
-      await recordArrival(t, client_id, m.type, door.approval ? 'pending' : 'active', itself)
+      await recordArrival(t, client_id, m.type, open.approval ? 'pending' : 'active', byClient)
     }
     await run(
       t,
@@ -178,7 +183,7 @@ export function unblockDocument(db: Db, client_id: string, by: Actor): Promise<b
 }
 
 // Reset everything that operators or people decided: it was about the deleted app.
-async function bringBack(t: Db, client_id: string, { approval }: OpenDoor): Promise<void> {
+async function bringBack(t: Db, client_id: string, { approval }: OpenRegistration): Promise<void> {
   await run(
     t,
     sql`update clients
@@ -193,7 +198,7 @@ async function bringBack(t: Db, client_id: string, { approval }: OpenDoor): Prom
   )
 }
 
-function recordArrival(t: Db, client_id: string, client_type: string, state: string, itself: Actor) {
+function recordArrival(t: Db, client_id: string, client_type: string, state: string, byClient: Actor) {
   const host = hostOf(client_id)
-  return record(t, { type: 'client.registered', client_id, client_type, host, state }, itself)
+  return record(t, { type: 'client.registered', client_id, client_type, host, state }, byClient)
 }

@@ -20,7 +20,7 @@ import { useRegistrationToken } from './initial-access-tokens.ts'
 import { type AuthMethod, type Permission, readMetadata } from './rfc7591.ts'
 
 /** A dynamically registered client. */
-export interface SelfRegistered extends Client {
+export interface DynamicClient extends Client {
   grant_types: string[]
   token_endpoint_auth_method: AuthMethod
   /** The scopes of the initial access token; null: it registered without one. */
@@ -29,7 +29,7 @@ export interface SelfRegistered extends Client {
 }
 
 /** The rules for apps that register without an initial access token. */
-export interface OpenDoor {
+export interface OpenRegistration {
   /** The scopes that they may ask for. */
   scopes: string[]
   /** Whether they wait for an administrator. */
@@ -38,7 +38,7 @@ export interface OpenDoor {
 
 /** A new client and its credentials, which are never shown again. */
 export interface Registered {
-  client: SelfRegistered
+  client: DynamicClient
   secret: string | undefined
   access_token: string
 }
@@ -47,7 +47,7 @@ export interface Registered {
 export function registerDynamicClient(
   db: Db,
   body: unknown,
-  door: OpenDoor,
+  open: OpenRegistration,
   initial: string | undefined,
   by: Actor,
 ): Promise<Registered | undefined> {
@@ -56,11 +56,11 @@ export function registerDynamicClient(
   return tx(db, async (t) => {
     const token = initial === undefined ? undefined : await useRegistrationToken(t, initial)
     if (initial !== undefined && !token) return undefined
-    const may = await permission(t, token ?? { scopes: door.scopes, client_credentials: false })
+    const may = await permission(t, token ?? { scopes: open.scopes, client_credentials: false })
     const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
     const m = validMetadata(input)
     await checkScopes(t, m.scopes, 'itself', m.type)
-    const state = token || !door.approval ? 'active' : 'pending'
+    const state = token || !open.approval ? 'active' : 'pending'
     const { client, secret } = await insertApp(t, id, m, { registered_by: 'itself', state })
     await run(
       t,
@@ -69,7 +69,7 @@ export function registerDynamicClient(
           values (${id}, ${digest(access_token)}, ${token?.id ?? null}, ${token?.scopes ?? null},
                   ${token?.client_credentials ?? false}, ${grant_types}, ${token_endpoint_auth_method})`,
     )
-    const itself = asItself(by, id)
+    const byClient = asClient(by, id)
     const host = hostOf(m.redirect_uris[0])
     await record(
       t,
@@ -81,11 +81,11 @@ export function registerDynamicClient(
         state,
         token_id: token?.id,
       },
-      itself,
+      byClient,
     )
     if (token) {
       const { id: token_id, uses } = token
-      await record(t, { type: 'registration_token.used', client_id: id, token_id, uses }, itself)
+      await record(t, { type: 'registration_token.used', client_id: id, token_id, uses }, byClient)
     }
     const allowed_client_credentials = token?.client_credentials ?? false
     const own = { grant_types, token_endpoint_auth_method, allowed_client_credentials }
@@ -98,9 +98,9 @@ export async function findOwnRegistration(
   db: Db,
   client_id: string,
   access_token: string,
-): Promise<SelfRegistered | undefined> {
+): Promise<DynamicClient | undefined> {
   if (kindOf(access_token) !== 'registration_access') return undefined
-  return maybe<SelfRegistered>(
+  return maybe<DynamicClient>(
     db,
     sql`select ${CLIENT_COLUMNS}, ${OWN_COLUMNS}
         from clients c join client_registrations r on r.client_id = c.id
@@ -122,11 +122,11 @@ export function updateDynamicClient(
   db: Db,
   client_id: string,
   body: unknown,
-  door: OpenDoor,
+  open: OpenRegistration,
   by: Actor,
-): Promise<SelfRegistered | undefined> {
+): Promise<DynamicClient | undefined> {
   return tx(db, async (t) => {
-    const before = await maybe<SelfRegistered>(
+    const before = await maybe<DynamicClient>(
       t,
       sql`select ${CLIENT_COLUMNS}, ${OWN_COLUMNS}
         from clients c join client_registrations r on r.client_id = c.id
@@ -135,7 +135,7 @@ export function updateDynamicClient(
     if (!before || !mayUpdateDynamicClient(before)) return undefined
     await checkIdentity(t, before, body)
     const withToken = before.allowed_scopes !== null
-    const allowed = { scopes: before.allowed_scopes ?? door.scopes }
+    const allowed = { scopes: before.allowed_scopes ?? open.scopes }
     const may = await permission(t, { ...allowed, client_credentials: before.allowed_client_credentials })
     const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
     if (input.type !== before.type) {
@@ -146,12 +146,12 @@ export function updateDynamicClient(
     }
     const metadata = validMetadata({ ...input, pkce_required: before.pkce_required })
     await checkScopes(t, metadata.scopes, 'itself', metadata.type)
-    const approval = door.approval && !withToken
+    const approval = open.approval && !withToken
     return putRegistration(
       t,
       before,
       { metadata, grant_types, token_endpoint_auth_method, approval },
-      asItself(by, client_id),
+      asClient(by, client_id),
     )
   })
 }
@@ -162,13 +162,13 @@ export function updateDynamicClient(
  */
 export async function putRegistration(
   t: Db,
-  before: SelfRegistered,
-  next: Pick<SelfRegistered, 'grant_types' | 'token_endpoint_auth_method'> & {
+  before: DynamicClient,
+  next: Pick<DynamicClient, 'grant_types' | 'token_endpoint_auth_method'> & {
     metadata: ClientMetadata
     approval: boolean
   },
-  itself: Actor,
-): Promise<SelfRegistered> {
+  byClient: Actor,
+): Promise<DynamicClient> {
   const { metadata: m, grant_types, token_endpoint_auth_method, approval } = next
   const client_id = before.id
   const brandingChanged = changedBranding(before, m).length > 0
@@ -195,18 +195,18 @@ export async function putRegistration(
         where client_id = ${client_id}`,
   )
   const after = { ...before, ...client, grant_types, token_endpoint_auth_method }
-  const changes = differences<SelfRegistered>(before, after, COMPARED)
+  const changes = differences<DynamicClient>(before, after, COMPARED)
   if (changes.length > 0) {
     const fields = changes.map(({ field }) => field)
     const kept = impersonal(changes)
-    await record(t, { type: 'client.changed', client_id, fields, changes: kept, loosened: [] }, itself)
+    await record(t, { type: 'client.changed', client_id, fields, changes: kept, loosened: [] }, byClient)
   }
   return after
 }
 
 /** Deletes a client at its own request (RFC 7592 §2.3). */
 export function deleteDynamicClient(db: Db, client_id: string, by: Actor): Promise<boolean> {
-  return deleteClient(db, client_id, asItself(by, client_id))
+  return deleteClient(db, client_id, asClient(by, client_id))
 }
 
 const OWN_COLUMNS = fragment`r.grant_types, r.token_endpoint_auth_method, r.allowed_scopes, r.allowed_client_credentials`
@@ -223,7 +223,7 @@ export async function permission(
   }
 }
 
-function asItself(by: Actor, client_id: string): Actor {
+function asClient(by: Actor, client_id: string): Actor {
   return { ...by, type: 'client', id: client_id }
 }
 

@@ -121,7 +121,7 @@ export function addScope(db: Db, identifier: string, scope: NewScope, by: Actor)
   })
 }
 
-/** Changes what is said of a scope. @returns undefined when there is no such scope, else whether anything changed. @throws InvalidMetadata */
+/** Changes the words of a scope. @returns undefined when there is no such scope, otherwise whether anything changed. @throws InvalidMetadata */
 export function changeScope(
   db: Db,
   identifier: string,

@@ -1,4 +1,4 @@
-// What holds for every one-time link, whatever it is for.
+// Rules that all one-time links share.
 import { fragment, run, sql } from '../../db/pool.ts'
 import { SWEEP_BATCH, type Sweep } from '../../db/sweep.ts'
 

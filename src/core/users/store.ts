@@ -168,7 +168,7 @@ export function enableUser(db: Db, id: string, by: Actor): Promise<boolean> {
 
 const EVER = new Date(0)
 
-/** Changes the name that apps are told. @returns false when it is that name already; then nothing is recorded. */
+/** Changes the name of the person, which apps get as a claim. @returns false when it is the same; then nothing is recorded. */
 export function renameUser(db: Db, id: string, name: string, by: Actor): Promise<boolean> {
   return tx(db, async (t) => {
     await holdPerson(t, id, by, { own: true })
