@@ -46,17 +46,28 @@ function fieldsOf(text: string): Record<string, string | string[]> {
   return fields
 }
 
+/** Messages by field; `form` is about the form as a whole. */
+export type FormErrors = Record<string, string>
+
+/** Whether there is any. */
+export function hasErrors(errors: FormErrors): boolean {
+  return Object.keys(errors).length > 0
+}
+
+/** The status of a page that shows a form: 422 for one that comes back with errors. */
+export function statusOf(errors: FormErrors): number {
+  return hasErrors(errors) ? 422 : 200
+}
+
 /** The values of a valid form, or what is wrong with each field. */
-export type Form<T> =
-  | { values: T; errors?: undefined }
-  | { values?: undefined; errors: Record<string, string> }
+export type Form<T> = { values: T; errors?: undefined } | { values?: undefined; errors: FormErrors }
 
 /** Checks the body of a form post. */
 export function readForm<T extends z.ZodType>(ctx: Context, schema: T): Form<z.output<T>> {
   const body = (ctx.request.body ?? {}) as Record<string, unknown>
   const parsed = schema.safeParse(body)
   if (parsed.success) return { values: parsed.data }
-  const errors: Record<string, string> = {}
+  const errors: FormErrors = {}
   for (const { path, message } of parsed.error.issues) errors[String(path[0] ?? 'form')] ??= message
   return { errors }
 }

@@ -7,7 +7,7 @@ import { findCredentials, setPassword } from '../../core/users/sign-in.ts'
 import { renameUser } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
 import { actorOf } from '../../http/actor.ts'
-import { readForm, sentText } from '../../http/form.ts'
+import { type FormErrors, readForm, sentText } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import { throttle } from '../../http/throttle.ts'
@@ -49,7 +49,7 @@ export function profilePages({ db, render }: { db: Pool; render: Render }) {
       ({ type, at }) => type === 'password.changed' && Date.now() - at.getTime() < SENT_AGAIN_MS,
     )
   }
-  const show = (ctx: SignedIn, errors: Record<string, string> = {}, status = 200): void => {
+  const show = (ctx: SignedIn, errors: FormErrors = {}, status = 200): void => {
     const { name, email } = ctx.state.user
     const values = { name: errors.name === undefined ? name : sentText(ctx, 'name') }
     render(ctx, 'account/profile', { values, email, errors, done: takeNotice(ctx)?.heading }, status)

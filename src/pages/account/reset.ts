@@ -9,7 +9,7 @@ import type { Pool } from '../../db/pool.ts'
 import { actorOf } from '../../http/actor.ts'
 import { checkForm, csrfToken } from '../../http/csrf.ts'
 import { NotFound } from '../../http/errors.ts'
-import { readForm } from '../../http/form.ts'
+import { type FormErrors, readForm } from '../../http/form.ts'
 import type { Render } from '../../http/render.ts'
 import { throttle } from '../../http/throttle.ts'
 import { deviceOf } from '../../protocol/rules/device.ts'
@@ -35,7 +35,7 @@ export function resetPages({ db, secrets, render }: { db: Pool; secrets: Secrets
     if (!link) throw over()
     return link
   }
-  const show = (ctx: Context, email: string, errors: Record<string, string> = {}, status = 200): void => {
+  const show = (ctx: Context, email: string, errors: FormErrors = {}, status = 200): void => {
     const csrf = csrfToken(secrets, secretOf(ctx))
     render(ctx, 'account/reset', { action: `/reset/${secretOf(ctx)}`, csrf, email, errors }, status)
   }

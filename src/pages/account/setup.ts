@@ -11,7 +11,7 @@ import type { Pool } from '../../db/pool.ts'
 import { actorOf } from '../../http/actor.ts'
 import { checkForm, csrfToken } from '../../http/csrf.ts'
 import { NotFound } from '../../http/errors.ts'
-import { readForm, sentText } from '../../http/form.ts'
+import { type FormErrors, readForm, sentText } from '../../http/form.ts'
 import type { Render } from '../../http/render.ts'
 import { throttle } from '../../http/throttle.ts'
 import { deviceOf } from '../../protocol/rules/device.ts'
@@ -37,7 +37,7 @@ export function setupPages({ db, secrets, render }: { db: Pool; secrets: Secrets
     seconds: 15 * 60,
     message: 'Too many attempts with this link.',
   })
-  const show = (ctx: Context, errors: Record<string, string> = {}, status = 200): void => {
+  const show = (ctx: Context, errors: FormErrors = {}, status = 200): void => {
     const values = { name: sentText(ctx, 'name'), email: sentText(ctx, 'email') }
     const csrf = csrfToken(secrets, secretOf(ctx))
     render(ctx, 'account/setup', { action: `/setup/${secretOf(ctx)}`, csrf, values, errors }, status)

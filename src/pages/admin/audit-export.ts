@@ -3,12 +3,11 @@ import { Readable } from 'node:stream'
 import { EXPORT_FORMATS, type ExportChunk, exportAudit } from '../../core/audit/export.ts'
 import type { Pool } from '../../db/pool.ts'
 import { BadRequest } from '../../http/errors.ts'
-import { sentText } from '../../http/form.ts'
+import { type FormErrors, hasErrors, sentText, statusOf } from '../../http/form.ts'
 import { takeNotice } from '../../http/notice.ts'
 import { queryText } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
-import type { FormErrors } from '../shared/confirm-page.ts'
 import { readFilter, TYPE_CHOICES, typedFilter } from './audit-filter.ts'
 
 const FORMATS = [
@@ -29,7 +28,7 @@ export function auditExportForm({ db, render }: { db: Pool; render: Render }) {
     async show(ctx: SignedIn): Promise<void> {
       const typed = typedFilter((name, most) => queryText(ctx, name, most))
       const { values, errors } = await readFilter(db, typed)
-      showForm(ctx, { ...values, format: 'csv' }, errors, Object.keys(errors).length > 0 ? 422 : 200)
+      showForm(ctx, { ...values, format: 'csv' }, errors, statusOf(errors))
     },
 
     async send(ctx: SignedIn): Promise<void> {
@@ -40,7 +39,7 @@ export function auditExportForm({ db, render }: { db: Pool; render: Render }) {
       const { filter, values, errors } = await readFilter(db, typed)
       const format = EXPORT_FORMATS.find((each) => each === sentText(ctx, 'format'))
       if (!format) errors.format = 'Choose what it is written as.'
-      if (!format || Object.keys(errors).length > 0) {
+      if (!format || hasErrors(errors)) {
         return showForm(ctx, { ...values, format: format ?? '' }, errors, 422)
       }
       sendFile(ctx, format, await exportAudit(db, { filter, format }))

@@ -1,12 +1,12 @@
 // The filter of the audit log, as typed and as the store takes it. What it does not understand is an error, so that no part of a
 // filter is dropped silently.
+
 import { currentType, EVENT_TYPES } from '../../base/audit-events.ts'
 import { isUuid } from '../../base/ids.ts'
 import type { EventFilter } from '../../core/audit/store.ts'
 import { findUser, findUserByEmail } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
-
-import type { FormErrors } from '../shared/confirm-page.ts'
+import type { FormErrors } from '../../http/form.ts'
 
 /** A filter as typed. */
 export interface TypedFilter extends Record<string, string> {

@@ -1,9 +1,11 @@
 // The audit log, as administrators search it.
+
 import { isUuid } from '../../base/ids.ts'
 import { type AuditRow, listEvents } from '../../core/audit/store.ts'
 import { clientNames } from '../../core/clients/store.ts'
 import { userEmails } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
+import { hasErrors } from '../../http/form.ts'
 import { takeNotice } from '../../http/notice.ts'
 import { pageOf, queryEventId, queryText, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
@@ -24,7 +26,7 @@ export function auditAdmin({ db, render }: { db: Pool; render: Render }) {
     async list(ctx: SignedIn): Promise<void> {
       const typed = typedFilter((name, most) => queryText(ctx, name, most))
       const { filter, values, errors } = await readFilter(db, typed)
-      const isUsable = Object.keys(errors).length === 0
+      const isUsable = !hasErrors(errors)
       const before = queryEventId(ctx, 'before')
       const found = isUsable ? await listEvents(db, { ...filter, before, limit: PAGE + 1 }) : []
       const { rows, next_href } = pageOf(found, PAGE, ({ id }) =>

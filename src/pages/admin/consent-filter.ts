@@ -1,11 +1,11 @@
 // The filter of the list of access: an account, an app, or both. Naming one that does not exist is an error, so that the filter is
 // never dropped silently.
+
 import { isUuid } from '../../base/ids.ts'
 import { type Client, findClient } from '../../core/clients/store.ts'
 import { findUser, findUserByEmail, type User } from '../../core/users/store.ts'
 import type { Pool } from '../../db/pool.ts'
-
-import type { FormErrors } from '../shared/confirm-page.ts'
+import { type FormErrors, hasErrors } from '../../http/form.ts'
 
 /** The account and the app that a filter names. */
 export interface ConsentFilter {
@@ -24,5 +24,5 @@ export async function readConsentFilter(db: Pool, user: string, app: string): Pr
   const errors: FormErrors = {}
   if (user && !person) errors.user = 'No account has this email address or id.'
   if (app && !client) errors.app = 'No app has this client id.'
-  return { person, client, errors, isUsable: Object.keys(errors).length === 0 }
+  return { person, client, errors, isUsable: !hasErrors(errors) }
 }

@@ -16,13 +16,13 @@ import {
 import type { ResourceDirectory } from '../../core/resources/cache.ts'
 import type { Pool } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
-import { readForm, sentText } from '../../http/form.ts'
+import { type FormErrors, readForm, sentText, statusOf } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import { pageOf, queryPlace, withQuery } from '../../http/query.ts'
 import type { Render } from '../../http/render.ts'
 import { when } from '../../http/time.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { confirmPages, type FormErrors } from '../shared/confirm-page.ts'
+import { confirmPages } from '../shared/confirm-page.ts'
 import { TOKEN_STATE_LABELS } from '../shared/labels.ts'
 import { scopeChoices } from '../shared/scope-choices.ts'
 import { secretPages } from '../shared/secret-page.ts'
@@ -87,7 +87,7 @@ function createForm({ db, resources, render, mayRegister }: TokenParts) {
       apis: await scopeChoices(resources, values.scopes, 'itself'),
       errors,
     }
-    render(ctx, 'admin/initial-access-token-form', locals, Object.keys(errors).length > 0 ? 422 : 200)
+    render(ctx, 'admin/initial-access-token-form', locals, statusOf(errors))
   }
   return {
     show: (ctx: SignedIn) => show(ctx, NOTHING),

@@ -4,10 +4,9 @@ import { APP_TYPES } from '../../core/clients/kinds.ts'
 import type { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { AppKind, ResourceScope } from '../../core/resources/store.ts'
 import type { Pool } from '../../db/pool.ts'
-import { sentText } from '../../http/form.ts'
+import { type FormErrors, sentText } from '../../http/form.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
-import type { FormErrors } from '../shared/confirm-page.ts'
 import { KIND_LABELS } from '../shared/labels.ts'
 
 /** What the pages of APIs are made of. */

@@ -3,10 +3,10 @@ import { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Resource, ResourceScope } from '../../core/resources/store.ts'
 import { addScope, changeScope, removeScope, ScopeBeingRemoved } from '../../core/resources/update.ts'
 import { NotFound } from '../../http/errors.ts'
-import { readForm } from '../../http/form.ts'
+import { type FormErrors, readForm } from '../../http/form.ts'
 import { seeOther, takeNotice } from '../../http/notice.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import { type Confirmation, confirmPages, type FormErrors } from '../shared/confirm-page.ts'
+import { type Confirmation, confirmPages } from '../shared/confirm-page.ts'
 import {
   cancelLink,
   errorsOf,

@@ -9,7 +9,7 @@ import { VersionConflict } from '../../core/clients/update.ts'
 import { changeOwnApp, createOwnApp, type OwnInput } from '../../core/ownership/developer-clients.ts'
 import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
-import { readForm } from '../../http/form.ts'
+import { type FormErrors, readForm, statusOf } from '../../http/form.ts'
 import { type Notice, seeOther, takeNotice } from '../../http/notice.ts'
 import { throttle } from '../../http/throttle.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
@@ -25,7 +25,6 @@ import {
   noValues,
   sentValues,
 } from '../shared/client-form.ts'
-import type { FormErrors } from '../shared/confirm-page.ts'
 import { scopeChoices } from '../shared/scope-choices.ts'
 import { secretPages } from '../shared/secret-page.ts'
 import { type DeveloperParts, getOwnApp, NO_SUCH_APP, ownAppPath, policyOf } from './own-client.ts'
@@ -166,7 +165,7 @@ async function showForm(
   ctx: SignedIn,
   page: FormPage,
   errors: FormErrors = {},
-  status = Object.keys(errors).length > 0 ? 422 : 200,
+  status = statusOf(errors),
 ): Promise<void> {
   const locals = {
     done: takeNotice(ctx),

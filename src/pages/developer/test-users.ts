@@ -8,10 +8,9 @@ import {
   removeTestUser,
 } from '../../core/ownership/test-users.ts'
 import { NotFound } from '../../http/errors.ts'
-import { sentText } from '../../http/form.ts'
+import { type FormErrors, sentText, statusOf } from '../../http/form.ts'
 import { seeOther } from '../../http/notice.ts'
 import { actingUser, type SignedIn } from '../../protocol/guards.ts'
-import type { FormErrors } from '../shared/confirm-page.ts'
 import { type DeveloperParts, getOwnApp, headOf, NO_SUCH_APP, ownAppPath } from './own-client.ts'
 
 /** Handlers of /developer/apps/:client_id/test-users. */
@@ -26,7 +25,7 @@ export function developerTestUsers({ db, render }: DeveloperParts) {
       values: { email: errors.email === undefined ? '' : sentText(ctx, 'email') },
       errors,
     }
-    render(ctx, 'developer/test-users', locals, Object.keys(errors).length > 0 ? 422 : 200)
+    render(ctx, 'developer/test-users', locals, statusOf(errors))
   }
   return {
     show: async (ctx: SignedIn) => show(ctx, await getOwnApp(db, ctx)),

@@ -20,7 +20,7 @@ import { APP_TYPES, type ClientType } from '../../core/clients/kinds.ts'
 import type { InvalidMetadata } from '../../core/clients/metadata.ts'
 import type { Client } from '../../core/clients/store.ts'
 import type { ClientChange } from '../../core/clients/update.ts'
-import { sentText } from '../../http/form.ts'
+import { type FormErrors, sentText } from '../../http/form.ts'
 
 /** Whom the form is for. */
 export type Audience = keyof ByAudience
@@ -142,7 +142,7 @@ export function sentValues(ctx: Context): AppValues {
 /** The fields of a form, in their order. @param type the kind of an existing app; without it the form also asks for the kind */
 export function formRows(
   audience: Audience,
-  { values, errors }: { values: AppValues; errors: Record<string, string> },
+  { values, errors }: { values: AppValues; errors: FormErrors },
   type?: ClientType,
 ): FormRow[] {
   const rows = asked(audience)

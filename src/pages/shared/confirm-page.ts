@@ -1,6 +1,8 @@
 // Pages that ask before something happens. They say what will happen, what will not, and what stays. views/confirm.pug shows them.
+
 import type { Context } from 'koa'
 import type { AppView } from '../../core/clients/presentation.ts'
+import { type FormErrors, statusOf } from '../../http/form.ts'
 import { type Notice, takeNotice } from '../../http/notice.ts'
 import type { Render } from '../../http/render.ts'
 import type { differenceView } from './labels.ts'
@@ -44,15 +46,12 @@ export interface Fact {
   lines: string[]
 }
 
-/** Messages by field; `form` is about the form as a whole. */
-export type FormErrors = Record<string, string>
-
 /** Shows such a page. Its form goes to the page's own address. @param status by default 422 with errors, and 200 without */
 export type Confirm = (ctx: Context, page: Confirmation, errors?: FormErrors, status?: number) => void
 
 /** Makes the function that shows confirmation pages. @param layout developers' pages have that of the account */
 export function confirmPages(render: Render, layout: 'account' | 'admin'): Confirm {
-  return (ctx, page, errors = {}, status = Object.keys(errors).length > 0 ? 422 : 200) => {
+  return (ctx, page, errors = {}, status = statusOf(errors)) => {
     const { will_not = [], stays = [], danger = false } = page
     const locals = { ...page, will_not, stays, danger, done: takeNotice(ctx), action: ctx.path, errors }
     render(ctx, `${layout}/confirm`, locals, status)

@@ -7,7 +7,7 @@ import { updateClient, VersionConflict } from '../../../core/clients/update.ts'
 import type { ResourceDirectory } from '../../../core/resources/cache.ts'
 import type { Pool } from '../../../db/pool.ts'
 import { NotFound } from '../../../http/errors.ts'
-import { readForm } from '../../../http/form.ts'
+import { type FormErrors, readForm, statusOf } from '../../../http/form.ts'
 import { seeOther, takeNotice } from '../../../http/notice.ts'
 import type { Render } from '../../../http/render.ts'
 import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
@@ -23,7 +23,6 @@ import {
   noValues,
   sentValues,
 } from '../../shared/client-form.ts'
-import type { FormErrors } from '../../shared/confirm-page.ts'
 import { scopeChoices } from '../../shared/scope-choices.ts'
 import { secretPages } from '../../shared/secret-page.ts'
 import { appPath, getApp } from './path.ts'
@@ -135,7 +134,7 @@ async function showForm(
   ctx: SignedIn,
   page: FormPage,
   errors: FormErrors = {},
-  status = Object.keys(errors).length > 0 ? 422 : 200,
+  status = statusOf(errors),
 ): Promise<void> {
   const locals = {
     done: takeNotice(ctx),

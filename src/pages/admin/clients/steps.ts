@@ -9,7 +9,7 @@ import { appView } from '../../../core/clients/presentation.ts'
 import type { Client } from '../../../core/clients/store.ts'
 import { VersionConflict } from '../../../core/clients/update.ts'
 import type { Pool } from '../../../db/pool.ts'
-import { sentText } from '../../../http/form.ts'
+import { type FormErrors, sentText } from '../../../http/form.ts'
 import { type Notice, seeOther } from '../../../http/notice.ts'
 import type { Render } from '../../../http/render.ts'
 import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
@@ -18,7 +18,6 @@ import {
   type ConfirmationField,
   confirmPages,
   type Fact,
-  type FormErrors,
 } from '../../shared/confirm-page.ts'
 import { appPath, getApp } from './path.ts'
 
