@@ -156,7 +156,10 @@ describe.each(CHANGING_SURFACES)('changing: $name', (surface) => {
 /** What no registration at this surface may say of itself, with what is sent. */
 function foreignTo({ registers }: Surface | ChangingSurface): [string, unknown][] {
   const told = { ...NOT_THEIRS, registered_by: registers === 'admin' ? 'itself' : 'admin' }
-  const names = registers === 'admin' ? NOBODYS : (Object.keys(told) as (keyof typeof told)[])
+  const theirs = (Object.keys(told) as (keyof typeof told)[]).filter(
+    (name) => !(registers === 'developer' && name === 'pkce_required'),
+  )
+  const names = registers === 'admin' ? NOBODYS : theirs
   return names.map((name) => [name, told[name]])
 }
 

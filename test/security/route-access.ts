@@ -92,6 +92,7 @@ const CLASSES = {
   'person form': form(() => undefined),
   'consent page': page(only(['person'], 200)),
   'consent form': form((role) => (role === 'person' ? undefined : 404)),
+  // What there is not: an invitation, a refused request.
   'invited page': page(() => 404),
   'invited form': form(() => 404),
   'owner page': page(only(OWNERS, 200)),
@@ -171,8 +172,8 @@ export const TABLE: Rows = {
 
   ...gets('person page', '/developer', '. /apps/new'),
   ...posts('person form', '/developer', '/apps/new'),
-  ...gets('invited page', '/developer', '/invitation'),
-  ...posts('invited form', '/developer', '/invitation'),
+  ...gets('invited page', '/developer', '/invitation /apps/:client_id/errors/:rejection_id/fix'),
+  ...posts('invited form', '/developer', '/invitation /apps/:client_id/errors/:rejection_id/fix'),
   ...gets(
     'owner page',
     '/developer/apps/:client_id',

@@ -8,7 +8,7 @@ import { APP_COLUMNS, CLIENT_COLUMNS, FIELD_COLUMNS } from './columns.ts'
 import type { ClientInput, ClientMetadata } from './fields.ts'
 import { checkClientId, newClientId } from './ids.ts'
 import { isConfidential } from './kinds.ts'
-import { InvalidMetadata, validMetadata } from './metadata.ts'
+import { InvalidMetadata, loosenedBy, validMetadata } from './metadata.ts'
 import { apiScopes, mustBeAllowed } from './scopes.ts'
 import { addSecret, addSecrets } from './secrets.ts'
 import type { Client } from './store.ts'
@@ -52,8 +52,7 @@ export async function createClients(
         type: 'client.created',
         client_id: client.id,
         client_type: client.type,
-        // Record which checks are switched off for this client.
-        loosened: [...(client.pkce_required ? [] : ['pkce']), ...(client.first_party ? ['consent'] : [])],
+        loosened: loosenedBy(client),
       })),
       by,
     )

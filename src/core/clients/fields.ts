@@ -288,11 +288,16 @@ export const FIELDS = {
     schema: z.boolean().default(true),
     example: 'true',
     label: 'PKCE',
-    setBy: ['admin'],
+    setBy: PEOPLE,
     form: {
       as: 'check',
       label: 'Require PKCE',
-      hint: 'Only an old web app that cannot do PKCE may go without; for all other kinds it is always required.',
+      hint: {
+        admin:
+          'Only a web app whose library cannot do PKCE may go without; for all other kinds it is always required.',
+        developer:
+          'Take the tick away only if your library cannot do PKCE. Without it, somebody who gets hold of a code in the browser can try to use it in your app: send a nonce at least, and come back to PKCE when your library can.',
+      },
       kinds: ['web'],
     },
     words: ['Required (S256)', 'Not required'],

@@ -47,6 +47,17 @@ export function validMetadata(input: ClientInput): ClientMetadata {
   return metadata
 }
 
+/** Which checks are switched off for a client, and were not before: the audit log records them. */
+export function loosenedBy(
+  now: Pick<ClientMetadata, 'pkce_required' | 'first_party'>,
+  before: Pick<ClientMetadata, 'pkce_required' | 'first_party'> = { pkce_required: true, first_party: false },
+): string[] {
+  return [
+    ...(before.pkce_required && !now.pkce_required ? ['pkce'] : []),
+    ...(!before.first_party && now.first_party ? ['consent'] : []),
+  ]
+}
+
 function kept(shape: Field['shape'], value: unknown): unknown {
   if (shape === 'address') return value || null
   return shape === 'list' ? [...new Set(value as string[])] : value

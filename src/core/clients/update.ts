@@ -7,7 +7,7 @@ import { checkClientsEscalation } from '../escalation/clients.ts'
 import { vouchForOwners } from '../users/vouching.ts'
 import { APP_COLUMNS, CLIENT_COLUMNS, TAKE_FIELDS } from './columns.ts'
 import { type ClientInput, type ClientMetadata, FIELD_NAMES, impersonal, pickFields } from './fields.ts'
-import { InvalidMetadata, validMetadata } from './metadata.ts'
+import { InvalidMetadata, loosenedBy, validMetadata } from './metadata.ts'
 import { apiScopes, mustBeAllowed } from './scopes.ts'
 import type { Client } from './store.ts'
 
@@ -85,10 +85,6 @@ export function updateClients(db: Db, edits: Edit[], by: Actor): Promise<Map<str
         mustBeAllowed(ofApis, m.scopes, client.registered_by, m.type)
     }
     for (const changed of await write(t, plans)) clients.set(changed.id, changed)
-    const loosened = ({ client, metadata: m }: Plan) => [
-      ...(client.pkce_required && !m.pkce_required ? ['pkce'] : []),
-      ...(!client.first_party && m.first_party ? ['consent'] : []),
-    ]
     await recordAll(
       t,
       plans.map((plan) => ({
@@ -96,11 +92,13 @@ export function updateClients(db: Db, edits: Edit[], by: Actor): Promise<Map<str
         client_id: plan.client.id,
         fields: plan.changes.map(({ field }) => field),
         changes: impersonal(plan.changes),
-        loosened: loosened(plan),
+        loosened: loosenedBy(plan.metadata, plan.client),
       })),
       by,
     )
-    const vouched = plans.filter((plan) => loosened(plan).includes('consent')).map(({ client }) => client.id)
+    const vouched = plans
+      .filter(({ client, metadata }) => loosenedBy(metadata, client).includes('consent'))
+      .map(({ client }) => client.id)
     if (vouched.length > 0) await vouchForOwners(t, ...vouched)
     return clients
   })

@@ -12,7 +12,7 @@ import {
   pickFields,
 } from '../clients/fields.ts'
 import { newClientId } from '../clients/ids.ts'
-import { validMetadata } from '../clients/metadata.ts'
+import { loosenedBy, validMetadata } from '../clients/metadata.ts'
 import { addOwner, findOwnApp, lockOwnApp } from '../clients/owners.ts'
 import { findChange, putChange, valuesOf } from '../clients/pending-changes.ts'
 import { checkScopes } from '../clients/scopes.ts'
@@ -46,7 +46,11 @@ export function createOwnApp(
     const state = approval || isUnasked ? 'pending' : 'active'
     const made = await insertApp(t, id, m, { registered_by: 'developer', state })
     await addOwner(t, id, by.id)
-    await record(t, { type: 'client.created', client_id: id, client_type: m.type, loosened: [], state }, by)
+    await record(
+      t,
+      { type: 'client.created', client_id: id, client_type: m.type, loosened: loosenedBy(m), state },
+      by,
+    )
     return made
   })
 }

@@ -4,6 +4,7 @@ import type { Guard } from '../../protocol/guards.ts'
 import type { LogoForm } from '../shared/logo-form.ts'
 import { developerForms } from './client-forms.ts'
 import { developerPages as clientPages } from './clients.ts'
+import { developerFixes } from './fixes.ts'
 import { developerInsight } from './insight.ts'
 import { developerInvitation } from './invitation.ts'
 import { developerLogo } from './logo.ts'
@@ -35,6 +36,7 @@ export function developerPages(
     quickStart: quickStartPages(parts),
     logo: developerLogo({ ...parts, send: parts.sendLogo }),
     insight: developerInsight(parts),
+    fixes: developerFixes(parts),
   }
   return developerRoutes(handlers, parts)
 }

@@ -1,7 +1,7 @@
 // The refused requests of an app and how much it is used, for its owners.
 import type { SignedIn } from '../../protocol/guards.ts'
 import { insight } from '../shared/insight.ts'
-import { type DeveloperParts, getOwnApp, headOf } from './own-client.ts'
+import { type DeveloperParts, getOwnApp, headOf, ownAppPath } from './own-client.ts'
 
 /** Handlers of /developer/apps/:client_id/errors and /usage. */
 export function developerInsight(parts: DeveloperParts) {
@@ -9,7 +9,8 @@ export function developerInsight(parts: DeveloperParts) {
   return {
     async errors(ctx: SignedIn): Promise<void> {
       const client = await getOwnApp(parts.db, ctx)
-      await errors(ctx, client, 'developer/errors', headOf(ctx, client))
+      const fixes = (id: string) => ownAppPath(client.id, `errors/${id}/fix`)
+      await errors(ctx, client, 'developer/errors', headOf(ctx, client), fixes)
     },
 
     async usage(ctx: SignedIn): Promise<void> {

@@ -4,6 +4,7 @@ import { form, get, post, type Row, uploadForm } from '../../http/routes.ts'
 import { type Guard, revoking } from '../../protocol/guards.ts'
 import type { developerForms } from './client-forms.ts'
 import type { developerPages } from './clients.ts'
+import type { developerFixes } from './fixes.ts'
 import type { developerInsight } from './insight.ts'
 import type { developerInvitation } from './invitation.ts'
 import type { developerLogo } from './logo.ts'
@@ -23,11 +24,23 @@ export interface DeveloperHandlers {
   quickStart: ReturnType<typeof quickStartPages>
   logo: ReturnType<typeof developerLogo>
   insight: ReturnType<typeof developerInsight>
+  fixes: ReturnType<typeof developerFixes>
 }
 
 /** The rows, each behind its guard. */
 export function developerRoutes(
-  { apps, forms, secrets, owners, testUsers, invitation, quickStart, logo, insight }: DeveloperHandlers,
+  {
+    apps,
+    forms,
+    secrets,
+    owners,
+    testUsers,
+    invitation,
+    quickStart,
+    logo,
+    insight,
+    fixes,
+  }: DeveloperHandlers,
   { developer, recentDeveloper }: { developer: Guard; recentDeveloper: Guard },
 ): Row[] {
   return [
@@ -49,6 +62,7 @@ export function developerRoutes(
     get('/developer/apps/:client_id/quick-start', developer(quickStart.show)),
     ...uploadForm('/developer/apps/:client_id/logo', developer, logo, MOST_BYTES),
     get('/developer/apps/:client_id/errors', developer(insight.errors)),
+    ...form('/developer/apps/:client_id/errors/:rejection_id/fix', developer, fixes),
     get('/developer/apps/:client_id/usage', developer(insight.usage)),
     ...form('/developer/apps/:client_id/test-users', developer, testUsers),
     post('/developer/apps/:client_id/test-users/remove', revoking(developer)(testUsers.remove)),

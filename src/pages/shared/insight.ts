@@ -6,8 +6,9 @@ import { listRejectedRequests, MOST_KEPT } from '../../core/diagnostics/store.ts
 import type { Pool } from '../../db/pool.ts'
 import type { Render } from '../../http/render.ts'
 import type { SignedIn } from '../../protocol/guards.ts'
+import { fixOf } from './fixes.ts'
 import { countText } from './labels.ts'
-import { rejectedRequestView } from './rejected-request-view.ts'
+import { rejectedRequestViews } from './rejected-request-view.ts'
 import { chartOf, dayInWords, HEIGHT, WIDTH } from './usage-chart.ts'
 
 const DAYS = 30
@@ -15,11 +16,21 @@ const MOST_USERS = 50_000
 
 /** The pages of refused requests and of usage. @returns functions that show one of them in the view of an audience */
 export function insight({ db, render }: { db: Pool; render: Render }) {
-  const errors = async (ctx: SignedIn, client: Client, view: string, place: object): Promise<void> => {
-    const rejectedRequests = await listRejectedRequests(db, client.id)
+  /** @param fixes where the fix of a refused request can be made; absent: nowhere on these pages */
+  const errors = async (
+    ctx: SignedIn,
+    client: Client,
+    view: string,
+    place: object,
+    fixes?: (rejection_id: string) => string,
+  ): Promise<void> => {
+    const rows = await listRejectedRequests(db, client.id)
     render(ctx, view, {
       ...place,
-      rejectedRequests: rejectedRequests.map(rejectedRequestView),
+      rejectedRequests: rejectedRequestViews(rows, (row) => {
+        const fix = fixes && fixOf(client, row)
+        return fix && { label: fix.label, href: fixes(row.id) }
+      }),
       most: MOST_KEPT,
     })
   }

@@ -16,10 +16,31 @@ export interface RejectedRequestView {
   /** Whether both are the same kind of text. Only then do differing pieces mean something. */
   compared: boolean
   authenticated: boolean
+  /** How many of these there were; `at` is the last of them. */
+  count: number
+  /** A change of the registration with which such a request would be accepted. */
+  fix?: { label: string; href: string }
 }
 
-/** Makes the view of a refused request. */
-export function rejectedRequestView(row: RejectedRequestRow): RejectedRequestView {
+/**
+ * Makes the views of refused requests; those that are the same stand together, where the last of them stands.
+ * @param rows newest first @param fix finds what one press can change
+ */
+export function rejectedRequestViews(
+  rows: readonly RejectedRequestRow[],
+  fix: (row: RejectedRequestRow) => RejectedRequestView['fix'],
+): RejectedRequestView[] {
+  const same = Map.groupBy(rows, ({ kind, endpoint, error, expected, received, authenticated }) =>
+    JSON.stringify([kind, endpoint, error, expected, received, authenticated]),
+  )
+  return [...same.values()].map((group) => ({
+    ...rejectedRequestView(group[0]!),
+    count: group.length,
+    fix: fix(group[0]!),
+  }))
+}
+
+function rejectedRequestView(row: RejectedRequestRow): Omit<RejectedRequestView, 'count' | 'fix'> {
   const { kind, expected, received, at, endpoint, error, authenticated } = row
   // A later version may have stored a kind that this one does not know.
   const { title, advice } = REJECTIONS[kind] ?? REJECTIONS.other

@@ -35,8 +35,15 @@ beforeAll(async () => {
     sql`insert into client_changes (client_id, changes, base_version)
         values (${app.id}, ${JSON.stringify([{ field: 'name', from: 'Calendar', to: 'Other' }])}, 1)`,
   )
+  const { id: rejection_id } = await one<{ id: string }>(
+    server.db,
+    sql`insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
+        values (${app.id}, now(), false, 0, '/auth', 'invalid_redirect_uri', 'redirect_uri_mismatch', '', ${`${app.redirectUri}-2`})
+        returning id`,
+  )
   places = {
     client_id: app.id,
+    rejection_id,
     secret_id,
     invitation_id,
     user_id: dev.id,

@@ -13,12 +13,14 @@ import { type FormErrors, sentText } from '../../../http/form.ts'
 import { type Notice, seeOther } from '../../../http/notice.ts'
 import type { Render } from '../../../http/render.ts'
 import { actingUser, type SignedIn } from '../../../protocol/guards.ts'
+import { textsOf } from '../../shared/client-facts.ts'
 import {
   type Confirmation,
   type ConfirmationField,
   confirmPages,
   type Fact,
 } from '../../shared/confirm-page.ts'
+
 import { appPath, getApp } from './path.ts'
 
 /** What the page of a step says, what the step does, and what the next page says. */
@@ -111,10 +113,7 @@ function shownVersion(ctx: SignedIn): number {
 async function factsOf(db: Pool, app: Client): Promise<Fact[]> {
   const owners = await findOwners(db, app.id)
   return [
-    ...fieldsSetBy('developer').map((field) => ({
-      label: labelOf(field),
-      lines: [app[field] ?? []].flat().filter(Boolean),
-    })),
+    ...fieldsSetBy('developer').map((field) => ({ label: labelOf(field), lines: textsOf(app, field) })),
     { label: 'Owners', lines: owners.map(({ name, email }) => `${name} (${email})`) },
   ]
 }
