@@ -38,7 +38,7 @@ const consent = named(
   }),
 )
 const filter = { user_id: uuid.optional(), client_id: clientId.optional() }
-const one = z.object({ consent_id: uuid })
+const consentParams = z.object({ consent_id: uuid })
 
 /** Operations on consents. */
 export const consentOperations: readonly Operation[] = [
@@ -81,7 +81,7 @@ export const consentOperations: readonly Operation[] = [
     tag: 'Consents',
     scope: 'grants:read',
     summary: 'Read one decision',
-    params: one,
+    params: consentParams,
     success: { status: 200, description: 'The decision.', schema: consent },
     async run({ db, params }) {
       const [found] = await searchAccess(db, { id: params.consent_id })
@@ -96,7 +96,7 @@ export const consentOperations: readonly Operation[] = [
     tag: 'Consents',
     scope: 'grants:write',
     summary: 'End the access of one app to one account, on every device',
-    params: one,
+    params: consentParams,
     success: { status: 204, description: 'Ended.' },
     async run({ db, params, by }) {
       const ended = await endAccess(db, params.consent_id, by)

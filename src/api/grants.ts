@@ -28,7 +28,7 @@ const grant = named(
     revoked_at: moment.nullable(),
   }),
 )
-const one = z.object({ grant_id: grantId })
+const grantParams = z.object({ grant_id: grantId })
 
 /** Operations on grants. */
 export const grantOperations: readonly Operation[] = [
@@ -55,7 +55,7 @@ export const grantOperations: readonly Operation[] = [
     tag: 'Grants',
     scope: 'grants:read',
     summary: 'Read one grant',
-    params: one,
+    params: grantParams,
     success: { status: 200, description: 'The grant.', schema: grant },
     async run({ db, params }) {
       const [found] = await listGrants(db, { id: params.grant_id, limit: 1 })
@@ -72,7 +72,7 @@ export const grantOperations: readonly Operation[] = [
     summary: 'End the access of an app on one device',
     description:
       'Every token of it ends. On other devices, and with what the person decided, nothing changes.',
-    params: one,
+    params: grantParams,
     success: { status: 204, description: 'Ended.' },
     async run({ db, params, by }) {
       const ended = await endGrant(db, params.grant_id, by)

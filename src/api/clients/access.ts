@@ -8,10 +8,10 @@ import { findDocument } from '../../core/registration/metadata-documents.ts'
 import { type Db, tx } from '../../db/pool.ts'
 import type { Answer, Input } from '../framework/operation.ts'
 import { clientId } from '../framework/schemas.ts'
-import * as json from './schemas.ts'
+import * as schemas from './schemas.ts'
 
 /** What names an app in a path. */
-export const oneApp = z.object({ client_id: clientId })
+export const clientParams = z.object({ client_id: clientId })
 
 /** The reason of a rejection. */
 export const reason = z.strictObject({
@@ -19,23 +19,23 @@ export const reason = z.strictObject({
 })
 
 /** The answer of operations that change an app. */
-export const SHOWN = {
+export const CLIENT_ANSWER = {
   status: 200,
   description: 'The app as it stands now.',
-  schema: json.client,
+  schema: schemas.client,
   etag: true,
 } as const
 
-/** The part of a request that {@link locked} reads. */
+/** The part of a request that {@link withClient} reads. */
 export type OfClient = Pick<Input<{ client_id: string }, unknown, unknown>, 'db' | 'params' | 'mustMatch'>
 
 /** An app as it is answered. */
-export async function shown(db: Db, client: Client) {
+export async function clientAnswer(db: Db, client: Client) {
   const owners = await findOwners(db, client.id)
   const found = await findChange(db, client.id)
   const document = isDocumentId(client.id) ? await findDocument(db, client.id) : undefined
   return {
-    body: json.clientView(client, { owners, change: found, document }),
+    body: schemas.clientView(client, { owners, change: found, document }),
     etag: `"${client.version}"`,
   }
 }
@@ -44,7 +44,10 @@ export async function shown(db: Db, client: Client) {
  * Does something to an app, while its row is locked, if it has the version of If-Match.
  * @throws NotFound, HttpError 412
  */
-export function locked(input: OfClient, work: (t: Db, client: Client) => Promise<Answer>): Promise<Answer> {
+export function withClient(
+  input: OfClient,
+  work: (t: Db, client: Client) => Promise<Answer>,
+): Promise<Answer> {
   return tx(input.db, async (t) => {
     const client = await getClient(t, input.params.client_id, lockClient)
     input.mustMatch(`"${client.version}"`)
@@ -52,10 +55,13 @@ export function locked(input: OfClient, work: (t: Db, client: Client) => Promise
   })
 }
 
-/** As {@link locked}, and answers with the changed app. */
-export function change(input: OfClient, work: (t: Db, client: Client) => Promise<unknown>): Promise<Answer> {
-  return locked(input, async (t, client) => {
+/** As {@link withClient}, and answers with the changed app. */
+export function changeClient(
+  input: OfClient,
+  work: (t: Db, client: Client) => Promise<unknown>,
+): Promise<Answer> {
+  return withClient(input, async (t, client) => {
     await work(t, client)
-    return shown(t, await getClient(t, client.id))
+    return clientAnswer(t, await getClient(t, client.id))
   })
 }

@@ -5,7 +5,7 @@ import { listBlockedDocuments, unblockDocument } from '../../core/registration/m
 import { NotFound } from '../../http/errors.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { clientId, cursor, listOf, listQuery, moment, named } from '../framework/schemas.ts'
-import { oneApp } from './access.ts'
+import { clientParams } from './access.ts'
 
 const blockedClient = named(
   'BlockedClient',
@@ -43,7 +43,7 @@ export const blockedClientOperations: readonly Operation[] = [
     scope: 'clients:write',
     summary: 'Let a deleted app come back when somebody uses it',
     description: 'As one that nobody knows. What people allowed before is ended first, by a job.',
-    params: oneApp,
+    params: clientParams,
     success: { status: 204, description: 'It may come back.' },
     async run({ db, params, by }) {
       const changed = await unblockDocument(db, params.client_id, by)

@@ -16,19 +16,19 @@ import type { Db } from '../../db/pool.ts'
 import { HttpError, NotFound } from '../../http/errors.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { clientId, cursor, listOf, listQuery, moment, named, uuid } from '../framework/schemas.ts'
-import { change, oneApp, reason, SHOWN } from './access.ts'
+import { CLIENT_ANSWER, changeClient, clientParams, reason } from './access.ts'
 
-const told = {
+const changeFields = {
   id: uuid.meta({ description: 'Another one with every request of its owners.' }),
   client_id: clientId,
   requested_by: z.string().nullable().meta({ description: 'An email address; null when they are gone.' }),
   created_at: moment,
 }
-const listed = named('ChangeSummary', z.strictObject({ ...told, client_name: z.string() }))
-const waiting = named(
+const changeSummary = named('ChangeSummary', z.strictObject({ ...changeFields, client_name: z.string() }))
+const changeSchema = named(
   'Change',
   z.strictObject({
-    ...told,
+    ...changeFields,
     changes: z.array(
       z.strictObject({ field: z.string(), from: z.unknown(), to: z.unknown() }).meta({
         description: 'A member of the app: what it was, and what it would be.',
@@ -36,7 +36,7 @@ const waiting = named(
     ),
   }),
 )
-const oneChange = oneApp.extend({ change_id: uuid })
+const changeParams = clientParams.extend({ change_id: uuid })
 
 /** Operations on changes of approved apps. */
 export const changeOperations: readonly Operation[] = [
@@ -48,7 +48,7 @@ export const changeOperations: readonly Operation[] = [
     scope: 'clients:read',
     summary: 'List the changes of approved apps that wait for a decision, the longest first',
     query: listQuery({}, cursor.optional()),
-    success: { status: 200, description: 'A page of changes.', schema: listOf('ChangeList', listed) },
+    success: { status: 200, description: 'A page of changes.', schema: listOf('ChangeList', changeSummary) },
     async run({ db, query: { limit, after } }) {
       const found = await listWaitingChanges(db, { limit: limit + 1, after })
       const { rows, next } = pageOf(found, limit, (row) => row.cursor)
@@ -65,8 +65,8 @@ export const changeOperations: readonly Operation[] = [
     tag: 'Apps',
     scope: 'clients:read',
     summary: 'Read a change that waits: what is, and what would be',
-    params: oneChange,
-    success: { status: 200, description: 'The change.', schema: waiting },
+    params: changeParams,
+    success: { status: 200, description: 'The change.', schema: changeSchema },
     async run({ db, params }) {
       const { id: of } = await getClient(db, params.client_id)
       const { id, client_id, requested_by, created_at, changes } = await getChange(db, of, params.change_id)
@@ -80,12 +80,12 @@ export const changeOperations: readonly Operation[] = [
     tag: 'Apps',
     scope: 'clients:write',
     summary: 'Approve a change: it holds at once',
-    params: oneChange,
+    params: changeParams,
     ifMatch: 'optional',
-    success: SHOWN,
+    success: CLIENT_ANSWER,
     conflict: 'The app was changed since it was asked for, or the rules do not allow it any more.',
     run: (input) =>
-      change(input, async (t, { id }) => {
+      changeClient(input, async (t, { id }) => {
         const asked = await getChange(t, id, input.params.change_id)
         try {
           await approveChange(t, id, asked.id, input.by)
@@ -101,12 +101,12 @@ export const changeOperations: readonly Operation[] = [
     tag: 'Apps',
     scope: 'clients:write',
     summary: 'Reject a change: the app goes on as it is, and its owners read why',
-    params: oneChange,
+    params: changeParams,
     body: reason,
     ifMatch: 'optional',
-    success: SHOWN,
+    success: CLIENT_ANSWER,
     run: (input) =>
-      change(input, async (t, { id }) => {
+      changeClient(input, async (t, { id }) => {
         const asked = await getChange(t, id, input.params.change_id)
         await rejectChange(t, id, asked.id, input.body.reason, input.by)
       }),

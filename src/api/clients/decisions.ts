@@ -6,7 +6,7 @@ import { endAllAccess } from '../../core/grants/revoke.ts'
 import type { Db } from '../../db/pool.ts'
 import { type Input, type Operation, operation } from '../framework/operation.ts'
 import { begun, job } from '../framework/schemas.ts'
-import { change, oneApp as one, reason, SHOWN } from './access.ts'
+import { CLIENT_ANSWER, changeClient, clientParams, reason } from './access.ts'
 
 /** Operations on decisions about apps. */
 export const decisionOperations: readonly Operation[] = [
@@ -37,11 +37,11 @@ export const decisionOperations: readonly Operation[] = [
     scope: 'clients:write',
     summary: 'Reject an app that waits',
     description: 'An app that does not wait stays as it is.',
-    params: one,
+    params: clientParams,
     body: reason,
     ifMatch: 'optional',
-    success: SHOWN,
-    run: (input) => change(input, (t, { id }) => rejectClient(t, id, input.body.reason, input.by)),
+    success: CLIENT_ANSWER,
+    run: (input) => changeClient(input, (t, { id }) => rejectClient(t, id, input.body.reason, input.by)),
   }),
   operation({
     id: 'revokeClientConsents',
@@ -51,7 +51,7 @@ export const decisionOperations: readonly Operation[] = [
     scope: 'grants:write',
     summary: 'End all access of an app',
     description: 'In the background: everybody who uses it has to allow it again.',
-    params: one,
+    params: clientParams,
     success: { status: 202, description: 'It has begun.', schema: job, location: true },
     async run({ db, params, by }) {
       const { id } = await getClient(db, params.client_id)
@@ -76,9 +76,9 @@ function decision(
     tag: 'Apps',
     scope: 'clients:write',
     summary,
-    params: one,
+    params: clientParams,
     ifMatch,
-    success: SHOWN,
-    run: (input) => change(input, (t, client) => decide(t, client.id, input.by)),
+    success: CLIENT_ANSWER,
+    run: (input) => changeClient(input, (t, client) => decide(t, client.id, input.by)),
   })
 }

@@ -6,7 +6,7 @@ import { MOST_BYTES } from '../../core/logos/image.ts'
 import { setLogo } from '../../core/logos/store.ts'
 import type { MakeLogo } from '../../core/logos/upload.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { change, oneApp, SHOWN } from './access.ts'
+import { CLIENT_ANSWER, changeClient, clientParams } from './access.ts'
 
 const KINDS = ['image/png', 'image/jpeg', 'image/webp', 'image/gif']
 
@@ -21,17 +21,17 @@ export function logoOperations({ issuer, makeLogo }: { issuer: string; makeLogo:
       scope: 'clients:write',
       summary: 'Give an app a logo',
       description: 'The body is the picture, at most 1 MB. It becomes a square PNG that this server serves.',
-      params: oneApp,
+      params: clientParams,
       upload: { types: KINDS, mostBytes: MOST_BYTES },
       ifMatch: 'optional',
-      success: SHOWN,
+      success: CLIENT_ANSWER,
       async run(input) {
         const { db, params, file, by } = input
         // Check this before decoding the picture.
         const { id } = await getClient(db, params.client_id)
         await checkClientEscalation(db, id, by)
         const png = await makeLogo(file, by.id!)
-        return change(input, (t) =>
+        return changeClient(input, (t) =>
           setLogo(t, { png, issuer }, (t, logo_uri) => updateClient(t, id, { logo_uri }, by)),
         )
       },
@@ -44,10 +44,10 @@ export function logoOperations({ issuer, makeLogo }: { issuer: string; makeLogo:
       scope: 'clients:write',
       summary: 'Take the logo of an app away',
       description: 'Its initial is shown. One that stands elsewhere is no longer shown either.',
-      params: oneApp,
+      params: clientParams,
       ifMatch: 'optional',
-      success: SHOWN,
-      run: (input) => change(input, (t, { id }) => updateClient(t, id, { logo_uri: '' }, input.by)),
+      success: CLIENT_ANSWER,
+      run: (input) => changeClient(input, (t, { id }) => updateClient(t, id, { logo_uri: '' }, input.by)),
     }),
   ]
 }

@@ -56,7 +56,7 @@ export const clientQuery = listQuery(
   clientCursor.optional(),
 )
 
-const told = {
+const summaryFields = {
   id: clientId,
   name: z.string(),
   type: z.enum(APP_TYPES),
@@ -77,15 +77,15 @@ export const clientList = listOf(
   named(
     'ClientSummary',
     z.strictObject({
-      ...told,
+      ...summaryFields,
       owners: z.array(z.string()).meta({ description: 'Email addresses, 5 at most.' }),
       users: z.int().meta({ description: `People who allow it; at most ${MOST_COUNTED} are counted.` }),
     }),
   ),
 )
 
-const whole = {
-  ...told,
+const clientFields = {
+  ...summaryFields,
   state_reason: z.string(),
   verification_fell_at: moment.nullable().meta({
     description:
@@ -103,10 +103,10 @@ const whole = {
 }
 
 /** An app. */
-export const client = named('Client', z.strictObject(whole))
+export const client = named('Client', z.strictObject(clientFields))
 
 /** An app just registered. */
-export const madeClient = named('MadeClient', z.strictObject({ ...whole, client_secret: shownOnce }))
+export const madeClient = named('MadeClient', z.strictObject({ ...clientFields, client_secret: shownOnce }))
 
 /** A secret, without its value. */
 const secret = named(
@@ -150,7 +150,7 @@ export const rotation = named(
 
 /** An app in a list. */
 export function summaryView(app: ClientSummary) {
-  return { ...pick(app, Object.keys(told)), owners: app.owners, users: app.users }
+  return { ...pick(app, Object.keys(summaryFields)), owners: app.owners, users: app.users }
 }
 
 /** What is answered about an app beyond its own row. */
@@ -163,7 +163,7 @@ export interface Around {
 /** An app as a whole. */
 export function clientView(app: Client, { owners, change, document }: Around) {
   return {
-    ...pick(app, Object.keys(whole)),
+    ...pick(app, Object.keys(clientFields)),
     waiting_change_id: change && !change.rejected_at ? change.id : null,
     document_read_at: document?.fetched_at ?? null,
     owners: owners.map(({ id, name, email }) => ({ id, name, email })),

@@ -6,16 +6,16 @@ import type { Db } from '../../db/pool.ts'
 import { NotFound } from '../../http/errors.ts'
 import { type Answer, type Operation, operation } from '../framework/operation.ts'
 import { uuid } from '../framework/schemas.ts'
-import { locked, type OfClient, oneApp as one } from './access.ts'
-import * as json from './schemas.ts'
+import { clientParams, type OfClient, withClient } from './access.ts'
+import * as schemas from './schemas.ts'
 
-const oneSecret = one.extend({ secret_id: uuid })
+const secretParams = clientParams.extend({ secret_id: uuid })
 
 /** The answer of making a secret. */
 export const MADE_SECRET = {
   status: 201,
   description: 'Made; the secret is shown this once.',
-  schema: json.madeSecret,
+  schema: schemas.madeSecret,
   secretMembers: ['client_secret'],
 } as const
 
@@ -29,11 +29,11 @@ export const secretOperations: readonly Operation[] = [
     scope: 'clients:read',
     summary: 'List the secrets of an app that are valid now',
     description: 'Without their values, which nobody knows.',
-    params: one,
-    success: { status: 200, description: 'All of them.', schema: json.secretList },
+    params: clientParams,
+    success: { status: 200, description: 'All of them.', schema: schemas.secretList },
     async run({ db, params }) {
       const { id } = await getClient(db, params.client_id)
-      return { body: (await listSecrets(db, id)).map(json.secretView) }
+      return { body: (await listSecrets(db, id)).map(schemas.secretView) }
     },
   }),
   operation({
@@ -44,8 +44,8 @@ export const secretOperations: readonly Operation[] = [
     scope: 'clients:write',
     summary: 'Give an app one more secret',
     description: 'Those it has go on.',
-    params: one,
-    body: json.secretName,
+    params: clientParams,
+    body: schemas.secretName,
     success: MADE_SECRET,
     run: (input) => newSecret(input, (t, id) => addNamedSecret(t, id, input.body.name, input.by)),
   }),
@@ -56,8 +56,8 @@ export const secretOperations: readonly Operation[] = [
     tag: 'Secrets',
     scope: 'clients:write',
     summary: 'Give an app a new secret in the place of all it has',
-    params: one,
-    body: json.rotation,
+    params: clientParams,
+    body: schemas.rotation,
     success: MADE_SECRET,
     run: (input) =>
       newSecret(input, (t, id) =>
@@ -71,10 +71,10 @@ export const secretOperations: readonly Operation[] = [
     tag: 'Secrets',
     scope: 'clients:write',
     summary: 'Revoke one secret',
-    params: oneSecret,
+    params: secretParams,
     success: { status: 204, description: 'Revoked.' },
     run: (input) =>
-      locked(input, async (t, { id }) => {
+      withClient(input, async (t, { id }) => {
         const revoked = await revokeSecret(t, id, input.params.secret_id, input.by)
         if (!revoked) throw new NotFound('There is no such secret, or it has ended.')
         return {}
@@ -86,7 +86,7 @@ function newSecret(
   input: OfClient,
   make: (t: Db, id: string) => Promise<string | undefined>,
 ): Promise<Answer> {
-  return locked(input, async (t, { id, type }) => {
+  return withClient(input, async (t, { id, type }) => {
     if (!isConfidential(type)) throw new NotFound('This kind of app keeps no secret.')
     const secret = await make(t, id)
     if (secret === undefined) throw new NotFound('There is no such app.')

@@ -7,7 +7,7 @@ import { REJECTIONS } from '../../core/diagnostics/messages.ts'
 import { listRejectedRequests, MOST_KEPT, type RejectedRequestRow } from '../../core/diagnostics/store.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { listOf, moment, named } from '../framework/schemas.ts'
-import { oneApp } from './access.ts'
+import { clientParams } from './access.ts'
 
 const DAYS = 30
 const MOST_USERS = 50_000
@@ -50,7 +50,7 @@ export const usageOperations: readonly Operation[] = [
     tag: 'Apps',
     scope: 'clients:read',
     summary: 'Read how much an app is used',
-    params: oneApp,
+    params: clientParams,
     success: { status: 200, description: `Its last ${DAYS} days, today last.`, schema: usage },
     async run({ db, params }) {
       const { id } = await getClient(db, params.client_id)
@@ -65,7 +65,7 @@ export const usageOperations: readonly Operation[] = [
     tag: 'Apps',
     scope: 'clients:read',
     summary: 'List the requests of an app that were refused, newest first, and how to fix them',
-    params: oneApp,
+    params: clientParams,
     success: {
       status: 200,
       description: `At most ${MOST_KEPT}.`,

@@ -23,7 +23,7 @@ export function readQuery(ctx: Context, { query }: Operation): unknown {
   if (!query) {
     const [name] = Object.keys(given)
     if (name === undefined) return {}
-    throw invalid(400, 'This address takes no parameters.', { [shown(name)]: 'is not known here' })
+    throw invalid(400, 'This address takes no parameters.', { [printableName(name)]: 'is not known here' })
   }
   return read(query, given, 400)
 }
@@ -54,7 +54,7 @@ export async function readBody(ctx: Context, { body, method }: Operation): Promi
   const bad = unstorable(sent)
   if (bad !== undefined) {
     throw invalid(422, 'The body holds text that cannot be kept.', {
-      [shown(bad)]:
+      [printableName(bad)]:
         'holds a control character (NUL) or half a character; text without it is kept, e.g. "Photos"',
     })
   }
@@ -123,10 +123,10 @@ function read<T extends z.ZodType>(schema: T, given: unknown, status: StatusOf<'
   for (const issue of parsed.error.issues) {
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys.slice(0, 20))
-        errors[shown([...issue.path, key].join('.'))] = 'is not known here'
+        errors[printableName([...issue.path, key].join('.'))] = 'is not known here'
       continue
     }
-    errors[shown(issue.path.join('.')) || 'body'] ??= issue.message
+    errors[printableName(issue.path.join('.')) || 'body'] ??= issue.message
   }
   throw invalid(status, 'Something is missing, wrong or not known: see errors.', errors)
 }
@@ -151,7 +151,7 @@ function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed()
 }
 
-function shown(name: string): string {
+function printableName(name: string): string {
   return name.slice(0, 100)
 }
 

@@ -9,7 +9,7 @@ import type { Answer, Input } from '../framework/operation.ts'
 import { resource } from './schemas.ts'
 
 /** The answer of operations that change an API. */
-export const SHOWN = {
+export const RESOURCE_ANSWER = {
   status: 200,
   description: 'The API as it stands now.',
   schema: resource,
@@ -47,9 +47,12 @@ export function resourceAccess(issuer: string) {
     return client_id
   }
   const view = (api: Resource) => resourceView(api, api.identifier === builtIn.identifier)
-  const shown = (api: Resource) => ({ body: view(api), etag: etagOf(api) })
+  const answer = (api: Resource) => ({ body: view(api), etag: etagOf(api) })
   /** Does something to an API, while it is locked, if it has the version of If-Match. */
-  const locked = (input: OfResource, work: (t: Db, api: Resource) => Promise<unknown>): Promise<Answer> =>
+  const withResource = (
+    input: OfResource,
+    work: (t: Db, api: Resource) => Promise<unknown>,
+  ): Promise<Answer> =>
     tx(input.db, async (t) => {
       const { identifier } = await find(t, input.params.resource_id)
       if (identifier === builtIn.identifier) throw new HttpError(409, 'built_in', BUILT_IN)
@@ -57,9 +60,9 @@ export function resourceAccess(issuer: string) {
       const api = await find(t, input.params.resource_id)
       input.mustMatch(etagOf(api))
       await work(t, api)
-      return shown(await find(t, input.params.resource_id))
+      return answer(await find(t, input.params.resource_id))
     })
-  return { builtIn, all, find, credentialsOf, view, shown, locked }
+  return { builtIn, all, find, credentialsOf, view, answer, withResource }
 }
 
 /** A name or identifier in a path. */

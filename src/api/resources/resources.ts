@@ -4,15 +4,15 @@ import { createResource } from '../../core/resources/store.ts'
 import { changeResource } from '../../core/resources/update.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { listOf } from '../framework/schemas.ts'
-import { BUILT_IN, etagOf, idOf, resourceAccess, SHOWN } from './access.ts'
-import * as json from './schemas.ts'
+import { BUILT_IN, etagOf, idOf, RESOURCE_ANSWER, resourceAccess } from './access.ts'
+import * as schemas from './schemas.ts'
 import { resourceScopeOperations } from './scopes.ts'
 import { resourceSecretOperations } from './secrets.ts'
 
 /** Operations on APIs, their scopes and their introspection credentials. @param issuer where this server is */
 export function resourceOperations({ issuer }: { issuer: string }): Operation[] {
   const access = resourceAccess(issuer)
-  const { builtIn, all, find, view, shown, locked } = access
+  const { builtIn, all, find, view, answer, withResource } = access
   return [
     operation({
       id: 'listResources',
@@ -21,7 +21,7 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
       tag: 'APIs',
       scope: 'resources:read',
       summary: 'List the APIs that tokens are for, with their scopes',
-      success: { status: 200, description: 'All of them.', schema: listOf('ResourceList', json.resource) },
+      success: { status: 200, description: 'All of them.', schema: listOf('ResourceList', schemas.resource) },
       run: async ({ db }) => ({ body: (await all(db)).map(view) }),
     }),
     operation({
@@ -31,11 +31,11 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
       tag: 'APIs',
       scope: 'resources:write',
       summary: 'Register an API, with the credentials to introspect its tokens',
-      body: json.newResource,
+      body: schemas.newResource,
       success: {
         status: 201,
         description: 'Registered; its secret is shown this once.',
-        schema: json.madeResource,
+        schema: schemas.madeResource,
         secretMembers: ['client_secret'],
         etag: true,
         location: true,
@@ -57,9 +57,9 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
       tag: 'APIs',
       scope: 'resources:read',
       summary: 'Read an API',
-      params: json.one,
-      success: { ...SHOWN, description: 'The API.' },
-      run: async ({ db, params }) => shown(await find(db, params.resource_id)),
+      params: schemas.resourceParams,
+      success: { ...RESOURCE_ANSWER, description: 'The API.' },
+      run: async ({ db, params }) => answer(await find(db, params.resource_id)),
     }),
     operation({
       id: 'changeResource',
@@ -69,13 +69,13 @@ export function resourceOperations({ issuer }: { issuer: string }): Operation[] 
       scope: 'resources:write',
       summary: 'Change what an API is called, and what its tokens are',
       description: 'Tokens are given the new way from the next one on.',
-      params: json.one,
-      body: json.resourceChange,
+      params: schemas.resourceParams,
+      body: schemas.resourceChange,
       ifMatch: 'required',
-      success: SHOWN,
+      success: RESOURCE_ANSWER,
       conflict: BUILT_IN,
       run: (input) =>
-        locked(input, (t, { identifier }) => changeResource(t, identifier, input.body, input.by)),
+        withResource(input, (t, { identifier }) => changeResource(t, identifier, input.body, input.by)),
     }),
     ...resourceScopeOperations(access),
     ...resourceSecretOperations(access),

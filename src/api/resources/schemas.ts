@@ -118,10 +118,10 @@ export const scopeChange = z.strictObject({
 })
 
 /** What names an API. */
-export const one = z.object({ resource_id: pathId })
+export const resourceParams = z.object({ resource_id: pathId })
 
 /** What names a secret of an API. */
-export const oneSecret = one.extend({ secret_id: uuid })
+export const secretParams = resourceParams.extend({ secret_id: uuid })
 
 /** What names a scope of an API. */
-export const oneScope = one.extend({ scope_id: pathId })
+export const scopeParams = resourceParams.extend({ scope_id: pathId })

@@ -1,11 +1,11 @@
 // The scopes of an API over the Admin API.
 import { addScope, changeScope, removeScope } from '../../core/resources/update.ts'
 import { type Operation, operation } from '../framework/operation.ts'
-import { BUILT_IN, type ResourceAccess, removableOf, SHOWN, scopeOf } from './access.ts'
-import * as json from './schemas.ts'
+import { BUILT_IN, RESOURCE_ANSWER, type ResourceAccess, removableOf, scopeOf } from './access.ts'
+import * as schemas from './schemas.ts'
 
 /** Operations on scopes. */
-export function resourceScopeOperations({ locked }: ResourceAccess): Operation[] {
+export function resourceScopeOperations({ withResource }: ResourceAccess): Operation[] {
   return [
     operation({
       id: 'addScope',
@@ -15,12 +15,13 @@ export function resourceScopeOperations({ locked }: ResourceAccess): Operation[]
       scope: 'resources:write',
       summary: 'Add a scope to an API',
       description: 'One of it that was removed comes back, to nobody who had it before.',
-      params: json.one,
-      body: json.newScope,
+      params: schemas.resourceParams,
+      body: schemas.newScope,
       ifMatch: 'optional',
-      success: { ...SHOWN, status: 201 },
+      success: { ...RESOURCE_ANSWER, status: 201 },
       conflict: `${BUILT_IN} Or the scope was removed, and is still being taken from the apps that had it.`,
-      run: (input) => locked(input, (t, { identifier }) => addScope(t, identifier, input.body, input.by)),
+      run: (input) =>
+        withResource(input, (t, { identifier }) => addScope(t, identifier, input.body, input.by)),
     }),
     operation({
       id: 'changeScope',
@@ -30,13 +31,13 @@ export function resourceScopeOperations({ locked }: ResourceAccess): Operation[]
       scope: 'resources:write',
       summary: 'Change what is said of a scope',
       description: 'Its name stays: what people decided about it must not get another meaning.',
-      params: json.oneScope,
-      body: json.scopeChange,
+      params: schemas.scopeParams,
+      body: schemas.scopeChange,
       ifMatch: 'required',
-      success: SHOWN,
+      success: RESOURCE_ANSWER,
       conflict: BUILT_IN,
       run: (input) =>
-        locked(input, async (t, api) => {
+        withResource(input, async (t, api) => {
           const { name, ...words } = scopeOf(api, input.params.scope_id)
           await changeScope(t, api.identifier, name, { ...words, ...input.body }, input.by)
         }),
@@ -50,12 +51,12 @@ export function resourceScopeOperations({ locked }: ResourceAccess): Operation[]
       summary: 'Remove a scope',
       description:
         'From now on no app can ask for it, and no opaque token holds it; a job takes it from apps and decisions (being_removed). Where that job has failed, removing the scope again goes on with what is left. An API keeps one scope at least.',
-      params: json.oneScope,
+      params: schemas.scopeParams,
       ifMatch: 'optional',
-      success: SHOWN,
+      success: RESOURCE_ANSWER,
       conflict: BUILT_IN,
       run: (input) =>
-        locked(input, (t, api) =>
+        withResource(input, (t, api) =>
           removeScope(t, api.identifier, removableOf(api, input.params.scope_id), input.by),
         ),
     }),

@@ -6,7 +6,7 @@ import * as credentials from '../clients/schemas.ts'
 import { MADE_SECRET } from '../clients/secrets.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { NO_CREDENTIALS, type ResourceAccess } from './access.ts'
-import * as json from './schemas.ts'
+import * as schemas from './schemas.ts'
 
 /** Operations on introspection credentials. */
 export function resourceSecretOperations({ find, credentialsOf }: ResourceAccess): Operation[] {
@@ -18,7 +18,7 @@ export function resourceSecretOperations({ find, credentialsOf }: ResourceAccess
       tag: 'APIs',
       scope: 'resources:read',
       summary: 'List the secrets with which an API introspects',
-      params: json.one,
+      params: schemas.resourceParams,
       success: {
         status: 200,
         description: 'Those that are valid now, without their values.',
@@ -38,7 +38,7 @@ export function resourceSecretOperations({ find, credentialsOf }: ResourceAccess
       scope: 'resources:write',
       summary: 'Give an API one more secret to introspect with',
       description: 'Those it has go on.',
-      params: json.one,
+      params: schemas.resourceParams,
       body: credentials.secretName,
       success: MADE_SECRET,
       async run({ db, params, body, by }) {
@@ -55,7 +55,7 @@ export function resourceSecretOperations({ find, credentialsOf }: ResourceAccess
       tag: 'APIs',
       scope: 'resources:write',
       summary: 'Revoke one secret of an API',
-      params: json.oneSecret,
+      params: schemas.secretParams,
       success: { status: 204, description: 'Revoked.' },
       async run({ db, params, by }) {
         const client_id = await credentialsOf(db, params.resource_id)
@@ -71,7 +71,7 @@ export function resourceSecretOperations({ find, credentialsOf }: ResourceAccess
       tag: 'APIs',
       scope: 'resources:write',
       summary: 'Give an API a new secret to introspect with',
-      params: json.one,
+      params: schemas.resourceParams,
       body: credentials.rotation,
       success: MADE_SECRET,
       async run({ db, params, body, by }) {

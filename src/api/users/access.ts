@@ -22,7 +22,7 @@ export const user = named(
 )
 
 /** What names an account in a path. */
-export const one = z.object({ user_id: uuid })
+export const userParams = z.object({ user_id: uuid })
 
 /** What a token needs for what is done to an administrator. */
 export const POWER =

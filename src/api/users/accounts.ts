@@ -7,9 +7,9 @@ import { searchUsers } from '../../core/users/search.ts'
 import { disableUser, enableUser } from '../../core/users/store.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { begun, job, listOf, listQuery, uuidCursor, words } from '../framework/schemas.ts'
-import { getUser, one, POWER, user, userView } from './access.ts'
+import { getUser, POWER, user, userParams, userView } from './access.ts'
 
-const SHOWN = { status: 200, description: 'The account as it stands now.', schema: user } as const
+const USER_ANSWER = { status: 200, description: 'The account as it stands now.', schema: user } as const
 const LAST = 'It is the last administrator who can sign in.'
 
 /** Operations on accounts. */
@@ -44,8 +44,8 @@ export const accountOperations: readonly Operation[] = [
     tag: 'Users',
     scope: 'users:read',
     summary: 'Read an account',
-    params: one,
-    success: { ...SHOWN, description: 'The account.' },
+    params: userParams,
+    success: { ...USER_ANSWER, description: 'The account.' },
     run: async ({ db, params }) => ({ body: userView(await getUser(db, params.user_id)) }),
   }),
   operation({
@@ -56,9 +56,9 @@ export const accountOperations: readonly Operation[] = [
     scope: 'users:write',
     summary: 'Say who administers',
     description: `Making an administrator needs a token with every scope: they may do all of it. ${POWER}`,
-    params: one,
+    params: userParams,
     body: z.strictObject({ role: z.enum(ROLES) }),
-    success: SHOWN,
+    success: USER_ANSWER,
     conflict: LAST,
     async run({ db, params, body, by }) {
       const { id } = await getUser(db, params.user_id)
@@ -74,8 +74,8 @@ export const accountOperations: readonly Operation[] = [
     scope: 'users:write',
     summary: 'Disable an account: every token and sign-in of it is dead at once',
     description: POWER,
-    params: one,
-    success: SHOWN,
+    params: userParams,
+    success: USER_ANSWER,
     conflict: LAST,
     async run({ db, params, by }) {
       const { id } = await getUser(db, params.user_id)
@@ -91,8 +91,8 @@ export const accountOperations: readonly Operation[] = [
     scope: 'users:write',
     summary: 'Enable an account again',
     description: `Tokens from before stay dead. ${POWER}`,
-    params: one,
-    success: SHOWN,
+    params: userParams,
+    success: USER_ANSWER,
     async run({ db, params, by }) {
       const { id } = await getUser(db, params.user_id)
       await enableUser(db, id, by)
@@ -111,7 +111,7 @@ export const userConsentOperations: readonly Operation[] = [
     scope: 'grants:write',
     summary: 'End the access of all apps to an account',
     description: `In the background: each app has to ask again. ${POWER}`,
-    params: one,
+    params: userParams,
     success: { status: 202, description: 'It has begun.', schema: job, location: true },
     async run({ db, params, by }) {
       const { id } = await getUser(db, params.user_id)

@@ -6,7 +6,7 @@ import { tx } from '../../db/pool.ts'
 import { HttpError, NotFound } from '../../http/errors.ts'
 import { type Operation, operation } from '../framework/operation.ts'
 import { listOf, moment, named } from '../framework/schemas.ts'
-import { getUser, one, POWER } from './access.ts'
+import { getUser, POWER, userParams } from './access.ts'
 
 const session = named('Session', z.strictObject({ created_at: moment, expires_at: moment }))
 const ended = named('Ended', z.strictObject({ ended: z.int() }))
@@ -30,7 +30,7 @@ export const sessionOperations: readonly Operation[] = [
     tag: 'Users',
     scope: 'users:read',
     summary: 'List where an account is signed in, newest first',
-    params: one,
+    params: userParams,
     success: { status: 200, description: 'At most 100 sign-ins.', schema: listOf('SessionList', session) },
     async run({ db, params }) {
       const { id } = await getUser(db, params.user_id)
@@ -46,7 +46,7 @@ export const sessionOperations: readonly Operation[] = [
     scope: 'users:write',
     summary: 'Sign an account out everywhere',
     description: `Links for a new password end, too. Apps keep their access. ${POWER}`,
-    params: one,
+    params: userParams,
     success: { status: 200, description: 'How many sign-ins have ended.', schema: ended },
     async run({ db, params, by }) {
       const count = await endSessions(db, params.user_id, by)
@@ -70,7 +70,7 @@ export function passwordResetOperations(parts: { issuer: string; mailIsOn: boole
       description: mailIsOn
         ? `The link is mailed to them. One of before ends. ${POWER}`
         : `Mail is off here: the answer holds the link, for you to hand over. One of before ends. ${POWER}`,
-      params: one,
+      params: userParams,
       success: mailIsOn
         ? { status: 202, description: 'A mail is on its way.', schema: reset, secretMembers: ['link'] }
         : {
@@ -96,7 +96,7 @@ export function passwordResetOperations(parts: { issuer: string; mailIsOn: boole
       scope: 'users:write',
       summary: 'Withdraw the link for a new password',
       description: `Also one that is still to be mailed. ${POWER}`,
-      params: one,
+      params: userParams,
       success: { status: 204, description: 'Withdrawn.' },
       async run({ db, params, by }) {
         const withdrawn = await withdrawReset(db, params.user_id, by)
