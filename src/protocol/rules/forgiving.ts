@@ -40,11 +40,11 @@ export function forgiveParams(provider: Provider, identifiers: readonly string[]
   const bySpelling = new Map(identifiers.map((identifier) => [spelling(identifier), identifier]))
   const asRegistered = (resource: string) =>
     known.has(resource) ? resource : (bySpelling.get(spelling(resource)) ?? resource)
-  changeParams(provider, (oidc, params) => {
+  changeParams(provider, (_, params) => {
     const { resource, client_id } = params
     if (typeof resource === 'string') params.resource = asRegistered(resource)
     if (Array.isArray(resource)) params.resource = resource.map((each) => asRegistered(String(each)))
-    const named = (oidc as unknown as { ctx: Context }).ctx.state.namedClient
+    const named = currentContext()?.state.namedClient
     if (named === undefined || !('client_id' in params)) return
     if (client_id !== undefined && client_id !== named) throw new errors.InvalidRequest('client_id mismatch')
     params.client_id = named
