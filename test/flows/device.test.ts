@@ -212,8 +212,8 @@ test('nobody but its makers can connect an app that waits for approval', async (
 test('an app of another kind gets no device code', async () => {
   const web = await server.app()
   const answer = await web.post('/device_authorization', { scope: 'openid' })
-  expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
-  expect(answer.body.error_description).toContain('device_code is not allowed for this client')
+  expect(answer).toMatchObject({ status: 400, body: { error: 'unauthorized_client' } })
+  expect(answer.body.error_description).toContain('grant type is not allowed for this client')
 })
 
 test('"Use another account" lets another person enter the code', async () => {
@@ -226,6 +226,40 @@ test('"Use another account" lets another person enter the code', async () => {
   await jamie.press(consent, 'Allow')
   const { body } = await ask(device_code)
   expect(await server.photos.introspect(body.access_token)).toMatchObject({ active: true, sub: robin.id })
+})
+
+describe('a sign-in that was left half-way', () => {
+  test('leaves the code open to the browser in which it was typed, until somebody decides', async () => {
+    const { device_code, user_code } = await start()
+    await toConsent(user_code)
+    await type(user_code)
+
+    const consent = await toConsent(user_code)
+    expect(consent.title).toContain('wants access')
+    await jamie.press(consent, 'Allow')
+
+    expect((await ask(device_code)).status).toBe(200)
+    expect((await type(user_code)).text).toContain('used already')
+  })
+
+  test('leaves it to nobody else', async () => {
+    const { user_code } = await start()
+    await toConsent(user_code)
+    const robin = await server.person('Robin')
+
+    expect((await type(user_code, robin)).text).toContain('used already')
+  })
+
+  test('gives one decision where it goes on in two tabs', async () => {
+    const { device_code, user_code } = await start()
+    const [first, second] = [await toConsent(user_code), await toConsent(user_code)]
+
+    const refused = await jamie.press(second, 'Don’t allow')
+    await jamie.press(first, 'Allow')
+
+    expect(refused.text).toContain('Nothing was allowed')
+    expect((await ask(device_code)).body.error).toBe('access_denied')
+  })
 })
 
 test('neither code is kept as it is', async () => {

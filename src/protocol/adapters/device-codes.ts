@@ -1,6 +1,7 @@
 // Device codes, as the provider stores them: named by their value by the device, by what was typed by the person.
 import { type AdapterPayload, errors } from 'oidc-provider'
 import { DEVICE_INTERVAL_SECONDS } from '../../core/clients/kinds.ts'
+import { currentDeviceId, deviceOf } from '../rules/device.ts'
 import { deviceRequest } from '../rules/prompts.ts'
 import {
   findByUserCode,
@@ -60,6 +61,8 @@ export function deviceCodeAdapter(parts: AdapterParts): Adapter {
       try {
         const hash = await findByUserCode(db, typed)
         const found = hash && (await byDigest(hash, { userCode: typed }))
+        // Their sign-in was left half-way: until somebody has decided, the code stays open to the browser in which it was typed.
+        if (found?.inFlight && ctx && found.typedBy === currentDeviceId(ctx)) delete found.inFlight
         if (found) await takeBack?.()
         return found
       } catch (error) {
@@ -70,9 +73,11 @@ export function deviceCodeAdapter(parts: AdapterParts): Adapter {
     },
     async upsert(value, { userCode, deviceInfo: _, ...payload }, expiresIn) {
       const named = hashInName(value)
-      const code = newToken(named ?? value, 'device_code', named ? payload : asAsked(payload), expiresIn)
+      const ctx = currentContext()
+      const begins = named && ctx && payload.inFlight && !payload.accountId && !payload.error
+      const noted = begins ? { ...payload, typedBy: deviceOf(ctx).id } : payload
+      const code = newToken(named ?? value, 'device_code', named ? noted : asAsked(payload), expiresIn)
       if (!named) {
-        const ctx = currentContext()
         if (ctx) await unverifiedLimits.mayAskForCode(ctx, code.client_id)
         if (!(await insertDeviceCode(db, code, userCode!)))
           throw new errors.InvalidClient('client is invalid', 'client not found')

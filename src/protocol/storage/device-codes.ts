@@ -29,18 +29,19 @@ export async function countDeviceCodes(db: Db, client_id: string, most: number):
 }
 
 /**
- * Notes what a person does about a device code: that somebody is about to decide (`inFlight`), a grant, or a refusal (`error`).
+ * Notes what a person does about a device code: that somebody is about to decide (`inFlight`, at the device `typedBy`), a grant, or a
+ * refusal (`error`). Until there is a decision, whoever was about to decide may begin again.
  * @returns false when somebody else was first, it has expired, or its grant no longer lives.
  */
 export async function updateDeviceCode(db: Db, code: NewToken): Promise<boolean> {
-  const { error } = JSON.parse(code.payload) as { error?: string }
+  const { error, typedBy } = JSON.parse(code.payload) as { error?: string; typedBy?: string }
   const begins = code.grant_id === null && error === undefined
   const updated = await run(
     db,
     sql`update tokens t set payload = ${code.payload}::json, grant_id = ${code.grant_id}::text
         where t.hash = ${code.hash} and t.kind = 'device_code' and t.consumed_at is null and t.expires_at > now()
           and t.grant_id is null and t.payload->>'error' is null
-          and (not ${begins}::boolean or t.payload->>'inFlight' is null)
+          and (not ${begins}::boolean or t.payload->>'inFlight' is null or t.payload->>'typedBy' = ${typedBy ?? null}::text)
           and (${code.grant_id}::text is null or exists (
             select from grants g
             where g.id = ${code.grant_id}::text and g.client_id = t.client_id and g.revoked_at is null))`,
