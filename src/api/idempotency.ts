@@ -7,7 +7,7 @@ import { HttpError } from '../http/errors.ts'
 import type { Answer } from './framework/operation.ts'
 
 /** A request with an Idempotency-Key. */
-export interface Asked {
+export interface IdempotentRequest {
   /** Client and person. */
   who: string
   where: string
@@ -25,7 +25,7 @@ const KEPT_HOURS = 24
  */
 export async function createIdempotently(
   db: Pool,
-  { who, where, key, what }: Asked,
+  { who, where, key, what }: IdempotentRequest,
   secretMembers: readonly string[],
   create: (t: Db) => Promise<Answer>,
 ): Promise<Answer & { repeated: boolean }> {
@@ -40,7 +40,7 @@ export async function createIdempotently(
           on conflict (hash) do update
           set request_hash = excluded.request_hash, answer = null, expires_at = excluded.expires_at
           where a.expires_at <= now()`,
-    ).catch(saidInUse)
+    ).catch(throwInUse)
     if (!isFirst) return { ...(await earlier(t, hash, request_hash)), repeated: true }
     const answer = await create(t)
     const kept = { ...answer, body: without(secretMembers, answer.body) }
@@ -49,7 +49,7 @@ export async function createIdempotently(
   })
 }
 
-function saidInUse(error: Error): never {
+function throwInUse(error: Error): never {
   // 55P03: lock_not_available
   if ((error.cause as { code?: string } | undefined)?.code !== '55P03') throw error
   throw new HttpError(409, 'idempotency_key_in_use', 'A request with this key is still under way.', {

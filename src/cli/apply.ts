@@ -47,13 +47,13 @@ function apply({ file, yes, dryRun, prune, secretsTo, json }: Apply): Promise<An
     const steps = prune ? all : all.filter(({ action }) => action !== 'delete')
     const left = all.filter((step) => !steps.includes(step))
     const note = left.length > 0 ? `left: ${left.map(({ id }) => id).join(', ')}; --prune deletes` : undefined
-    const told = steps.map(({ id, action, changes }) => ({ id, action, changes }))
+    const summaries = steps.map(({ id, action, changes }) => ({ id, action, changes }))
     if (steps.length === 0) {
-      return { json: { steps: told, applied: false, secrets: {} }, text: 'nothing to do\n', note }
+      return { json: { steps: summaries, applied: false, secrets: {} }, text: 'nothing to do\n', note }
     }
     const shown = steps.map((step) => difference(step, !json && process.stdout.isTTY)).join('')
     if (dryRun) {
-      const answer = { json: { steps: told, applied: false, secrets: {} }, text: shown, note }
+      const answer = { json: { steps: summaries, applied: false, secrets: {} }, text: shown, note }
       return { ...answer, exitCode: EXIT.differences }
     }
     if (json) process.stderr.write(yes ? '' : shown)
@@ -63,7 +63,7 @@ function apply({ file, yes, dryRun, prune, secretsTo, json }: Apply): Promise<An
     const values = secretsTo === undefined ? Object.fromEntries(secrets) : {}
     const lines = Object.entries(values).map(([id, secret]): [string, unknown] => [`secret of ${id}`, secret])
     return {
-      json: { steps: told, applied: true, secrets: values },
+      json: { steps: summaries, applied: true, secrets: values },
       text: `done: ${counted(steps)}\n${lines.length > 0 ? fields(lines) : ''}`,
       note: [note, lines.length > 0 ? 'the secrets are not shown again' : undefined]
         .filter(Boolean)
@@ -123,13 +123,13 @@ function difference(step: Step, isTerminal: boolean): string {
     isTerminal ? styleText(colour, text, { stream: process.stdout }) : text
   const name = step.action === 'delete' ? ` (${printable(step.name)})` : ''
   const lines = step.changes.flatMap(({ field, from, to }: Change) => [
-    ...(from === undefined ? [] : [painted('red', `    - ${field}: ${said(from)}`)]),
-    painted('green', `    + ${field}: ${said(to)}`),
+    ...(from === undefined ? [] : [painted('red', `    - ${field}: ${valueText(from)}`)]),
+    painted('green', `    + ${field}: ${valueText(to)}`),
   ])
   return [painted(COLOUR[step.action], `${SIGN[step.action]} ${step.id}${name}`), ...lines, ''].join('\n')
 }
 
-function said(value: unknown): string {
+function valueText(value: unknown): string {
   return printable(JSON.stringify(value))
 }
 

@@ -93,11 +93,15 @@ async function list({ limit, after, ...filter }: Page & Filter) {
 function verify({ head }: { head?: string }): Promise<Answer> {
   return withStores(async ({ config, db }) => {
     const report = await verifyAudit(db, await serverSecrets(config, db), { head })
-    return { json: report, text: shown(report), failure: report.finding ? said(report.finding) : undefined }
+    return {
+      json: report,
+      text: reportText(report),
+      failure: report.finding ? findingText(report.finding) : undefined,
+    }
   })
 }
 
-function shown({ sealed, seals, unsealed, unsealed_since, head }: AuditReport): string {
+function reportText({ sealed, seals, unsealed, unsealed_since, head }: AuditReport): string {
   return fields([
     ['sealed', `${sealed} events in ${seals} seals, none changed, removed or added`],
     ['not yet sealed', unsealed_since ? `${unsealed}, since ${unsealed_since.toISOString()}` : unsealed],
@@ -105,7 +109,7 @@ function shown({ sealed, seals, unsealed, unsealed_since, head }: AuditReport): 
   ])
 }
 
-function said({ problem, id }: Finding): string {
+function findingText({ problem, id }: Finding): string {
   switch (problem) {
     case 'row_changed':
       return `event ${id} was changed after it was sealed`

@@ -8,7 +8,7 @@ import { type Client, lockClient } from '../core/clients/store.ts'
 import { VersionConflict } from '../core/clients/update.ts'
 import { type Db, tx } from '../db/pool.ts'
 import { confirm } from './ask.ts'
-import { called, getClient, shown } from './client-output.ts'
+import { called, fieldsOf, getClient } from './client-output.ts'
 import { answering, leaf, Refused, Usage } from './command.ts'
 import { withStores } from './session.ts'
 import { fields, printable } from './table.ts'
@@ -37,11 +37,11 @@ export function addDecisions(clients: Command): void {
 }
 
 /** The option --if-version. */
-export interface Seen {
+export interface VersionOption {
   ifVersion?: number
 }
 
-function approve(id: string, options: Seen) {
+function approve(id: string, options: VersionOption) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
     const waiting = await waitingChange(db, client)
@@ -69,7 +69,7 @@ function approve(id: string, options: Seen) {
 async function seenVersion(
   client: Client,
   what: string,
-  { ifVersion }: Seen,
+  { ifVersion }: VersionOption,
   changes: readonly Change[] = [],
 ): Promise<number> {
   if (ifVersion !== undefined) return ifVersion
@@ -78,7 +78,7 @@ async function seenVersion(
       `there is no terminal to show it on; look at it with: valetkey clients show ${printable(client.id)}, and say --if-version <n>`,
     )
   }
-  process.stderr.write(fields(shown(client)))
+  process.stderr.write(fields(fieldsOf(client)))
   for (const { field, from, to } of changes) {
     process.stderr.write(printable(`${field}: ${JSON.stringify(from)} becomes ${JSON.stringify(to)}`))
     process.stderr.write('\n')
@@ -127,7 +127,7 @@ function notOutdated(error: unknown): never {
   throw error
 }
 
-function verify(id: string, { undo, ...options }: { undo?: boolean } & Seen) {
+function verify(id: string, { undo, ...options }: { undo?: boolean } & VersionOption) {
   return withStores(async ({ db, by }) => {
     const client = await getClient(db, id)
     const state = undo ? 'not verified' : 'verified'

@@ -18,20 +18,20 @@ export function fieldOptions(isNew: boolean): Option[] {
 /** The fields that the options set. */
 export function fieldsFrom(options: object): Partial<ClientInput> {
   const values = options as Record<string, unknown>
-  const said = FIELD_NAMES.map((name) => {
+  const entries = FIELD_NAMES.map((name) => {
     const value = values[new Option(FIELDS[name].option.flags).attributeName()]
     return [name, name === 'scopes' ? words(value as string[] | undefined) : value]
   })
-  return Object.fromEntries(said)
+  return Object.fromEntries(entries)
 }
 
 /** As {@link fieldsFrom}, for an existing app, of which an empty value removes the present one. */
 export function changeFrom(options: object): Partial<ClientInput> {
-  const said = Object.entries(fieldsFrom(options)).map(([name, value]) => [
+  const entries = Object.entries(fieldsFrom(options)).map(([name, value]) => [
     name,
     Array.isArray(value) ? value.filter(Boolean) : value,
   ])
-  return Object.fromEntries(said)
+  return Object.fromEntries(entries)
 }
 
 /** The fields of an app, a line each, without its name. */

@@ -37,7 +37,7 @@ export function registeredBy({ id, registered_by, redirect_uris }: Client): stri
 }
 
 /** The fields of a client, as they are printed. */
-export function shown(client: Client): [string, unknown][] {
+export function fieldsOf(client: Client): [string, unknown][] {
   return [
     ['id', client.id],
     ['name', client.name],

@@ -9,9 +9,9 @@ import { updateClient } from '../core/clients/update.ts'
 import { unblockDocument } from '../core/registration/metadata-documents.ts'
 import { addApply } from './apply.ts'
 import { confirm } from './ask.ts'
-import { addDecisions, notMovedOn, type Seen, version } from './client-decisions.ts'
+import { addDecisions, notMovedOn, type VersionOption, version } from './client-decisions.ts'
 import { changeFrom, fieldOptions, fieldsFrom } from './client-fields.ts'
-import { called, getClient, missing, registeredBy, shown } from './client-output.ts'
+import { called, fieldsOf, getClient, missing, registeredBy } from './client-output.ts'
 import { addSecrets, another, ONCE, shownSecret } from './client-secrets.ts'
 import { answering, group, leaf, type Page, paged, pageOfListed, placeFrom, Refused } from './command.ts'
 import { withStores } from './session.ts'
@@ -64,11 +64,11 @@ function addUpdate(clients: Command): void {
   for (const option of fieldOptions(false)) changed.addOption(option)
 }
 
-function update(id: string, options: Seen) {
+function update(id: string, options: VersionOption) {
   return withStores(async ({ db, by }) => {
     const client = await updateClient(db, id, changeFrom(options), by, options.ifVersion).catch(notMovedOn)
     if (!client) throw missing(id)
-    return { json: client, text: fields(shown(client)) }
+    return { json: client, text: fields(fieldsOf(client)) }
   })
 }
 
@@ -78,7 +78,7 @@ function create({ type, ...options }: { type: ClientInput['type'] }) {
     const { client, secret } = await createClient(db, input, by)
     return {
       json: { ...client, secret: secret ?? null },
-      text: fields([...shown(client), ...shownSecret(secret)]),
+      text: fields([...fieldsOf(client), ...shownSecret(secret)]),
       note: secret && ONCE,
       ifLost: secret && another(client.id),
     }
@@ -105,7 +105,7 @@ function list({ limit, after }: Page) {
 function show(id: string) {
   return withStores(async ({ db }) => {
     const client = await getClient(db, id)
-    return { json: client, text: fields(shown(client)) }
+    return { json: client, text: fields(fieldsOf(client)) }
   })
 }
 

@@ -27,7 +27,7 @@ function list({ limit, after }: Page) {
     const start = after === undefined ? 0 : all.findIndex(({ kid }) => kid === after) + 1
     if (after !== undefined && start === 0) throw new Refused(`no key has the id ${JSON.stringify(after)}`)
     const { rows, note } = pageOf(all.slice(start), limit, ({ kid }) => kid)
-    return { json: rows, text: shown(rows), note }
+    return { json: rows, text: keysText(rows), note }
   })
 }
 
@@ -41,7 +41,7 @@ function rotate({ yes }: { yes?: boolean }) {
       if (!(await confirm(`Rotate again? ${when}.`))) throw new Refused('nothing was rotated')
     }
     const keys = await rotateKeys(db, secrets, by)
-    return { json: keys, text: shown(keys) }
+    return { json: keys, text: keysText(keys) }
   })
 }
 
@@ -62,7 +62,7 @@ export async function serverSecrets(config: Config, db: Db): Promise<Secrets> {
   return secrets
 }
 
-function shown(keys: SigningKey[]): string {
+function keysText(keys: SigningKey[]): string {
   return table(keys, [
     ['ID', (key) => key.kid],
     ['ALGORITHM', (key) => key.alg],

@@ -63,7 +63,7 @@ function create({ name, uses, days, scope, clientCredentials }: Create) {
     const isOff = config.dynamicRegistration.mode === 'off'
     return {
       json: { ...token, token: value },
-      text: fields([...shown(token), ['token', value]]),
+      text: fields([...fieldsOf(token), ['token', value]]),
       note: isOff
         ? 'the token is not shown again; it is good for nothing while DYNAMIC_REGISTRATION is off'
         : 'the token is not shown again',
@@ -113,7 +113,7 @@ function upTo(most: number) {
   }
 }
 
-function shown(token: RegistrationToken): [string, unknown][] {
+function fieldsOf(token: RegistrationToken): [string, unknown][] {
   return [
     ['id', token.id],
     ['name', token.name],

@@ -97,7 +97,7 @@ async function create({ identifier, name, ...rest }: Create) {
     return {
       json: { ...resource, introspection_client_id: client.id, introspection_client_secret: secret },
       text: fields([
-        ...shown(resource),
+        ...fieldsOf(resource),
         ['introspection client id', client.id],
         ['introspection client secret', secret],
       ]),
@@ -113,7 +113,7 @@ function show(identifier: string) {
     const introspection_client_id = (await introspectionClient(db, identifier)) ?? null
     return {
       json: { ...resource, introspection_client_id },
-      text: fields([...shown(resource), ['introspection client id', introspection_client_id]]),
+      text: fields([...fieldsOf(resource), ['introspection client id', introspection_client_id]]),
     }
   })
 }
@@ -151,7 +151,7 @@ async function update(identifier: string, options: Update) {
       }
     })
     const after = await getResource(db, identifier)
-    return { json: after, text: fields(shown(after)), note: saidOfRemovals(after) }
+    return { json: after, text: fields(fieldsOf(after)), note: saidOfRemovals(after) }
   })
 }
 
@@ -174,7 +174,7 @@ async function getResource(db: Db, identifier: string): Promise<Resource> {
   return found
 }
 
-function shown(resource: Resource): [string, unknown][] {
+function fieldsOf(resource: Resource): [string, unknown][] {
   return [
     ['identifier', resource.identifier],
     ['name', resource.name],

@@ -102,7 +102,7 @@ async function create(options: Create) {
       { email, name, password, role, email_verified: !!options.emailVerified },
       by,
     )
-    return { json: user, text: fields(shown(user)) }
+    return { json: user, text: fields(fieldsOf(user)) }
   })
 }
 
@@ -218,7 +218,7 @@ function checked(options: Create): { email: string; name: string } {
   throw new Refused(`${issue!.path.join('.')}: ${issue!.message}`)
 }
 
-function shown(user: User): [string, unknown][] {
+function fieldsOf(user: User): [string, unknown][] {
   return [
     ['id', user.id],
     ['e-mail', user.email],

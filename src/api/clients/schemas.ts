@@ -154,14 +154,14 @@ export function summaryView(app: ClientSummary) {
 }
 
 /** What is answered about an app beyond its own row. */
-export interface Around {
+export interface ClientExtras {
   owners: Owner[]
   change: WaitingChange | undefined
   document: StoredDocument | undefined
 }
 
 /** An app as a whole. */
-export function clientView(app: Client, { owners, change, document }: Around) {
+export function clientView(app: Client, { owners, change, document }: ClientExtras) {
   return {
     ...pick(app, Object.keys(clientFields)),
     waiting_change_id: change && !change.rejected_at ? change.id : null,

@@ -349,8 +349,8 @@ export function pickFields<Name extends FieldName, Values extends { [_ in Name]?
   values: Values,
   names: readonly Name[],
 ): Pick<Values, Name> {
-  const said = names.filter((name) => values[name] !== undefined)
-  return Object.fromEntries(said.map((name) => [name, values[name]])) as Pick<Values, Name>
+  const present = names.filter((name) => values[name] !== undefined)
+  return Object.fromEntries(present.map((name) => [name, values[name]])) as Pick<Values, Name>
 }
 
 /** The value of a field in a registration without it; undefined where the field is required, and where the kind decides. */

@@ -115,6 +115,6 @@ function mustHold(by: Actor, powers: readonly string[]): void {
   if (isOperator(by) || (by.type === 'user' && by.scopes === undefined)) return
   const missing = powers.filter((scope) => !by.scopes?.includes(scope))
   if (missing.length === 0) return
-  const words = `A token acts on nobody and nothing that can do more than itself, or could within the last day; this also needs ${missing.join(' and ')}.`
-  throw new LesserPower(missing, words)
+  const message = `A token acts on nobody and nothing that can do more than itself, or could within the last day; this also needs ${missing.join(' and ')}.`
+  throw new LesserPower(missing, message)
 }

@@ -61,10 +61,10 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Lane
   const kinds: MailKind[] = [...TELLING, ...(Object.keys(links) as LinkedKind[])]
 
   const attempt = async (mail: WaitingMail, signal: AbortSignal): Promise<Outcome> => {
-    const told = { mail: mail.id, kind: mail.kind, attempts: mail.attempts }
+    const fields = { mail: mail.id, kind: mail.kind, attempts: mail.attempts }
     const message = await composed(mail)
     if (!message) {
-      log.info(told, 'a mail was not sent: it means nothing any more')
+      log.info(fields, 'a mail was not sent: it means nothing any more')
       return { is: 'withdrawn' }
     }
     try {
@@ -72,10 +72,10 @@ export function startMailer({ db, log, config, links, lost }: MailerParts): Lane
     } catch (error) {
       const { isRefused, isServer, ...why } = reasonOf(error)
       if (isRefused) return { is: 'given_up', why }
-      log.warn({ ...told, ...why }, 'a mail could not be sent, it is tried again')
+      log.warn({ ...fields, ...why }, 'a mail could not be sent, it is tried again')
       return { is: isServer ? 'unreachable' : 'later' }
     }
-    log.info(told, 'a mail was sent')
+    log.info(fields, 'a mail was sent')
     return { is: 'sent' }
   }
 

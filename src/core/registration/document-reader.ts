@@ -166,11 +166,11 @@ async function readDocument(
   const asked = { ...members, token_endpoint_auth_method: 'none', scope: undefined }
   const { type } = readMetadata(asked, may).input
   const requested = readMetadata({ ...asked, scope: allowedOf(members.scope, may.scopesFor(type)) }, may)
-  const said = JSON.stringify([validMetadata(requested.input), requested.grant_types])
+  const content = JSON.stringify([validMetadata(requested.input), requested.grant_types])
   const fresh = freshSeconds(answer) ?? LEAST_FRESH_SECONDS
   return {
     ...requested,
-    digest: createHash('sha256').update(said).digest(),
+    digest: createHash('sha256').update(content).digest(),
     fresh_seconds: Math.min(MOST_FRESH_SECONDS, Math.max(LEAST_FRESH_SECONDS, fresh)),
   }
 }

@@ -32,7 +32,7 @@ export interface Requested {
 }
 
 /** The facts that {@link clientInformation} answers with. */
-export interface Told extends Omit<ClientMetadata, 'type'> {
+export interface ClientFacts extends Omit<ClientMetadata, 'type'> {
   id: string
   type: string
   created_at: Date
@@ -93,11 +93,11 @@ export function readMetadata(body: unknown, may: Permission): Requested {
   const redirect_uris = members.redirect_uris ?? []
   const grant_types = grantTypes(members, may)
   const type = typeOf(members, grant_types)
-  const said = members as Record<string, unknown>
+  const present = members as Record<string, unknown>
   const input = {
     // RFC 7591 §2: null means absent.
-    ...Object.fromEntries(MEMBERS.map(({ name, member }) => [name, said[member] ?? undefined])),
-    name: said.client_name ?? nameless(redirect_uris),
+    ...Object.fromEntries(MEMBERS.map(({ name, member }) => [name, present[member] ?? undefined])),
+    name: present.client_name ?? nameless(redirect_uris),
     type,
     scopes: scopesOf(members, may, type),
   } as ClientInput
@@ -105,8 +105,8 @@ export function readMetadata(body: unknown, may: Permission): Requested {
 }
 
 /** The client information response (RFC 7591 §3.2.1), without credentials. */
-export function clientInformation(client: Told): Record<string, unknown> {
-  const said = MEMBERS.filter(({ name }) => client[name] !== null)
+export function clientInformation(client: ClientFacts): Record<string, unknown> {
+  const present = MEMBERS.filter(({ name }) => client[name] !== null)
   return {
     client_id: client.id,
     client_id_issued_at: Math.floor(client.created_at.getTime() / 1000),
@@ -115,7 +115,7 @@ export function clientInformation(client: Told): Record<string, unknown> {
     grant_types: client.grant_types,
     response_types: client.grant_types.includes('authorization_code') ? ['code'] : [],
     scope: client.scopes.join(' '),
-    ...Object.fromEntries(said.map(({ name, member }) => [member, client[name]])),
+    ...Object.fromEntries(present.map(({ name, member }) => [member, client[name]])),
   }
 }
 

@@ -97,7 +97,7 @@ export const takeScopeStep: JobStep = async (t, job) => {
   return { done: seen.rows, total: done, finished: true, params: taken }
 }
 
-interface Seen {
+interface Window {
   rows: number
   holding: number
   last: string | null
@@ -108,8 +108,8 @@ function look(
   { table, key, type, holds }: Holder,
   { scope, resource }: ScopeRemoval,
   after: string | null,
-): Promise<Seen> {
-  return one<Seen>(
+): Promise<Window> {
+  return one<Window>(
     t,
     sql`select count(*)::int as rows, (count(*) filter (where holds))::int as holding,
                (array_agg(key order by key desc))[1]::text as last

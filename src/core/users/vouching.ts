@@ -44,10 +44,10 @@ export async function afterOwners(
   const who = isOwnDoing ? '' : await wordsOf(t, by)
   const others = (await othersOf(t, [client_id], by))(client_id)
   const isTold = !came && !isOwnDoing && !others.some(({ id }) => id === user_id)
-  const told = isTold ? [...others, person] : others
+  const recipients = isTold ? [...others, person] : others
   await queueNotices(
     t,
-    told.map(({ id, name, email }) => ({
+    recipients.map(({ id, name, email }) => ({
       to: email,
       kind: came ? ('owner_came' as const) : ('owner_gone' as const),
       params: {
@@ -89,11 +89,11 @@ async function settleVerification(t: Db, client_ids: string[], by: Actor): Promi
     ...(first_party ? [{ type: 'client.changed' as const, client_id, fields, changes, loosened: [] }] : []),
   ])
   await recordAll(t, events, by)
-  const told = await othersOf(t, [...ids], undefined)
+  const recipientsOf = await othersOf(t, [...ids], undefined)
   await queueNotices(
     t,
     fell.flatMap(({ id: client_id, name: client_name }) =>
-      told(client_id).map(({ name, email }) => ({
+      recipientsOf(client_id).map(({ name, email }) => ({
         to: email,
         kind: 'verification_fell' as const,
         params: { client_id, client_name, name },
