@@ -16,7 +16,7 @@ import { endGrant } from './adapters/grants.ts'
 import { giveBackUsed, usePushedByError } from './adapters/interactions.ts'
 import { ANSWERS, keepRejections, noteRejection } from './diagnostics/record.ts'
 import { middlewareOf, routeOf } from './internals/library.ts'
-import type { ProviderPages } from './provider.ts'
+import type { ProviderPages, WayOn } from './provider.ts'
 import type { OwnMetadata } from './rules/clients.ts'
 import { challengeNamed, keepQuery, readAuthorization } from './rules/forgiving.ts'
 import type { GiveBacks } from './storage/state.ts'
@@ -166,9 +166,21 @@ function leaveToUnverified(ctx: Context, pages: ProviderPages): void {
   if (!ctx.state.refused || routeOf(ctx) !== 'authorization') return
   if (!client || !(client as typeof client & OwnMetadata).unverified) return
   if (ctx.get('sec-fetch-dest') === 'iframe') return
-  const address = ctx.response.get('location') || undefined
+  const href = ctx.response.get('location')
   ctx.remove('Location')
-  pages.leaving(ctx, client, address)
+  pages.leaving(ctx, client, href ? { href } : formOf(ctx))
+}
+
+// What the provider's page would post by itself (OAuth 2.0 Form Post Response Mode).
+function formOf(ctx: Context): WayOn | undefined {
+  const { redirect_uri, response_mode, state } = (ctx.oidc.params ?? {}) as Record<string, string | undefined>
+  const { error, error_description } = ctx.state.rejection as errors.OIDCProviderError
+  if (response_mode !== 'form_post' || !redirect_uri || !redirectUri(ctx)) return undefined
+  const fields = { error, error_description, state, iss: ctx.oidc.provider.issuer }
+  return {
+    href: redirect_uri,
+    fields: Object.entries(fields).filter(([, value]) => value !== undefined) as [string, string][],
+  }
 }
 
 // The address that a device shows may hold the code (RFC 8628 §3.3.1). The provider would send it off by itself; here it stands in

@@ -58,7 +58,7 @@ export function providerPages({
       answer(ctx, render, new Stopped(status, out.error, out.error_description))
     },
 
-    leaving(ctx, client, address) {
+    leaving(ctx, client, way) {
       const host = hostOf(String(ctx.oidc.params?.redirect_uri ?? ''))
       render(
         ctx,
@@ -68,7 +68,7 @@ export function providerPages({
           heading: `${client.clientName ?? client.clientId} could not sign you in`,
           text: `Its request was not in order, and nothing was decided. This app registered itself: nobody here has checked who is behind it. Go on only if you know and trust ${host}.`,
           link: { href: '/account', label: 'Go to your account' },
-          links: address ? [{ href: address, label: `Go on to ${host}` }] : [],
+          links: way ? [{ ...way, label: `Go on to ${host}` }] : [],
         },
         400,
       )

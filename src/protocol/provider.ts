@@ -56,11 +56,17 @@ export interface ProviderParts extends AdapterParts {
   pages: ProviderPages
 }
 
+/** Where an answer to an app goes: an address to open, or a form to post there. */
+export interface WayOn {
+  href: string
+  fields?: [name: string, value: string][]
+}
+
 /** The pages that the provider shows itself. */
 export interface ProviderPages {
   error(ctx: Context, out: { error: string; error_description?: string }, error: Error): Promise<void>
   /** Asks the person before they are sent to an app that nobody knows, with an error and nothing decided. */
-  leaving(ctx: Context, client: Client, address: string | undefined): void
+  leaving(ctx: Context, client: Client, way: WayOn | undefined): void
   logout(ctx: Context): Promise<void>
   loggedOut(ctx: Context): Promise<void>
   /** Asks for the code that a device shows, and says what was wrong with the last one. */

@@ -42,6 +42,16 @@ describe('the page', () => {
     expect(page.text).toContain('You will go to printer.example')
   })
 
+  test('leads to what the app says about data and terms, where it says so', async () => {
+    const pages = { policy_uri: 'https://printer.example/privacy', tos_uri: 'https://printer.example/terms' }
+    const own = await server.app({ name: 'Careful', ...pages })
+    const page = await jamie.signIn(await jamie.open((await own.begin()).url))
+
+    for (const address of Object.values(pages)) expect(page.html).toContain(`href="${address}"`)
+    expect(page.text).toContain('What Careful says itself: privacy policy , terms')
+    expect((await consentPage()).text).not.toContain('says itself')
+  })
+
   test('ticks nothing in advance that is dangerous', async () => {
     const page = await consentPage()
 

@@ -210,8 +210,16 @@ test('it does not make an open door of us: nobody is sent on by an error that th
     const page = await alice.get(authUrl(app, { scope: 'openid', ...wrong }))
     expect([wrong, page.status, page.next]).toEqual([wrong, 400, undefined])
     expect(page.text).toContain('Go on only if you know and trust printer.example')
-    expect(page.text).not.toMatch(/<form[^>]*printer\.example|<script/)
+    // Nothing goes on by itself; a form waits for a press.
+    expect(page.text).not.toMatch(/<script|http-equiv/)
+    expect(page.text.match(/<form[^>]*printer\.example/g) ?? []).toHaveLength(wrong.response_mode ? 1 : 0)
   }
+  const answer = formWith(
+    await alice.get(authUrl(app, { scope: 'openid', prompt: 'none', response_mode: 'form_post' })),
+    'Go on to printer.example',
+  )
+  expect(answer.action.href).toBe(CALLBACK)
+  expect(Object.fromEntries(answer.fields)).toMatchObject({ error: 'login_required', iss: nodes.issuer })
   // A page of the app itself may ask without being seen, in a frame that shows no address.
   const address = authUrl(app, { scope: 'openid', prompt: 'none' })
   const framed = await alice.request('GET', address, { headers: { 'sec-fetch-dest': 'iframe' } })

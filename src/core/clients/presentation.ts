@@ -12,6 +12,9 @@ export interface AppView {
   tint: number
   logo_uri: string | undefined
   host: string
+  /** Pages of the app's makers about what it does with data, and on which terms. */
+  policy_uri: string | undefined
+  tos_uri: string | undefined
   chip: 'verified' | 'unverified' | 'dynamic' | 'first_party' | 'suspended'
   chip_text: string
 }
@@ -22,6 +25,8 @@ export interface AppFacts {
   name: string
   logo_uri: string | null
   homepage_uri: string | null
+  policy_uri?: string | null
+  tos_uri?: string | null
   redirect_uris: string[]
   type?: string
   first_party: boolean
@@ -55,6 +60,8 @@ export function appView(app: AppFacts, redirectUri?: string, seenHost?: string):
     tint: createHash('sha256').update(app.id).digest()[0]! % TINTS,
     logo_uri: (isBelieved && app.logo_uri) || undefined,
     host: (!isVouchedFor && !redirectUri && !isDocument && seenHost) || host || words,
+    policy_uri: app.policy_uri ?? undefined,
+    tos_uri: app.tos_uri ?? undefined,
     chip,
     chip_text,
   }
