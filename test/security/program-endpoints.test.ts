@@ -148,7 +148,10 @@ describe('a JWT for an API', () => {
       const nobody = await fixture.server.app({ type: 'service', name: 'Nobody', scopes: [] })
       const asking = { grant_type: 'client_credentials', resource }
 
-      const answers = await Promise.all([nobody.post('/token', asking), service.post('/token', asking)])
+      const answers = await Promise.all([
+        nobody.post('/token', asking),
+        service.post('/token', { ...asking, scope: 'prints.order' }),
+      ])
 
       const [none, some] = answers.map(({ status, body }) => [status, body.error])
       expect(none).toEqual([400, 'invalid_target'])
