@@ -4,7 +4,8 @@ import type { Provider } from 'oidc-provider'
 import { digest } from '../base/credentials.ts'
 import { loadKeySet } from '../core/keys/store.ts'
 import type { Logger } from '../http/log.ts'
-import { createProvider, type ProviderParts } from './provider.ts'
+import { createProvider } from './provider.ts'
+import type { ProviderParts } from './provider-parts.ts'
 
 /** The provider of this moment. */
 export interface CurrentProvider {

@@ -50,10 +50,7 @@ export function registrationRoutes(parts: RegistrationParts): Row[] {
   ]
 }
 
-function registrationEndpoints({ db, config, log, issuer, limits }: RegistrationParts) {
-  const { mode, scopes, approval } = config.dynamicRegistration
-  const open = { scopes, approval }
-  const body = jsonBody()
+function registrationLimits(db: RegistrationParts['db'], limits: BlockLimits) {
   const perAddress = throttle(db, {
     name: 'register',
     attempts: 20,
@@ -83,6 +80,24 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
     message: 'Too many changes of registrations from this address.',
     inMemory: true,
   })
+  return { perAddress, perBlock, perClient, changesPerAddress }
+}
+
+// Any page may ask: whoever has no token of ours gets nothing that it could not get by itself.
+function preflight(ctx: Context): void {
+  forPrograms(ctx)
+  const methods = ctx.path === '/register' ? 'POST' : 'GET, PUT, DELETE'
+  ctx.set('Access-Control-Allow-Methods', methods)
+  ctx.set('Access-Control-Allow-Headers', 'Authorization, Content-Type')
+  ctx.set('Access-Control-Max-Age', '3600')
+  ctx.status = 204
+}
+
+function registrationEndpoints({ db, config, log, issuer, limits }: RegistrationParts) {
+  const { mode, scopes, approval } = config.dynamicRegistration
+  const open = { scopes, approval }
+  const body = jsonBody()
+  const { perAddress, perBlock, perClient, changesPerAddress } = registrationLimits(db, limits)
 
   /** Answers what is refused in the form of RFC 7591 §3.2.2, to whatever the client says it accepts. */
   const answering = (handler: Handler) => async (ctx: Context) => {
@@ -113,15 +128,7 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
   })
 
   return {
-    /** Any page may ask: whoever has no token of ours gets nothing that it could not get by itself. */
-    preflight(ctx: Context): void {
-      forPrograms(ctx)
-      const methods = ctx.path === '/register' ? 'POST' : 'GET, PUT, DELETE'
-      ctx.set('Access-Control-Allow-Methods', methods)
-      ctx.set('Access-Control-Allow-Headers', 'Authorization, Content-Type')
-      ctx.set('Access-Control-Max-Age', '3600')
-      ctx.status = 204
-    },
+    preflight,
 
     register: answering(async (ctx) => {
       const initial = bearerOf(ctx)

@@ -41,7 +41,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
   return {
     /** Shows what the app asks for. */
     async show(ctx: Context, step: Step, errors: Record<string, string> = {}, status = 200): Promise<void> {
-      const { asked, optional } = await readRequest(step)
+      const { asked, optional } = await readRequest(resources, step)
       const user = await findUser(db, step.user_id!)
       if (!user) throw new NotFound()
       const earlier = await findConsent(db, user.id, step.client_id)
@@ -75,7 +75,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
     async post(ctx: Context, step: Step): Promise<void> {
       const { values, errors } = readForm(ctx, form)
       if (errors) return this.show(ctx, step, { form: 'Choose again what the app may do.' }, 422)
-      const { asked, optional } = await readRequest(step)
+      const { asked, optional } = await readRequest(resources, step)
       if (values.seen !== changeMark(step, optional)) {
         const form = 'The app, or what it asks for, has changed in the meantime. Look at it again.'
         return this.show(ctx, step, { form }, 422)
@@ -85,7 +85,7 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
       if (allowed.size === 0) {
         return this.show(ctx, step, { form: 'Tick at least one thing, or choose “Don’t allow”.' }, 422)
       }
-      const expires_at = await keptUntil(step, values.keep)
+      const expires_at = await keptUntil(db, step, values.keep)
       const decide = (t: Db) =>
         giveConsent(
           t,
@@ -107,33 +107,6 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
         )
       await step.decide(ctx, async (t) => ({ consent: { grantId: await decide(t) } }))
     },
-  }
-
-  // An end that was chosen earlier stays unless the person chooses another now.
-  async function keptUntil(step: Step, keep: keyof typeof KEEP | 'as_before'): Promise<Date | null> {
-    if (keep === 'as_before')
-      return (await findConsent(db, step.user_id!, step.client_id))?.expires_at ?? null
-    const days = KEEP_DAYS[keep]
-    return days === null ? null : new Date(Date.now() + days * 86_400_000)
-  }
-
-  // The provider has checked the request and named the APIs it is about; scopes outside of them have no effect.
-  async function readRequest(step: Step): Promise<{ asked: GrantedScopes; optional: ResourceScope[] }> {
-    const { scope, resource } = step.params as { scope?: string; resource?: string | string[] }
-    const requested = new Set(scope?.split(' ').filter(Boolean))
-    const openid = OPENID_SCOPES.filter((name) => requested.has(name))
-    const optional: ResourceScope[] = []
-    const asked: Record<string, string> = {}
-    for (const identifier of new Set([resource ?? []].flat())) {
-      const api = await resources.find(identifier)
-      const scopes = api?.scopes.filter(({ name }) => requested.has(name) && step.mayAskFor(name)) ?? []
-      if (scopes.length > 0) asked[identifier] = scopes.map(({ name }) => name).join(' ')
-      optional.push(...scopes)
-    }
-    return {
-      asked: { ...(openid.length > 0 ? { openid: { scope: openid.join(' ') } } : {}), resources: asked },
-      optional,
-    }
   }
 }
 
@@ -169,4 +142,33 @@ function lookedOtherwise(
 ): { name: string; host: string } | undefined {
   if (!brandingChangedAt || earlier.updated_at >= brandingChangedAt) return undefined
   return { name: earlier.client_name, host: earlier.client_host }
+}
+
+// An end that was chosen earlier stays unless the person chooses another now.
+async function keptUntil(db: Db, step: Step, keep: keyof typeof KEEP | 'as_before'): Promise<Date | null> {
+  if (keep === 'as_before') return (await findConsent(db, step.user_id!, step.client_id))?.expires_at ?? null
+  const days = KEEP_DAYS[keep]
+  return days === null ? null : new Date(Date.now() + days * 86_400_000)
+}
+
+// The provider has checked the request and named the APIs it is about; scopes outside of them have no effect.
+async function readRequest(
+  resources: ResourceDirectory,
+  step: Step,
+): Promise<{ asked: GrantedScopes; optional: ResourceScope[] }> {
+  const { scope, resource } = step.params as { scope?: string; resource?: string | string[] }
+  const requested = new Set(scope?.split(' ').filter(Boolean))
+  const openid = OPENID_SCOPES.filter((name) => requested.has(name))
+  const optional: ResourceScope[] = []
+  const asked: Record<string, string> = {}
+  for (const identifier of new Set([resource ?? []].flat())) {
+    const api = await resources.find(identifier)
+    const scopes = api?.scopes.filter(({ name }) => requested.has(name) && step.mayAskFor(name)) ?? []
+    if (scopes.length > 0) asked[identifier] = scopes.map(({ name }) => name).join(' ')
+    optional.push(...scopes)
+  }
+  return {
+    asked: { ...(openid.length > 0 ? { openid: { scope: openid.join(' ') } } : {}), resources: asked },
+    optional,
+  }
 }

@@ -1,6 +1,6 @@
 // One token for signing in and for an API. An access token of a person carries the OpenID scopes of its grant beside those of its
 // one API: it opens /userinfo, and at the API it is worth what that API was granted (decision 0050).
-import { errors, type Grant, type Provider } from 'oidc-provider'
+import { type Client, errors, type Grant, type Provider } from 'oidc-provider'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
 import {
   type OidcContext,
@@ -10,6 +10,7 @@ import {
   useAround,
 } from '../internals/library.ts'
 import { currentContext } from '../storage/unit-of-work.ts'
+import type { OwnMetadata } from './clients.ts'
 import { scopeNames } from './requested-scopes.ts'
 
 /** The scopes of a token that belong to its API; undefined for none. @param scope as the token has it */
@@ -67,4 +68,26 @@ function requestedScopes({ params, entities }: OidcContext): string[] {
   const { RefreshToken, AuthorizationCode, DeviceCode } = entities
   const source = AuthorizationCode ?? DeviceCode ?? RefreshToken
   return scopeNames((params?.scope as string | undefined) ?? source?.scope)
+}
+
+/**
+ * Whether introspection tells a client about a token (RFC 7662 §4): a client learns about its own tokens, an API about those meant for it.
+ * A person who allowed an app none of an API's scopes did not let it in there, even where the request named that API.
+ */
+export function maySeeToken(client: Client, token: SeenToken): boolean {
+  if (token.clientId === client.clientId) return true
+  const { resource } = client as Client & OwnMetadata
+  return (
+    resource !== undefined &&
+    token.aud === resource &&
+    (token.accountId === undefined || apiScope(token.scope) !== undefined)
+  )
+}
+
+/** What {@link maySeeToken} looks at. */
+export interface SeenToken {
+  clientId?: string
+  accountId?: string
+  aud?: string | string[]
+  scope?: string
 }
