@@ -233,8 +233,8 @@ describe('the scopes of the API are for apps that administrators register', () =
       }),
     })
 
-    expect(answer.status).toBe(400)
-    expect(await answer.json()).toMatchObject({ error: 'invalid_client_metadata' })
+    expect(answer.status).toBe(201)
+    expect(await answer.json()).toMatchObject({ scope: 'openid' })
   })
 
   test('an app that a developer registered, or that registered itself, cannot be given them', async () => {
