@@ -451,8 +451,12 @@ test.each([
   ['/account/apps', '/account/apps', 'page'],
   ['/account/apps/c_1/remove', '/account/apps', 'true'],
   ['/account/activity', '/account/activity', 'page'],
+  ['/admin/clients', '/admin/clients', 'page'],
+  ['/admin/clients/c_1', '/admin/clients', 'true'],
+  ['/admin/registration-tokens', '/admin/clients', 'true'],
+  ['/admin/jobs', '/admin/consents', 'true'],
 ])('on %s the side list marks %s', async (path, href, value) => {
-  const html = await page(['account/apps', { user, csrf: 'c5', apps: [] }], path)
+  const html = await page([path.startsWith('/admin') ? 'admin/confirm' : 'account/confirm', confirm], path)
   const marked = [...html.matchAll(/<a href="([^"]+)" aria-current="([^"]+)"/g)].map((match) => [
     match[1],
     match[2],
