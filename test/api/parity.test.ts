@@ -1,5 +1,6 @@
 // Whatever the console can do, the Admin API can do: each row of the URL table below /admin beside its operation.
 import { expect, test } from '@jest/globals'
+import { expectNone } from '../support/missing.ts'
 import { ROWS } from '../support/rows.ts'
 import { operationsAt } from './api-fixture.ts'
 
@@ -81,7 +82,10 @@ const meant = rows.filter(
 
 test('every row of the console has its operation', () => {
   expect(meant.length).toBeGreaterThan(50)
-  expect(meant.filter((row) => !(row in COUNTERPARTS || row in EXCEPTIONS))).toEqual([])
+  expectNone(
+    meant.filter((row) => !(row in COUNTERPARTS || row in EXCEPTIONS)),
+    'Name the operation that does the same, in COUNTERPARTS of this file; make one in src/api/ if there is none.',
+  )
 })
 
 test('the table names only rows and operations that there are', () => {
@@ -100,9 +104,10 @@ test('the table names only rows and operations that there are', () => {
 test('every operation stands beside something of the console', () => {
   const named = new Set(Object.values(COUNTERPARTS).flat())
 
-  expect(
+  expectNone(
     operationsAt()
       .map(({ id }) => id)
       .filter((id) => !named.has(id)),
-  ).toEqual([])
+    'Name the operation in COUNTERPARTS of this file, beside the page that shows or does the same.',
+  )
 })

@@ -13,8 +13,8 @@ import { startServer, type TestServer } from '../support/server.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const REDIRECT_URI = 'https://printer.example/callback'
-const ENTRY = `  nickname: {
-    claims: { nickname: ({ name }) => name.slice(0, 3) },
+const ENTRY = `  added: {
+    claims: { added_claim: ({ name }) => name.slice(0, 3) },
     hint: 'What they are called for short',
     consent: { shares: 'nickname' },
   },
@@ -50,19 +50,19 @@ test('is published, asked for, allowed once, and tells its claim', async () => {
   }
   const made = await against(database.url, join(copy, 'bin/valetkey')).json<{ id: string; secret: string }>([
     ...['clients', 'create', '--name', 'Photo Printer', '--type', 'web', '--redirect-uri', REDIRECT_URI],
-    ...['--scope', 'openid profile nickname'],
+    ...['--scope', 'openid profile added'],
   ])
   const app = new App(server.origin, made.id, made.secret, REDIRECT_URI)
 
-  const asked = await jamie.signIn(await jamie.open((await app.begin({ scope: 'openid nickname' })).url))
-  const tokens = await app.connect(jamie, { scope: 'openid profile nickname' })
-  const again = await jamie.open((await app.begin({ scope: 'openid profile nickname' })).url)
+  const asked = await jamie.signIn(await jamie.open((await app.begin({ scope: 'openid added' })).url))
+  const tokens = await app.connect(jamie, { scope: 'openid profile added' })
+  const again = await jamie.open((await app.begin({ scope: 'openid profile added' })).url)
 
-  expect(discovery.scopes_supported).toContain('nickname')
-  expect(discovery.claims_supported).toContain('nickname')
+  expect(discovery.scopes_supported).toContain('added')
+  expect(discovery.claims_supported).toContain('added_claim')
   expect(asked.text).toContain('Your nickname')
-  expect(tokens.scope).toBe('openid profile nickname')
-  expect(tokens.claims()).toMatchObject({ name: 'Jamie', nickname: 'Jam' })
+  expect(tokens.scope).toBe('openid profile added')
+  expect(tokens.claims()).toMatchObject({ name: 'Jamie', added_claim: 'Jam' })
   expect(again.away?.searchParams.get('code')).toBeTruthy()
   expect((await jamie.account('/account/apps')).text).toContain('name and nickname')
 })
