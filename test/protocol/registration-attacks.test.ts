@@ -247,9 +247,7 @@ test('no address that is named is fetched, at any moment', async () => {
     tos_uri: at('tos'),
     policy_uri: at('policy'),
     jwks_uri: at('jwks'),
-    sector_identifier_uri: at('sector'),
     initiate_login_uri: at('login'),
-    backchannel_logout_uri: at('logout'),
     request_uris: [at('request')],
     software_statement: 'eyJhbGciOiJub25lIn0.e30.',
   }
@@ -268,6 +266,8 @@ test('no address that is named is fetched, at any moment', async () => {
 
   expect(made.client_id).toBeTruthy()
   expect(made).not.toHaveProperty('jwks_uri')
+  for (const member of ['sector_identifier_uri', 'backchannel_logout_uri'])
+    expect((await register(nodes.one.origin, { ...MEMBERS, [member]: at(member) })).status).toBe(400)
   // Nor does a page make a browser fetch what a stranger named.
   expect(consent.text).not.toContain('logo.png')
   expect(trapped).toBe(0)

@@ -169,6 +169,53 @@ describe('open', () => {
     expect([status, body.scope]).toEqual([201, kept])
   })
 
+  test.each([
+    { backchannel_logout_uri: 'https://app.example/out' },
+    { default_max_age: 300 },
+    { require_auth_time: true },
+    { dpop_bound_access_tokens: true },
+    { require_pushed_authorization_requests: true },
+    { subject_type: 'pairwise' },
+    { userinfo_signed_response_alg: 'RS256' },
+    { id_token_encrypted_response_alg: 'RSA-OAEP' },
+    { tls_client_certificate_bound_access_tokens: true },
+  ])('what the app would count on, and cannot have, is refused: %j', async (member) => {
+    const { status, body } = await register(open, { ...PHOTO_PRINTER, ...member })
+
+    expect([status, body.error]).toEqual([400, 'invalid_client_metadata'])
+    expect(body.error_description).toMatch(
+      new RegExp(`^${Object.keys(member)[0]}: .*(leave it out|e\\.g\\.)`),
+    )
+  })
+
+  test('what asks for nothing, or does no harm, is left out', async () => {
+    const { status, body } = await register(open, {
+      ...PHOTO_PRINTER,
+      require_auth_time: false,
+      dpop_bound_access_tokens: false,
+      subject_type: 'public',
+      userinfo_signed_response_alg: 'none',
+      jwks_uri: 'https://app.example/jwks',
+      initiate_login_uri: 'https://app.example/login',
+      software_id: 'abc',
+    })
+
+    expect(status).toBe(201)
+    for (const member of ['jwks_uri', 'initiate_login_uri', 'software_id', 'subject_type'])
+      expect(body).not.toHaveProperty(member)
+  })
+
+  test('one redirect URI that cannot be had does not take the others along', async () => {
+    const redirect_uris = ['http://127.0.0.1/callback', 'cursor://anysphere.cursor-mcp/callback']
+    const app = { client_name: 'Editor', token_endpoint_auth_method: 'none' }
+
+    const kept = await register(open, { ...app, redirect_uris })
+    const none = await register(open, { ...app, redirect_uris: redirect_uris.slice(1) })
+
+    expect([kept.status, kept.body.redirect_uris]).toEqual([201, redirect_uris.slice(0, 1)])
+    expect([none.status, none.body.error]).toEqual([400, 'invalid_redirect_uri'])
+  })
+
   test('what cannot be had is left out, and said by leaving it out', async () => {
     const { body } = await register(open, {
       ...PHOTO_PRINTER,

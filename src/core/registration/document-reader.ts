@@ -159,8 +159,7 @@ async function readDocument(
   if ('client_secret' in members || 'client_secret_expires_at' in members) {
     throw new InvalidMetadata('client_secret', 'must not be there: everybody can read the document')
   }
-  const { token_endpoint_auth_method: method = 'none' } = members
-  if (method !== 'none') {
+  if (!methodsOf(members).includes('none')) {
     throw new InvalidMetadata('token_endpoint_auth_method', 'must be none: no secret is shared, e.g. "none"')
   }
   const asked = { ...members, token_endpoint_auth_method: 'none', scope: undefined }
@@ -173,6 +172,14 @@ async function readDocument(
     digest: createHash('sha256').update(content).digest(),
     fresh_seconds: Math.min(MOST_FRESH_SECONDS, Math.max(LEAST_FRESH_SECONDS, fresh)),
   }
+}
+
+// Some documents name the method that the client would rather use, and beside it all that it can: they are for servers of every kind.
+function methodsOf({
+  token_endpoint_auth_method = 'none',
+  token_endpoint_auth_methods_supported,
+}: Record<string, unknown>): unknown[] {
+  return [token_endpoint_auth_method, token_endpoint_auth_methods_supported ?? []].flat()
 }
 
 function membersOf(body: Buffer): Record<string, unknown> {

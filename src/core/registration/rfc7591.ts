@@ -2,6 +2,7 @@
 // through. clients/metadata.ts says what may be registered. It knows no storage.
 import { z } from 'zod'
 import { isOpenidScope } from '../../base/openid-scopes.ts'
+import { redirectUriProblem } from '../clients/addresses.ts'
 import {
   type ClientInput,
   type ClientMetadata,
@@ -12,6 +13,7 @@ import {
 } from '../clients/fields.ts'
 import { DEVICE_GRANT } from '../clients/kinds.ts'
 import { InvalidMetadata } from '../clients/metadata.ts'
+import { checkRefusedMembers } from './refused-members.ts'
 
 /** The authentication methods of dynamically registered clients. */
 export type AuthMethod = (typeof AUTH_METHODS)[number]
@@ -89,11 +91,12 @@ export function readMetadata(body: unknown, may: Permission): Requested {
     const [issue] = parsed.error.issues
     throw new InvalidMetadata(String(issue!.path[0] ?? 'the request'), issue!.message)
   }
+  checkRefusedMembers(body as Record<string, unknown>)
   const members = parsed.data
-  const redirect_uris = members.redirect_uris ?? []
   const grant_types = grantTypes(members, may)
   const type = typeOf(members, grant_types)
-  const present = members as Record<string, unknown>
+  const redirect_uris = usableUris(members.redirect_uris ?? [], type)
+  const present = { ...members, redirect_uris } as Record<string, unknown>
   const input = {
     // RFC 7591 §2: null means absent.
     ...Object.fromEntries(MEMBERS.map(({ name, member }) => [name, present[member] ?? undefined])),
@@ -163,6 +166,13 @@ function grantTypes({ grant_types, response_types }: Members, may: Permission): 
   // There is nothing to refresh without a grant of a person.
   if (isDevice) return granted.filter((type) => type !== 'client_credentials')
   return signsIn ? granted.filter((type) => type !== DEVICE_GRANT) : ['client_credentials']
+}
+
+// RFC 7591 §2 and §3.2.1: one address that cannot be had leaves out itself, and the answer says which are kept. Where none is left, all
+// are checked, so that the client reads what is wrong.
+function usableUris(uris: string[], type: ClientInput['type']): string[] {
+  const usable = uris.filter((uri) => !redirectUriProblem(uri, type))
+  return usable.length > 0 ? usable : uris
 }
 
 function typeOf(members: Members, grant_types: string[]): ClientInput['type'] {

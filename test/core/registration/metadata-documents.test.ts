@@ -272,6 +272,17 @@ describe('a host that is away', () => {
   })
 })
 
+test('a document that offers none beside private_key_jwt is taken at its word', async () => {
+  const id = host.put('/chat.json', {
+    ...PRINTER,
+    token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_methods_supported: ['none', 'private_key_jwt'],
+    jwks_uri: `https://${HOST}/jwks.json`,
+  })
+
+  expect((await open(id)).title).toContain('wants access')
+})
+
 const BAD: [what: string, document: object, problem: RegExp][] = [
   ['another client_id', { client_id: `https://${HOST}/other.json` }, /client_id: must be the address/],
   ['no client_id', { client_id: undefined }, /client_id: must be the address/],
