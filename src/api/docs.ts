@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Context } from 'koa'
 import { API_PATH } from '../base/admin-api-scopes.ts'
+import { compressed } from '../http/compress.ts'
 import type { Render } from '../http/render.ts'
 import { type ApiDocument, type DocumentedOperation, statusTitle } from './openapi.ts'
 
@@ -15,8 +16,8 @@ export function apiDocs({
   issuer: string
   render: Render
 }) {
-  const text = JSON.stringify(document)
-  const etag = `"${createHash('sha256').update(text).digest('base64url').slice(0, 27)}"`
+  const text = Buffer.from(JSON.stringify(document))
+  const send = compressed(text, createHash('sha256').update(text).digest('base64url').slice(0, 27))
   const groups = document.tags.map(({ name }) => ({
     name,
     anchor: anchorOf(name),
@@ -33,15 +34,9 @@ export function apiDocs({
   }))
   return {
     document(ctx: Context): void {
-      ctx.set('ETag', etag)
       ctx.set('Cache-Control', 'public, max-age=300')
-      ctx.status = 200
-      if (ctx.fresh) {
-        ctx.status = 304
-        return
-      }
-      ctx.body = text
       ctx.set('Content-Type', 'application/vnd.oai.openapi+json;version=3.1')
+      send(ctx)
     },
 
     page(ctx: Context): void {

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import type { Middleware } from 'koa'
 import type { Config } from '../base/config.ts'
 import { accentSheet, textOn } from './accent.ts'
+import { compressed, type Send } from './compress.ts'
 
 const PREFIX = '/assets/'
 const PUBLIC = new URL('../../public/', import.meta.url)
@@ -48,10 +49,7 @@ export function assets({ brand }: { brand: Config['brand'] }): Assets {
       ctx.set('X-Content-Type-Options', 'nosniff')
       ctx.set('Cache-Control', current ? 'public, max-age=31536000, immutable' : 'public, no-cache')
       ctx.type = found.type
-      ctx.etag = found.hash
-      ctx.status = 200
-      if (ctx.fresh) ctx.status = 304
-      else ctx.body = found.body
+      found.send(ctx)
     },
     url: (name) => `${PREFIX}${name}?v=${files.get(name)!.hash}`,
   }
@@ -59,13 +57,14 @@ export function assets({ brand }: { brand: Config['brand'] }): Assets {
 
 interface Asset {
   type: string
-  body: Buffer
+  send: Send
   hash: string
 }
 
 function asset(type: string, text: string): Asset {
   const body = Buffer.from(text)
-  return { type, body, hash: createHash('sha256').update(body).digest('base64url').slice(0, 16) }
+  const hash = createHash('sha256').update(body).digest('base64url').slice(0, 16)
+  return { type, hash, send: compressed(body, hash) }
 }
 
 function readPublic(name: string): string {

@@ -66,7 +66,7 @@ describe('a file', () => {
     const answer = await fetch(origin + url('pico.css'), { method: 'HEAD' })
 
     expect(answer.status).toBe(200)
-    expect(Number(answer.headers.get('content-length'))).toBeGreaterThan(50_000)
+    expect(Number(answer.headers.get('content-length'))).toBeGreaterThan(5_000)
     expect(await answer.text()).toBe('')
   })
 
