@@ -22,8 +22,18 @@ test('serves until SIGTERM; what the command line does meanwhile counts at once'
   try {
     while (child.exitCode === null && !(await isReady(origin))) await sleep(50)
     const cli = against(database.url)
+    await cli.json([
+      'resources',
+      'create',
+      '--identifier',
+      'https://jobs.example',
+      '--name',
+      'Jobs',
+      '--scope',
+      'jobs.run=Run jobs',
+    ])
     const { id, secret } = await cli.json<{ id: string; secret: string }>([
-      ...['clients', 'create', '--name', 'Nightly job', '--type', 'service'],
+      ...['clients', 'create', '--name', 'Nightly job', '--type', 'service', '--scope', 'jobs.run'],
     ])
 
     const before = await askForToken(origin, id, secret)

@@ -152,7 +152,11 @@ describe('what changes in the database is seen at both at once', () => {
     until(async () => JSON.stringify(await work()) === JSON.stringify(expected))
 
   test('a client that is made, suspended, resumed, deleted', async () => {
-    const made = await createClient(database.db, { name: 'New', type: 'service', scopes: [] }, BY)
+    const made = await createClient(
+      database.db,
+      { name: 'New', type: 'service', scopes: ['photos.read'] },
+      BY,
+    )
     const app: App = { id: made.client.id, secret: made.secret!, redirect_uri: '' }
     expect(await statuses(app)).toEqual([200, 200])
 
@@ -165,7 +169,11 @@ describe('what changes in the database is seen at both at once', () => {
   })
 
   test('a secret that is replaced', async () => {
-    const made = await createClient(database.db, { name: 'Other', type: 'service', scopes: [] }, BY)
+    const made = await createClient(
+      database.db,
+      { name: 'Other', type: 'service', scopes: ['photos.read'] },
+      BY,
+    )
     const old: App = { id: made.client.id, secret: made.secret!, redirect_uri: '' }
     expect(await statuses(old)).toEqual([200, 200])
 
@@ -265,7 +273,7 @@ test('many rotations one after another leave both with the last keys', async () 
 
 test('two workers behind one port, stopped under load: whatever was done was answered', async () => {
   const workers = await startServer({ databaseUrl: database.url, env: { WORKERS: '2', LOG_LEVEL: 'error' } })
-  const made = await createClient(database.db, { name: 'Busy', type: 'service', scopes: [] }, BY)
+  const made = await createClient(database.db, { name: 'Busy', type: 'service', scopes: ['photos.read'] }, BY)
   const app: App = { id: made.client.id, secret: made.secret!, redirect_uri: '' }
   let stopping = false
   let refused = 0
