@@ -7,6 +7,7 @@ import { clientUseRecorder } from './core/clients/usage.ts'
 import { rejectedRequestRecorder } from './core/diagnostics/store.ts'
 import { useRecorder } from './core/grants/usage.ts'
 import { documentReader } from './core/registration/document-reader.ts'
+import { registrations } from './core/registration/outcomes.ts'
 import { resourceDirectory } from './core/resources/cache.ts'
 import { sessionRotations } from './core/users/sessions.ts'
 import { answersOfNodes } from './db/answers.ts'
@@ -61,6 +62,7 @@ export function buildParts(needs: Needs) {
     tokens: tokenStore(db, answers),
     uses: giveBacks(db),
     rotations: sessionRotations(db),
+    registrations: registrations(db, answers),
     countUserCode: userCodeRateLimit(db, limits),
     unverifiedLimits: unverifiedClientLimits({ db, limits, log }),
   }
@@ -68,8 +70,9 @@ export function buildParts(needs: Needs) {
 
 /** Writes what is still to be written. Stop accepting requests first. */
 export async function closeParts(parts: Parts): Promise<void> {
-  const { use, clientUse, rejectedRequests, tokens, uses, rotations } = parts
-  await Promise.all([use, clientUse, rejectedRequests, tokens, uses, rotations].map((each) => each.close()))
+  const { use, clientUse, rejectedRequests, tokens, uses, rotations, registrations } = parts
+  const all = [use, clientUse, rejectedRequests, tokens, uses, rotations, registrations]
+  await Promise.all(all.map((each) => each.close()))
 }
 
 function documentsOf(

@@ -9,6 +9,7 @@ import type { ClientDirectory } from './core/clients/cache.ts'
 import type { RejectedRequestRecorder } from './core/diagnostics/store.ts'
 import type { UseRecorder } from './core/grants/usage.ts'
 import { limitedLogos } from './core/logos/upload.ts'
+import type { Registrations } from './core/registration/outcomes.ts'
 import type { ResourceDirectory } from './core/resources/cache.ts'
 import type { Pool } from './db/pool.ts'
 import type { BlockLimits } from './http/block-limits.ts'
@@ -50,6 +51,7 @@ export interface SurfaceParts {
   use: UseRecorder
   rejectedRequests: RejectedRequestRecorder
   limits: BlockLimits
+  registrations: Registrations
   provider(): Provider
 }
 

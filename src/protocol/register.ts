@@ -4,14 +4,13 @@ import type { Context, Middleware } from 'koa'
 import type { Config } from '../base/config.ts'
 import { isShortId } from '../base/ids.ts'
 import { InvalidMetadata } from '../core/clients/metadata.ts'
-import { isRegistrationToken } from '../core/registration/initial-access-tokens.ts'
+import type { Registrations } from '../core/registration/outcomes.ts'
 import { asciiText, asRegistrationError, clientInformation } from '../core/registration/rfc7591.ts'
 import {
   type DynamicClient,
   deleteDynamicClient,
   findOwnRegistration,
   mayUpdateDynamicClient,
-  registerDynamicClient,
   updateDynamicClient,
 } from '../core/registration/store.ts'
 import { DatabaseUnavailable } from '../db/errors.ts'
@@ -31,6 +30,7 @@ export interface RegistrationParts {
   log: Logger
   issuer: string
   limits: BlockLimits
+  registrations: Registrations
 }
 
 type Handler = (ctx: Context) => Promise<void>
@@ -93,7 +93,7 @@ function preflight(ctx: Context): void {
   ctx.status = 204
 }
 
-function registrationEndpoints({ db, config, log, issuer, limits }: RegistrationParts) {
+function registrationEndpoints({ db, config, log, issuer, limits, registrations }: RegistrationParts) {
   const { mode, scopes, approval } = config.dynamicRegistration
   const open = { scopes, approval }
   const body = jsonBody()
@@ -133,13 +133,13 @@ function registrationEndpoints({ db, config, log, issuer, limits }: Registration
     register: answering(async (ctx) => {
       const initial = bearerOf(ctx)
       // Before the body is read: do not read the body of somebody who may not register.
-      if (initial !== undefined && !(await isRegistrationToken(db, initial))) return challenge(ctx, initial)
+      if (initial !== undefined && !(await registrations.isLive(initial))) return challenge(ctx, initial)
       if (initial === undefined && mode === 'token') return challenge(ctx, undefined)
       if (initial === undefined) {
         perBlock.count(ctx.ip)
         await perAddress.count(placeOf(ctx.ip))
       }
-      const registered = await registerDynamicClient(db, await read(ctx, body), open, initial, actorOf(ctx))
+      const registered = await registrations.register(await read(ctx, body), open, initial, actorOf(ctx))
       if (!registered) return challenge(ctx, initial)
       const { client, access_token, secret } = registered
       ctx.status = 201

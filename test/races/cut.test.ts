@@ -11,6 +11,7 @@ import { digest } from '../../src/base/credentials.ts'
 import { createClient } from '../../src/core/clients/create.ts'
 import { addOwner, findOwners } from '../../src/core/clients/owners.ts'
 import { createInvitation } from '../../src/core/ownership/invitations.ts'
+import { createRegistrationToken } from '../../src/core/registration/initial-access-tokens.ts'
 import { sendReset } from '../../src/core/users/reset-links.ts'
 import { createSetupLink } from '../../src/core/users/setup-links.ts'
 import { setPassword } from '../../src/core/users/sign-in.ts'
@@ -70,9 +71,10 @@ beforeAll(async () => {
   device = { id: made.client.id, secret: made.secret ?? '', redirect_uri: '' }
   proxy = await openProxy(placeOf(database.url), 'postgres')
   db = openPool(throughProxy(database.url, proxy), 4, PATIENCE_SECONDS)
-  app = await startApp({ db })
+  const env = { DYNAMIC_REGISTRATION: 'token' }
+  app = await startApp({ db, env })
   node = app.origin
-  second = await startApp({ db: database.db, env: { ISSUER_URL: app.origin } })
+  second = await startApp({ db: database.db, env: { ...env, ISSUER_URL: app.origin } })
   alice = new Sent(app.origin)
   await alice.code(authUrl(world.web), world.alice)
   again = new Sent(app.origin)
@@ -163,6 +165,33 @@ const ENDPOINTS: [name: string, prepare: () => Promise<Attempt>][] = [
         expect(await isActive(node, world.service, String(body!.access_token))).toBe(true)
       },
     }),
+  ],
+  [
+    'POST /register with a token for one app',
+    async () => {
+      const allowed = { scopes: ['openid'], maxUses: 1, days: 1 }
+      const { token, value } = await createRegistrationToken(database.db, allowed, BY)
+      return {
+        send: () =>
+          send('POST', node, '/register', {
+            headers: { authorization: `Bearer ${value}`, 'content-type': 'application/json' },
+            body: JSON.stringify({ redirect_uris: ['https://app.example/callback'] }),
+          }),
+        async right({ status, text }) {
+          expect(status).toBe(201)
+          const { client_id, registration_access_token } = JSON.parse(text!)
+          const headers = { authorization: `Bearer ${registration_access_token}` }
+          expect((await send('GET', node, `/register/${client_id}`, { headers })).status).toBe(200)
+          const left = await many<{ id: string; uses: number }>(
+            database.db,
+            sql`select c.id, t.uses from registration_tokens t
+                join client_registrations r on r.token_id = t.id join clients c on c.id = r.client_id
+                where t.id = ${token.id} and c.deleted_at is null`,
+          )
+          expect(left).toEqual([{ id: client_id, uses: 1 }])
+        },
+      }
+    },
   ],
   [
     'POST /token with a device code',

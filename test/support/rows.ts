@@ -35,6 +35,7 @@ const PARTS = Object.keys({
   use: true,
   rejectedRequests: true,
   limits: true,
+  registrations: true,
   provider: true,
 } satisfies Record<keyof SurfaceParts, true>)
 

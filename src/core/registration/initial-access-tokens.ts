@@ -131,10 +131,14 @@ export async function isRegistrationToken(db: Db, value: string): Promise<boolea
  * Counts one use of a token. Call it in the transaction of the registration: the row stays locked until the commit, so that parallel
  * registrations are counted one after the other. @returns undefined when the token is used up, expired or revoked
  */
-export function useRegistrationToken(db: Db, value: string): Promise<RegistrationToken | undefined> {
+export function useRegistrationToken(
+  db: Db,
+  value: string,
+  used_by: string | null,
+): Promise<RegistrationToken | undefined> {
   return maybe<RegistrationToken>(
     db,
-    sql`update registration_tokens set uses = uses + 1, last_used_at = now()
+    sql`update registration_tokens set uses = uses + 1, last_used_at = now(), used_by = ${used_by}::uuid
         where hash = ${digest(value)} and ${LIVES}
         returning ${COLUMNS}`,
   )

@@ -43,18 +43,22 @@ export interface Registered {
   access_token: string
 }
 
-/** Registers a client dynamically. @throws InvalidMetadata @returns undefined when the initial access token is not valid any more */
+/**
+ * Registers a client dynamically. @param use the id of the new client, and the name under which an initial access token is used
+ * @throws InvalidMetadata @returns undefined when the initial access token is not valid any more
+ */
 export function registerDynamicClient(
   db: Db,
   body: unknown,
   open: OpenRegistration,
   initial: string | undefined,
   by: Actor,
+  use: { client_id: string; name: string | null } = { client_id: newClientId(), name: null },
 ): Promise<Registered | undefined> {
   const access_token = newCredential('registration_access')
-  const id = newClientId()
+  const id = use.client_id
   return tx(db, async (t) => {
-    const token = initial === undefined ? undefined : await useRegistrationToken(t, initial)
+    const token = initial === undefined ? undefined : await useRegistrationToken(t, initial, use.name)
     if (initial !== undefined && !token) return undefined
     const may = await permission(t, token ?? { scopes: open.scopes, client_credentials: false })
     const { input, grant_types, token_endpoint_auth_method } = readMetadata(body, may)
