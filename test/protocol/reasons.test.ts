@@ -44,7 +44,6 @@ test.each([
   [new errors.SlowDown(), 'rate_limited'],
   [new errors.InvalidGrant('DPoP proof JWT not provided'), 'dpop_missing'],
   [new errors.InvalidToken('associated account not found'), 'access_token_revoked'],
-  [new errors.InvalidToken('token audience prevents accessing the userinfo endpoint'), 'access_token_api'],
   [new errors.CustomOIDCProviderError('brand_new', 'words of a later version'), 'other'],
 ])('%s is %s', async (error, kind) => {
   expect(await reasonOf(request({}), error, nothing)).toMatchObject({ kind })

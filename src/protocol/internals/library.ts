@@ -366,7 +366,7 @@ export const ERROR_TEXTS = {
   resource_malformed: ['resource indicator must', 'single resource indicator'],
   code_unknown: ['authorization code not found'],
   refresh_unknown: ['refresh token not found'],
-  access_token: ['access token not found', 'audience prevents'],
+  access_token: ['access token not found'],
   other_client: ['client mismatch'],
   pushed_request_gone: ['request_uri is invalid, expired'],
   code_expired: ['code is expired'],
