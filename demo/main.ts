@@ -1,6 +1,6 @@
 // `npm run demo`: the main job to try in a browser. `npm run demo -- --walk`: the same without one.
 import { parseArgs } from 'node:util'
-import { explain } from '../src/main.ts'
+import { explain } from '../src/server.ts'
 import { freePort, isFree, PortInUse } from './listen.ts'
 import { PEOPLE } from './seed.ts'
 import { type Demo, PORTS, type Ports, startDemo } from './start.ts'

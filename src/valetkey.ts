@@ -4,5 +4,5 @@ import { runCli } from './cli/index.ts'
 /** Runs one command. @param args the arguments after `valetkey`. @returns the exit code. */
 export function runValetkey(args: string[]): Promise<number> {
   // Load the server only for `serve`: it is most of the code.
-  return runCli(args, async () => (await import('./main.ts')).serveToTheEnd())
+  return runCli(args, async () => (await import('./server.ts')).serveToTheEnd())
 }
