@@ -4,6 +4,5 @@ import { join } from 'node:path'
 
 /** Has Node.js keep what it compiles from now on; NODE_COMPILE_CACHE says where, if it is set. Where it cannot write, it keeps nothing. */
 export function keepCompiled(): void {
-  if (!process.env.NODE_COMPILE_CACHE)
-    enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compiled'))
+  enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compiled'))
 }
