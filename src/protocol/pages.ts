@@ -1,4 +1,4 @@
-// The pages the provider shows itself: errors that it cannot take back to an app, signing out, and what devices-pages.ts shows.
+// The pages the provider shows itself: errors that it cannot take back to an app, signing out, and what device-pages.ts shows.
 import type { Context } from 'koa'
 import { errors } from 'oidc-provider'
 import type { ClientDirectory } from '../core/clients/cache.ts'

@@ -118,6 +118,25 @@ describe('the address of an API', () => {
   )
 })
 
+test('an address of an API that is slashes only takes no longer than another', async () => {
+  const credentials = { Authorization: `Basic ${basic(web.id, web.secret!)}` }
+  const ask = (resource: string) =>
+    fetch(`${server.origin}/token`, {
+      method: 'POST',
+      headers: { ...credentials, 'Content-Type': 'application/x-www-form-urlencoded' },
+      // Not encoded: 50 kB of them fit into a form.
+      body: `grant_type=client_credentials&resource=https://photos.example${resource}`,
+    })
+  await ask('/other')
+  const before = process.cpuUsage()
+
+  expect((await ask(`${'/'.repeat(50_000)}x`)).status).toBe(400)
+
+  // Processor time, which a slow machine does not lengthen much: some ten milliseconds, where a pattern that tries again at each slash takes seconds.
+  const { user, system } = process.cpuUsage(before)
+  expect((user + system) / 1_000).toBeLessThan(500)
+})
+
 describe('a redirect URI with a query', () => {
   const QUERIES = ['?tenant=a%20b&x=%7E~', '?a=1&a=2', '?plain', '?a=%2f&b=', '?']
 

@@ -192,9 +192,13 @@ function scopeOfOther({ scope, params }: Seen): Reason {
   return { kind: 'scope_of_other_resource', expected, received: scope }
 }
 
+// Anybody may send thousands.
+const MOST_COMPARED = 10
+
 /** A request that went on without scopes that nobody knows. */
 export function leftOut(client: Seen['client'], unknown: string[]): Reason {
   const meant = unknown
+    .slice(0, MOST_COMPARED)
     .map((scope) => similar(allowedScopes(client), scope))
     .filter((each) => each !== undefined)
   const expected = meant.length > 0 ? `did you mean ${meant.join(' ')}?` : 'scopes that an API here knows'

@@ -10,9 +10,11 @@ import { currentContext } from '../storage/unit-of-work.ts'
  * client, and authenticates none (RFC 6749 §2.3.1).
  */
 export function readAuthorization(ctx: Context): void {
-  const header = ctx.req.headers.authorization
-  const [, scheme, value] = /^([^ ]+) +(.*?) *$/.exec(header ?? '') ?? []
-  if (!scheme || value === undefined) return
+  // No pattern: one with blanks at both ends takes quadratic time over a header of blanks.
+  const header = ctx.req.headers.authorization?.trim() ?? ''
+  const end = header.indexOf(' ')
+  if (end < 1) return
+  const [scheme, value] = [header.slice(0, end), header.slice(end).trim()]
   ctx.req.headers.authorization = `${scheme} ${value}`
   if (scheme.toLowerCase() !== 'basic') return
   const [, id] = /^([^:]+):$/.exec(Buffer.from(value, 'base64').toString('utf8')) ?? []
@@ -81,5 +83,7 @@ export function keepQuery(ctx: Context): void {
 
 function spelling(identifier: string): string {
   const url = URL.parse(identifier)
-  return url ? `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, '')}${url.search}` : identifier
+  if (!url) return identifier
+  const path = url.pathname.endsWith('/') ? url.pathname.slice(0, -1) : url.pathname
+  return `${url.protocol}//${url.host}${path}${url.search}`
 }
