@@ -76,7 +76,21 @@ beforeAll(async () => {
     server.db,
     sql`select id from client_secrets where client_id = ${active.id}`,
   )
+  const { pkce, uri } = await one<{ pkce: string; uri: string }>(
+    server.db,
+    sql`with noted as (
+          insert into client_refusals (client_id, at, attested, source, endpoint, error, kind, expected, came)
+          values (${active.id}, now(), false, 0, '/auth', 'invalid_request', 'pkce_challenge_missing', '', 'neither'),
+                 (${active.id}, now(), false, 1, '/auth', 'invalid_request', 'pkce_challenge_missing', '', 'neither'),
+                 (${active.id}, now(), false, 0, '/auth', 'invalid_redirect_uri', 'redirect_uri_mismatch',
+                  ${active.redirectUri}, ${`${active.redirectUri}/${'long-'.repeat(20)}`})
+          returning id, kind)
+        select (select max(id::text) from noted where kind = 'pkce_challenge_missing') as pkce,
+               (select id::text from noted where kind = 'redirect_uri_mismatch') as uri`,
+  )
   Object.assign(places, {
+    pkce,
+    uri,
     active: active.id,
     pending: pending.id,
     rejected: rejected.id,
@@ -112,6 +126,9 @@ describe('every page is fine', () => {
     ['secret-new', '/apps/:active/secrets/new', 'Add a secret'],
     ['secret-rotate', '/apps/:active/secrets/rotate', 'a new secret?'],
     ['secret-revoke', '/apps/:active/secrets/:secret/revoke', 'Revoke the secret'],
+    ['errors', '/apps/:active/errors', 'Errors: Calendar'],
+    ['fix-pkce', '/apps/:active/errors/:pkce/fix', 'Let Calendar do without PKCE?'],
+    ['fix-uri', '/apps/:active/errors/:uri/fix', 'Add a redirect URI to Calendar?'],
     ['test-users', '/apps/:pending/test-users', `Test users: ${LONG}`],
     ['owners', '/apps/:active/owners', 'Owners: Calendar'],
     ['owner-invite', '/apps/:active/owners/invite', 'Invite an owner'],

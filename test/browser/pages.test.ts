@@ -82,7 +82,47 @@ describe('signing in', () => {
   })
 })
 
+describe('who goes on', () => {
+  test('is chosen, where the app asks for that', async () => {
+    const page = await signedIn(await fixture.server.person(LONG_NAME))
+    await page.goto((await app.begin({ prompt: 'select_account' })).url.href)
+    await expectFine(page, 'select-account', 'Choose an account')
+    await page.getByRole('button', { name: 'Continue as' }).press('Enter')
+    expect(await heading(page)).toContain('wants access')
+  })
+
+  test('sees where an error of a self-registered app would take them', async () => {
+    const own = await fixture.app({ name: LONG_NAME })
+    await run(fixture.server.db, sql`update clients set registered_by = 'itself' where id = ${own.id}`)
+    const page = await freshPage()
+    await page.goto((await own.begin({ prompt: 'none', response_mode: 'form_post' })).url.href)
+    here.complaints.length = 0
+    await expectFine(page, 'leaving-form', 'could not sign you in')
+  })
+})
+
 describe('deciding about an app', () => {
+  test('that says what it does with data, and on which terms; Enter on a box is no decision', async () => {
+    const robin = await fixture.server.person('Robin')
+    const pages = { policy_uri: 'https://printer.example/privacy', tos_uri: 'https://printer.example/terms' }
+    const careful = await fixture.app({ name: LONG_NAME, ...pages })
+    const page = await freshPage()
+    await page.goto((await careful.begin({ scope: 'openid photos.read photos.share' })).url.href)
+    await signIn(page, robin)
+    await expectFine(page, 'consent-terms', 'says itself: privacy policy')
+    await page.locator('input[value="photos.share"]').uncheck()
+    await page.getByLabel('Keep access').selectOption('day')
+
+    await page.locator('input[value="photos.read"]').press('Enter')
+
+    await expectFine(page, 'consent-enter', 'Nothing is decided yet')
+    expect(await page.isChecked('input[value="photos.read"]')).toBe(true)
+    expect(await page.isChecked('input[value="photos.share"]')).toBe(false)
+    expect(await page.getByLabel('Keep access').inputValue()).toBe('day')
+    await press(page, 'Allow')
+    expect(new URL(page.url()).searchParams.has('code')).toBe(true)
+  })
+
   test('that asks for the first time', async () => {
     const page = await freshPage()
     await page.goto((await app.begin({ scope: ALL, prompt: 'consent' })).url.href)

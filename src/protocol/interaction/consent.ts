@@ -34,19 +34,32 @@ const form = z.object({
   keep: z
     .enum(['as_before', ...(Object.keys(KEEP) as (keyof typeof KEEP)[])], 'Choose how long.')
     .default('always'),
+  // Of the button that a press of Enter on a box presses.
+  enter: z.string().optional(),
 })
+
+type Sent = Pick<z.output<typeof form>, 'scope' | 'keep'>
 
 /** The page and the post of a consent. */
 export function consent({ db, resources }: { db: Pool; resources: ResourceDirectory }) {
   return {
-    /** Shows what the app asks for. */
-    async show(ctx: Context, step: Step, errors: Record<string, string> = {}, status = 200): Promise<void> {
+    /** Shows what the app asks for. @param sent what the person had chosen, which stays */
+    async show(
+      ctx: Context,
+      step: Step,
+      errors: Record<string, string> = {},
+      status = 200,
+      sent?: Sent,
+    ): Promise<void> {
       const { asked, optional } = await readRequest(resources, step)
       const user = await findUser(db, step.user_id!)
       if (!user) throw new NotFound()
       const earlier = await findConsent(db, user.id, step.client_id)
       const decided = new Set(earlier && [...earlier.scopes, ...earlier.rejected_scopes])
       const allowed = new Set(earlier?.scopes)
+      // What was allowed stays ticked, what was refused stays unticked; danger is never ticked in advance.
+      const isTicked = ({ name, dangerous }: ResourceScope) =>
+        sent?.scope.includes(name) ?? (decided.has(name) ? allowed.has(name) : !dangerous)
       step.show(
         ctx,
         'protocol/consent',
@@ -58,10 +71,9 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
           scopes: optional.map((scope) => ({
             ...scope,
             is_new: earlier !== undefined && !decided.has(scope.name),
-            // What was allowed stays ticked, what was refused stays unticked; danger is never ticked in advance.
-            checked: decided.has(scope.name) ? allowed.has(scope.name) : !scope.dangerous,
+            checked: isTicked(scope),
           })),
-          keep: keepOptions(earlier),
+          keep: keepOptions(earlier, sent?.keep),
           redirect_host: step.deviceCode ? undefined : hostOf(step.redirectUri),
           seen: changeMark(step, optional),
           was: earlier && lookedOtherwise(earlier, step),
@@ -80,10 +92,15 @@ export function consent({ db, resources }: { db: Pool; resources: ResourceDirect
         const form = 'The app, or what it asks for, has changed in the meantime. Look at it again.'
         return this.show(ctx, step, { form }, 422)
       }
+      if (values.enter !== undefined) {
+        const form = 'Nothing is decided yet: press “Allow” or “Don’t allow”.'
+        return this.show(ctx, step, { form }, 422, values)
+      }
       const ticked = optional.map(({ name }) => name).filter((name) => values.scope.includes(name))
       const allowed = new Set([...(asked.openid?.scope.split(' ') ?? []), ...ticked])
       if (allowed.size === 0) {
-        return this.show(ctx, step, { form: 'Tick at least one thing, or choose “Don’t allow”.' }, 422)
+        const form = 'Tick at least one thing, or choose “Don’t allow”.'
+        return this.show(ctx, step, { form }, 422, values)
       }
       const expires_at = await keptUntil(db, step, values.keep)
       const decide = (t: Db) =>
@@ -115,19 +132,11 @@ function hostSeen({ client_id, redirectUri, deviceCode, app }: Step): string {
   return isDocumentId(client_id) ? hostOf(client_id) : hostOf(redirectUri)
 }
 
-function keepOptions(earlier: Consent | undefined) {
-  const options = Object.entries(KEEP).map(([value, label]) => ({
-    value,
-    label,
-    selected: value === 'always',
-  }))
-  if (!earlier?.expires_at) return options
-  const before = {
-    value: 'as_before',
-    label: `As before: until ${when(earlier.expires_at).text}`,
-    selected: true,
-  }
-  return [before, ...options.map((option) => ({ ...option, selected: false }))]
+function keepOptions(earlier: Consent | undefined, chosen?: Sent['keep']) {
+  const before = earlier?.expires_at && `As before: until ${when(earlier.expires_at).text}`
+  const options = { ...(before ? { as_before: before } : {}), ...KEEP }
+  const selected = chosen ?? (before ? 'as_before' : 'always')
+  return Object.entries(options).map(([value, label]) => ({ value, label, selected: value === selected }))
 }
 
 // A decision is about what the page showed; an app that has changed since then, or a scope that means something else, is shown again.
